@@ -1,0 +1,97 @@
+"""From a URL to an opened vault: store, key and vault wired together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from holdfast.clock import SYSTEM_CLOCK, Clock
+from holdfast.errors import CredentialError
+from holdfast.events import SILENT, Progress
+from holdfast.stores.opening import open_store
+from holdfast.stores.protocol import Store
+from holdfast.trust.credentials import Credential
+from holdfast.trust.keyring import find_credential, passphrase_from_environment, store_credential
+from holdfast.trust.suites import Suite
+from holdfast.vault.configuration import create_vault, read_suite, read_vault_id
+from holdfast.vault.vault import Vault, open_vault
+
+__all__ = ["CreatedVault", "create", "open_at", "open_on"]
+
+Options = Mapping[str, str] | None
+
+
+class CreatedVault(NamedTuple):
+    """A new vault, opened, and where its keeper's key file lies."""
+
+    vault: Vault
+    key_file: Path
+
+
+def create(
+    url: str,
+    *,
+    options: Options = None,
+    encryption: bool = True,
+    label: str = "keeper",
+    environment: Mapping[str, str] = os.environ,
+    clock: Clock = SYSTEM_CLOCK,
+    progress: Progress = SILENT,
+) -> CreatedVault:
+    """Make a vault and its keeper's key file (in HOLDFAST_KEY_FILE's place, or the key folder).
+
+    With HOLDFAST_PASSPHRASE set, the passphrase becomes a second recipient: it reads. Raises RefusedError when there is a
+    vault already. Losing the key file (without a second recipient) loses the data.
+    """
+    store = open_store(url, options=options, note=progress.note)
+    passphrase = passphrase_from_environment(environment)
+    suite = Suite.HYBRID_1 if encryption else Suite.PLAIN
+    paths: list[Path] = []
+
+    def keep(credential: Credential) -> None:
+        paths.append(store_credential(credential, environ=environment))
+
+    created = create_vault(store, suite=suite, label=label, passphrase=passphrase, clock=clock, keep=keep)
+    return CreatedVault(open_vault(store, created.keeper, clock=clock, progress=progress), paths[0])
+
+
+def open_at(
+    url: str,
+    *,
+    options: Options = None,
+    environment: Mapping[str, str] = os.environ,
+    clock: Clock = SYSTEM_CLOCK,
+    progress: Progress = SILENT,
+) -> Vault:
+    """Open the vault at a URL with the key that this machine has for it.
+
+    Raises NotFoundError (no vault there), CredentialError (no key for it), and what opening raises.
+    """
+    store = open_store(url, options=options, note=progress.note)
+    return open_on(store, environment=environment, clock=clock, progress=progress)
+
+
+def open_on(
+    store: Store,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    clock: Clock = SYSTEM_CLOCK,
+    progress: Progress = SILENT,
+) -> Vault:
+    """The same for a store that is open already."""
+    vault_id = read_vault_id(store)
+    passphrase = passphrase_from_environment(environment)
+    credential: Credential | None
+    try:
+        credential = find_credential(vault_id, environ=environment)
+    except CredentialError:
+        # A key file that was named, and a folder without a key for an encrypted vault, are errors of the user's.
+        public = read_suite(store) is Suite.PLAIN
+        if environment.get("HOLDFAST_KEY_FILE") or (passphrase is None and not public):
+            raise
+        credential = None
+    return open_vault(
+        store, credential, passphrase=passphrase if credential is None else None, clock=clock, progress=progress
+    )

@@ -1,0 +1,163 @@
+"""The evidence of a drill as one HTML page: no script, no external content, readable on a phone, on paper, in the dark.
+
+The page says nothing that `evidence.json` does not, and is a function of the record and its seal alone.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import NamedTuple
+
+from holdfast.drills.headline import Headline, headline_of
+from holdfast.drills.markup import Markup, join, tag
+from holdfast.drills.page_facts import (
+    bytes_table,
+    checks_list,
+    clean_up_list,
+    deviations_list,
+    findings_table,
+    moments_table,
+    snapshots_table,
+)
+from holdfast.drills.page_parts import badge, duration, facts, section
+from holdfast.drills.page_setting import gaps_list, identity_facts, scenario_lists, scope_facts
+from holdfast.drills.record import Evidence
+from holdfast.drills.timeline import timeline_svg
+from holdfast.drills.waterfall import waterfall
+from holdfast.objectives import Judgement, NotMeasured, State
+
+__all__ = ["Seal", "render_page"]
+
+
+class Seal(NamedTuple):
+    """What `evidence.json` can be checked against: its SHA-256 (hex), who signed it (fingerprint), and how."""
+
+    sha256: str
+    signer: str
+    suite: str
+
+
+def render_page(record: Evidence, seal: Seal) -> str:
+    """The whole document. Pure."""
+    headline = headline_of(record)
+    style = Markup(files("holdfast.drills").joinpath("evidence_page.css").read_text("utf-8"))
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"Evidence: {headline}"),
+        tag("style", style),
+    )
+    body = tag("body", _header(record, headline), tag("main", *_sections(record, seal)), _footer(record, seal))
+    return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
+
+
+def _header(record: Evidence, headline: Headline) -> Markup:
+    identity = record.identity
+    kind = f"{identity.exercise.replace('-', ' ')}, {identity.environment}"
+    return tag(
+        "header",
+        tag("p", tag("strong", "Holdfast"), f" · Evidence of a drill ({kind})", class_="over"),
+        tag("h1", headline.fault, tag("br"), headline.recovery),
+        tag("p", badge(headline.state), " ", headline.objective, class_=f"answer {_css(headline.state)}"),
+        tag("p", f"{identity.title} · {identity.started_utc}", class_="muted"),
+    )
+
+
+def _sections(record: Evidence, seal: Seal) -> list[Markup]:
+    return [
+        _cards(record),
+        section(
+            "Timeline",
+            tag("div", timeline_svg(record), class_="drawing"),
+            _legend(),
+            tag("h3", "The recovery, part by part"),
+            waterfall(record),
+        ),
+        section("What each site held when the fault struck", snapshots_table(record)),
+        section("What was checked", checks_list(record)),
+        section("Where the bytes went", bytes_table(record.bytes_moved)),
+        section("Scenario", scenario_lists(record.scenario)),
+        section("Deviations and findings", deviations_list(record.deviations), findings_table(record.findings)),
+        section("Not measured", gaps_list(record)),
+        section("Every moment", moments_table(record)),
+        section("Identity and scope", identity_facts(record), scope_facts(record.scope)),
+        section("Clean-up", clean_up_list(record.clean_up)),
+        section("Verify this page offline", _verification(record, seal)),
+    ]
+
+
+def _cards(record: Evidence) -> Markup:
+    results = record.results
+    verdict = results.verdict
+    steps = results.work_lost.steps
+    lost = "" if isinstance(steps, NotMeasured) else f"{steps} training step{'' if steps == 1 else 's'} lost"
+    parts = " + ".join(f"{name} {duration(value)}" for name, value in results.measured.split.parts())
+    copies = verdict.copies
+    holding = duration(copies.measured) if isinstance(copies.measured, NotMeasured) else f"{copies.measured:.0f}"
+    wanted = "no target" if copies.target is None else f"at least {copies.target:.0f}"
+    return tag(
+        "section",
+        _card("RPO", verdict.rpo, duration(verdict.rpo.measured), meaning="training lost", more=lost),
+        _card("RTO", verdict.rto, duration(verdict.rto.measured), meaning="time to recover", more=parts),
+        _card("Copies", copies, holding, meaning="sites with a verified copy", target=wanted),
+        class_="cards",
+        aria_label="Results against the objective",
+    )
+
+
+def _card(
+    name: str, judgement: Judgement, value: str, *, meaning: str, more: str = "", target: str | None = None
+) -> Markup:
+    unknown = " unknown" if isinstance(judgement.measured, NotMeasured) else ""
+    reason = "" if judgement.state is State.MET else tag("p", judgement.reason, class_="muted")
+    return tag(
+        "div",
+        tag("h2", name, " ", tag("small", meaning)),
+        tag("p", value, class_=f"value{unknown}"),
+        tag("p", badge(judgement.state), f" {_at_most(judgement) if target is None else target}"),
+        tag("p", more, class_="muted") if more else "",
+        reason,
+        class_=f"card {_css(judgement.state)}",
+    )
+
+
+def _at_most(judgement: Judgement) -> str:
+    return "no target" if judgement.target is None else f"at most {duration(judgement.target)}"
+
+
+def _legend() -> Markup:
+    entries = [
+        ("key loss", "training lost: after the recovery point, before the fault"),
+        ("key dot", "snapshot complete on the site (number: training step)"),
+        ("key ring", "recovery point"),
+        ("key hollow", "arrived in part"),
+    ]
+    return tag("ul", *(tag("li", tag("span", class_=css), f" {text}") for css, text in entries), class_="legend")
+
+
+def _verification(record: Evidence, seal: Seal) -> Markup:
+    command = f"python -m holdfast.drills.evidence . --signer {seal.signer}"
+    files_listed = [(file.name, f"{file.size_bytes} bytes, SHA-256 {file.sha256}") for file in record.trust.files]
+    return join(
+        facts([("SHA-256 of evidence.json", seal.sha256), ("Signed by", seal.signer), ("Signature", seal.suite)]),
+        tag("p", "In the folder that holds evidence.json, evidence.json.sig and this page:"),
+        tag("pre", tag("code", f"sha256sum evidence.json\n{command}")),
+        tag(
+            "p",
+            "The first prints the digest above. The second checks the signatures over the record and over this page, "
+            "and computes the verdict again from the measured figures. No network is needed. A signature shows that "
+            "nothing changed since the key signed it; whose key it is, its fingerprint has to tell you on another way.",
+        ),
+        tag("h3", "Files that belong to this evidence") if files_listed else "",
+        facts(files_listed) if files_listed else "",
+    )
+
+
+def _footer(record: Evidence, seal: Seal) -> Markup:
+    return tag("footer", f"Record {record.identity.record_id} · {record.identity.software} · signed by {seal.signer}")
+
+
+def _css(state: str) -> str:
+    return state.lower().replace("_", "-")

@@ -1,0 +1,88 @@
+"""Sections of the evidence page about what was set up: identity, scope, scenario, and what nobody measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from holdfast.drills.markup import Child, Markup, tag
+from holdfast.drills.page_parts import bullets, code, duration, facts, number
+from holdfast.drills.record import Evidence
+from holdfast.drills.record_setting import UNKNOWN, Scenario, Scope
+from holdfast.objectives import NotMeasured
+
+__all__ = ["identity_facts", "scope_facts", "scenario_lists", "gaps_list"]
+
+
+def identity_facts(record: Evidence) -> Markup:
+    """Which run this is, on what machine, against which targets."""
+    identity, targets = record.identity, record.targets
+    objective = targets.objective
+    plan: Child = "none: the steps are fixed in the program"
+    if identity.plan is not None:
+        plan = tag("span", f"{identity.plan.plan_id}, version {identity.plan.version}, ", code(identity.plan.sha256))
+    rows: list[tuple[str, Child]] = [
+        ("Record", code(identity.record_id)),
+        ("Software", identity.software),
+        ("Machine", f"{identity.machine.system}, {identity.machine.processors} processors, {identity.machine.python}"),
+        ("Plan", plan),
+        ("Class of the asset", objective.asset_class),
+        ("Most RPO", _target(objective.rpo_seconds)),
+        ("Most RTO", _target(objective.rto_seconds)),
+        ("Placement", f"{objective.placement}, {objective.copies or 'any number of'} copies"),
+        ("Most steps lost", number(targets.steps_lost_max)),
+        ("Controls covered", ", ".join(identity.controls) or "none claimed"),
+        ("People", "; ".join(f"{person.role}: {person.name}" for person in record.people) or _NOBODY),
+    ]
+    return facts(rows)
+
+
+_NOBODY = f"{UNKNOWN}: roles, approval and absence were not exercised"
+
+
+def _target(seconds: float | None) -> str:
+    return "none set" if seconds is None else duration(seconds)
+
+
+def scope_facts(scope: Scope) -> Markup:
+    """What the drill was about, and what it left out."""
+    rows: list[tuple[str, Child]] = [("Asset", f"{scope.asset}: {scope.description}")]
+    rows += [(f"Site {site.name}", tag("span", f"{site.role}; ", code(site.place))) for site in scope.sites]
+    rows.append(("Third parties", ", ".join(scope.third_parties) or "none"))
+    rows += [
+        (f"Left out: {item.what}", f"{item.reason} (owner {item.owner}, until {item.expires})")
+        for item in scope.exclusions
+    ]
+    return facts(rows)
+
+
+def scenario_lists(scenario: Scenario) -> Markup:
+    """The fault, and what about it was real."""
+    lists = [
+        ("Injected", bullets(scenario.injected, "nothing")),
+        ("Real", bullets(scenario.real, "nothing")),
+        ("Simulated", bullets(scenario.simulated, "nothing")),
+    ]
+    columns = [tag("div", tag("h3", name), items) for name, items in lists]
+    summary = tag("p", scenario.summary, f" Kind of disruption: {scenario.disruption}.")
+    return tag("div", summary, tag("div", *columns, class_="columns"))
+
+
+def gaps_list(record: Evidence) -> Markup:
+    """Every figure of the record that says NOT_MEASURED, so that silence cannot be taken for success."""
+    gaps = sorted(set(_gaps(msgspec.to_builtins(record), "")))
+    lead = tag("p", "This drill took no figure for the following. Nothing on this page may be read as if it had.")
+    listed = bullets([code(gap) for gap in gaps], "Every figure that the record has a place for was measured.")
+    return tag("div", lead if gaps else "", tag("div", listed, class_="gaps"))
+
+
+def _gaps(value: object, path: str) -> Iterator[str]:
+    if value == NotMeasured.NOT_MEASURED.value:
+        yield path
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _gaps(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _gaps(inner, f"{path}[]")

@@ -1,0 +1,121 @@
+"""What obstore's errors mean. It tells few classes apart, so the HTTP status and the code in the answer are read too.
+
+obstore's texts run over many lines and repeat whole answers; a message of ours takes only status and code from them.
+(URLs with a signature in them it blackens itself.)
+"""
+
+from __future__ import annotations
+
+import re
+
+from obstore import exceptions
+
+from holdfast.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    DamageError,
+    FailedError,
+    HoldfastError,
+    NotFoundError,
+    ObjectNotFoundError,
+    PermissionDeniedError,
+    StorageFullError,
+    StoreUnreachableError,
+    UsageError,
+)
+
+__all__ = ["RAISED_BY_OBSTORE", "translated"]
+
+# FileNotFoundError and ValueError are what it raises instead of its own "not found" and "invalid path".
+RAISED_BY_OBSTORE = (exceptions.BaseError, OSError, ValueError)
+
+_STATUS = re.compile(r"status code: ([0-9]{3})")
+_CODE = re.compile(r"<Code>\s*([A-Za-z0-9_.-]{1,60})\s*</Code>")
+_KIND = re.compile(r"kind: (Connect|Timeout|Request|Interrupted|Decode|Unknown)\b")
+_METADATA_SERVICE = ("169.254.169.254", "metadata.google.internal", "fd00:ec2::254")
+_NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound")
+_FULL = ("QuotaExceeded", "XMinioStorageFull", "AccountQuotaExceeded", "InsufficientStorage")
+_NO_CREDENTIALS = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_ACCOUNT_KEY; "
+    "profiles in ~/.aws are not read"
+)
+
+
+def translated(error: Exception, what: str, object_name: str) -> HoldfastError:
+    """The error of Holdfast for one of obstore: "cannot `what`: reason"."""
+    text = str(error)
+    if any(service in text for service in _METADATA_SERVICE):
+        return PermissionDeniedError(
+            f"cannot {what}: no credentials were found", hint=_NO_CREDENTIALS, object_name=object_name
+        )
+    if any(code in text for code in _NO_CONTAINER):
+        return NotFoundError(
+            f"cannot {what}: the bucket or container does not exist",
+            hint="create it with the cloud's own tools, and look at region, endpoint and account",
+            object_name=object_name,
+        )
+    by_class = _by_class(error, what, object_name)
+    if by_class is not None:
+        return by_class
+    status = _STATUS.search(text)
+    return _by_status(int(status[1]) if status else None, text, what, object_name)
+
+
+def _by_class(error: Exception, what: str, object_name: str) -> HoldfastError | None:
+    if isinstance(error, FileNotFoundError):
+        return ObjectNotFoundError(f"cannot {what}: it is not there", object_name=object_name)
+    if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError):
+        return AlreadyExistsError(f"cannot {what}: it exists already", object_name=object_name)
+    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
+        return _denied(what, str(error), object_name)
+    if isinstance(error, exceptions.UnknownConfigurationKeyError):
+        return UsageError(f"cannot {what}: this version of obstore does not know one of the options")
+    return None
+
+
+def _by_status(status: int | None, text: str, what: str, object_name: str) -> HoldfastError:
+    if status is None:
+        return _without_answer(text, what, object_name)
+    if status in (401, 403) and not any(code in text for code in _FULL):
+        return _denied(what, text, object_name)
+    if status == 416:
+        return DamageError(f"{object_name} ends before the bytes that were asked for", object_name=object_name)
+    message = f"cannot {what}: the store answered {_answer(status, text)}"
+    return _class_for(status, text)(message, object_name=object_name)
+
+
+def _class_for(status: int, text: str) -> type[HoldfastError]:
+    if status == 507 or any(code in text for code in _FULL):
+        return StorageFullError
+    if status in (408, 425, 429) or status >= 500:
+        return StoreUnreachableError
+    return {404: NotFoundError, 409: ConflictError}.get(status, FailedError)
+
+
+def _without_answer(text: str, what: str, object_name: str) -> HoldfastError:
+    if "builder error" in text:
+        return UsageError(
+            f"cannot {what}: the endpoint is no URL that may be used",
+            hint="it begins with https://; for http:// set allow_http=true",
+            object_name=object_name,
+        )
+    kind = _KIND.search(text)
+    if kind or "HTTP error" in text:
+        how = f" ({kind[1].lower()})" if kind else ""
+        return StoreUnreachableError(f"cannot {what}: no answer{how}", object_name=object_name)
+    return FailedError(f"cannot {what}: {text.partition(chr(10))[0][:200]}", object_name=object_name)
+
+
+def _denied(what: str, text: str, object_name: str) -> PermissionDeniedError:
+    status = _STATUS.search(text)
+    answer = f" ({_answer(int(status[1]), text)})" if status else ""
+    return PermissionDeniedError(
+        f"cannot {what}: the store refuses access{answer}",
+        hint="look at the credentials in the environment, at what they may do, and at the machine's clock",
+        object_name=object_name,
+    )
+
+
+def _answer(status: int, text: str) -> str:
+    code = _CODE.search(text)
+    return f"{status} {code[1]}" if code else str(status)

@@ -1,0 +1,155 @@
+"""Which settings a cloud store takes, and where the secrets belong that it does not take.
+
+The names are obstore's own configuration keys; `endpoint` means the same for all three clouds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from holdfast.errors import UsageError
+
+__all__ = ["CloudSettings", "sort_options", "option_names"]
+
+# Durations are written as obstore reads them: `90s`, `5m`.
+_CLIENT = frozenset(
+    {
+        "allow_http",
+        "allow_invalid_certificates",
+        "connect_timeout",
+        "http1_only",
+        "http2_only",
+        "pool_idle_timeout",
+        "pool_max_idle_per_host",
+        "proxy_excludes",
+        "randomize_addresses",
+        "read_timeout",
+        "root_certificate",
+        "timeout",
+        "user_agent",
+    }
+)
+
+_STORE: dict[str, frozenset[str]] = {
+    "s3": frozenset(
+        {
+            "checksum_algorithm",
+            "conditional_put",
+            "container_credentials_full_uri",
+            "container_credentials_relative_uri",
+            "disable_bulk_delete",
+            "disable_tagging",
+            "endpoint",
+            "imdsv1_fallback",
+            "metadata_endpoint",
+            "region",
+            "request_payer",
+            "role_arn",
+            "role_session_name",
+            "s3_express",
+            "server_side_encryption",
+            "skip_signature",
+            "sse_bucket_key_enabled",
+            "sse_kms_key_id",
+            "sts_endpoint",
+            "unsigned_payload",
+            "virtual_hosted_style_request",
+            "web_identity_token_file",
+        }
+    ),
+    "gs": frozenset({"application_credentials", "endpoint", "service_account", "skip_signature"}),
+    "az": frozenset(
+        {
+            "account_name",
+            "authority_host",
+            "client_id",
+            "credential_type",
+            "disable_tagging",
+            "endpoint",
+            "federated_token_file",
+            "msi_endpoint",
+            "msi_resource_id",
+            "object_id",
+            "skip_signature",
+            "tenant_id",
+            "use_azure_cli",
+            "use_fabric_endpoint",
+        }
+    ),
+}
+
+# What holds a secret, and the environment variable that obstore reads it from.
+_SECRET: dict[str, dict[str, str]] = {
+    "s3": {
+        "access_key_id": "AWS_ACCESS_KEY_ID",
+        "secret_access_key": "AWS_SECRET_ACCESS_KEY",
+        "session_token": "AWS_SESSION_TOKEN",
+        "token": "AWS_SESSION_TOKEN",
+        "sse_customer_key_base64": "AWS_SSE_CUSTOMER_KEY_BASE64",
+    },
+    "gs": {
+        "service_account_key": "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "bearer_token": "GOOGLE_BEARER_TOKEN",
+        "token": "GOOGLE_BEARER_TOKEN",
+    },
+    "az": {
+        "account_key": "AZURE_STORAGE_ACCOUNT_KEY",
+        "access_key": "AZURE_STORAGE_ACCOUNT_KEY",
+        "client_secret": "AZURE_STORAGE_CLIENT_SECRET",
+        "sas_key": "AZURE_STORAGE_SAS_TOKEN",
+        "sas_token": "AZURE_STORAGE_SAS_TOKEN",
+        "token": "AZURE_STORAGE_TOKEN",
+        "bearer_token": "AZURE_STORAGE_TOKEN",
+    },
+}
+
+_SPELLING = {"gs": {"endpoint": "base_url"}}
+
+# A pack may be 64 MiB and a line slow: what counts is that bytes keep coming. obstore's own limit is 30 s in all.
+_CLIENT_DEFAULTS = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "15m"}
+# One object at a time is deleted anyway, and the bulk request is what S3-compatible stores most often lack.
+_STORE_DEFAULTS = {"s3": {"disable_bulk_delete": "true"}}
+
+
+class CloudSettings(NamedTuple):
+    """Options as obstore wants them: those of the store, and those of its HTTP client."""
+
+    store: dict[str, str]
+    client: dict[str, str]
+
+
+def option_names(scheme: str) -> list[str]:
+    """All options of `s3`, `gs` or `az`."""
+    return sorted(_STORE[scheme] | _CLIENT)
+
+
+def sort_options(scheme: str, options: Mapping[str, str]) -> CloudSettings:
+    """Check the options for a cloud and fill in defaults. Raises UsageError; its message holds no option's value."""
+    for name in options:
+        _check_name(scheme, name)
+    _check_endpoint(options)
+    spelling = _SPELLING.get(scheme, {})
+    store = {spelling.get(name, name): value for name, value in options.items() if name in _STORE[scheme]}
+    client = {name: value for name, value in options.items() if name in _CLIENT}
+    return CloudSettings(_STORE_DEFAULTS.get(scheme, {}) | store, _CLIENT_DEFAULTS | client)
+
+
+def _check_name(scheme: str, name: str) -> None:
+    variable = _SECRET[scheme].get(name)
+    if variable is not None:
+        raise UsageError(f"the option {name} would hold a secret", hint=f"set the environment variable {variable}")
+    if name not in _STORE[scheme] and name not in _CLIENT:
+        known = ", ".join(option_names(scheme))
+        raise UsageError(f"{scheme}:// stores have no option {name!r}", hint=f"known are: {known}")
+
+
+def _check_endpoint(options: Mapping[str, str]) -> None:
+    endpoint = options.get("endpoint", "")
+    if "@" in endpoint:
+        raise UsageError("the option endpoint may not hold a user or a password", hint="use the environment")
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise UsageError("the option endpoint must begin with https:// or http://")
+    allowed = options.get("allow_http", "").lower() in ("1", "true", "on", "yes", "y")
+    if endpoint.startswith("http://") and not allowed:
+        raise UsageError("the endpoint has no TLS", hint="set allow_http=true if the network between is yours")

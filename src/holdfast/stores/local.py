@@ -1,0 +1,296 @@
+"""A store in a folder of a file system: durable, atomic, and safe against links that lead out of it.
+
+Writing: a temporary file beside the target, fsync, then `link()` (create: the kernel lets exactly one win) or
+`rename()` (put), then fsync of the folder. A reader sees the whole object or none; what was acknowledged survives a
+power cut. Names of temporary files hold a `~`, which no key may, so nothing ever lists or reads them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from holdfast.errors import AlreadyExistsError, FailedError, ObjectNotFoundError
+from holdfast.stores.buffers import as_views, check_create_size
+from holdfast.stores.folders import Folders, sync_folder, translated_errors
+from holdfast.stores.keys import check_key, is_segment
+from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo
+from holdfast.stores.ranges import check_ranges, ended_early
+
+__all__ = ["LocalStore"]
+
+_BUFFERS_PER_CALL = 1024  # IOV_MAX on Linux
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # no such name, or only through a file or a link
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class LocalStore:
+    """The store in the folder `path`, which is made by the first write. Objects are files with mode 0600 (less umask).
+
+    Symbolic links and special files inside are not objects. One key cannot be another key's folder (`a` and `a/b`).
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._folders = Folders(Path(path).absolute())
+        self._root = self._folders.root
+
+    @property
+    def path(self) -> Path:
+        """The folder, absolute."""
+        return self._root
+
+    @property
+    def url(self) -> str:
+        return str(self._root)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(durable=True, remote=False)
+
+    def put(self, key: str, data: Buffer | Sequence[Buffer]) -> ObjectInfo:
+        return self._write(key, data, only_if_absent=False)
+
+    def create(self, key: str, data: Buffer | Sequence[Buffer]) -> ObjectInfo:
+        return self._write(key, data, only_if_absent=True)
+
+    def get(self, key: str) -> bytes:
+        with self._opened(key) as (descriptor, _), open(descriptor, "rb", buffering=0, closefd=False) as file:
+            return file.readall()
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        check_ranges(key, ranges)
+        with self._opened(key) as (descriptor, info):
+            for start, length in ranges:
+                if start + length > info.size:
+                    raise ended_early(key, info.size, start, length)
+            return [_read_at(key, descriptor, start, length) for start, length in ranges]
+
+    def head(self, key: str) -> ObjectInfo:
+        with self._opened(key) as (_, info):
+            return info
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        folder, slash, beginning = prefix.rpartition("/")
+        names = folder.split("/") if slash else []
+        if not all(map(is_segment, names)):
+            return  # no key begins like that
+        with translated_errors(f"list {prefix!r} in {self._root}", prefix):
+            try:
+                descriptor = self._folders.enter(names)
+            except OSError as error:
+                if error.errno in _ABSENT:
+                    return
+                raise
+            try:
+                yield from _walk(descriptor, folder + slash, beginning)
+            finally:
+                os.close(descriptor)
+
+    def delete(self, key: str) -> None:
+        check_key(key)
+        *folders, name = key.split("/")
+        with translated_errors(f"delete {key} in {self._root}", key):
+            try:
+                folder = self._folders.enter(folders)
+            except OSError as error:
+                if error.errno in _ABSENT:
+                    return
+                raise
+            try:
+                _unlink_object(folder, name)
+            finally:
+                os.close(folder)
+
+    def remove_leftovers(self, *, written_before_ns: int) -> int:
+        """Delete temporary files that a killed writer left, if last written before that time; says how many bytes.
+
+        `written_before_ns` (ns since the epoch) must lie further back than the longest write takes.
+        """
+        freed = 0
+        with translated_errors(f"remove temporary files in {self._root}", ""):
+            for folder, _, names, descriptor in os.fwalk(self._root):
+                del folder
+                for name in filter(_is_temporary, names):
+                    with suppress(FileNotFoundError):
+                        found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                        if found.st_mtime_ns < written_before_ns:
+                            os.unlink(name, dir_fd=descriptor)
+                            freed += found.st_size
+        return freed
+
+    def _write(self, key: str, data: Buffer | Sequence[Buffer], *, only_if_absent: bool) -> ObjectInfo:
+        check_key(key)
+        views = as_views(data)
+        if only_if_absent:
+            check_create_size(key, views)
+        *folders, name = key.split("/")
+        with translated_errors(f"write {key} in {self._root}", key):
+            folder = self._folders.make(folders)
+            try:
+                if only_if_absent and _exists(folder, name):
+                    raise _taken(key)  # spares writing the data once more; the link below is what decides
+                return self._write_in(folder, name, key, views, only_if_absent=only_if_absent)
+            finally:
+                os.close(folder)
+
+    def _write_in(
+        self, folder: int, name: str, key: str, views: Sequence[memoryview], *, only_if_absent: bool
+    ) -> ObjectInfo:
+        temporary = f"~{os.getpid()}-{os.urandom(8).hex()}"
+        try:
+            written = _write_file(folder, temporary, views)
+            if only_if_absent:
+                self._link(folder, temporary, name, key)
+            else:
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            sync_folder(folder)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=folder)
+        return ObjectInfo(key, written.st_size, written.st_mtime_ns)
+
+    def _link(self, folder: int, temporary: str, name: str, key: str) -> None:
+        try:
+            os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except FileExistsError as error:
+            raise _taken(key) from error
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise FailedError(
+                f"cannot create {key}: the file system of {self._root} has no hard links",
+                hint="use a folder on a POSIX file system, or an object store",
+                object_name=key,
+            ) from error
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[tuple[int, ObjectInfo]]:
+        check_key(key)
+        with translated_errors(f"read {key} in {self._root}", key):
+            descriptor = self._open(key)
+            try:
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode):
+                    raise _missing(key, self._root)
+                yield descriptor, ObjectInfo(key, found.st_size, found.st_mtime_ns)
+            finally:
+                os.close(descriptor)
+
+    def _open(self, key: str) -> int:
+        *folders, name = key.split("/")
+        try:
+            folder = self._folders.enter(folders)
+            try:
+                # O_NONBLOCK: a named pipe that somebody put there must not stop us; it means nothing for files.
+                return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                raise _missing(key, self._root) from error
+            raise
+
+
+def _missing(key: str, root: Path) -> ObjectNotFoundError:
+    return ObjectNotFoundError(f"there is no {key} in {root}", object_name=key)
+
+
+def _taken(key: str) -> AlreadyExistsError:
+    return AlreadyExistsError(f"{key} exists already", object_name=key)
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith("~")
+
+
+def _exists(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _unlink_object(folder: int, name: str) -> None:
+    try:
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            return
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+    # The order of deletions (roots before what they refer to) must also hold after a power cut.
+    sync_folder(folder)
+
+
+def _write_file(folder: int, name: str, views: Sequence[memoryview]) -> os.stat_result:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+    try:
+        _write_all(descriptor, views)
+        os.fsync(descriptor)
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, views: Sequence[memoryview]) -> None:
+    waiting = [*reversed(views)]
+    while waiting:
+        batch = waiting[: -_BUFFERS_PER_CALL - 1 : -1]
+        written = os.writev(descriptor, batch)
+        while waiting and written >= waiting[-1].nbytes:
+            written -= waiting.pop().nbytes
+        if written:
+            waiting[-1] = waiting[-1][written:]
+
+
+def _read_at(key: str, descriptor: int, start: int, length: int) -> bytes:
+    content = os.pread(descriptor, length, start)
+    if len(content) == length:
+        return content
+    pieces = [content]  # one system call returns at most 2 GiB
+    done = len(content)
+    while done < length:
+        piece = os.pread(descriptor, length - done, start + done)
+        if not piece:
+            raise ended_early(key, None, start, length)
+        pieces.append(piece)
+        done += len(piece)
+    return b"".join(pieces)
+
+
+def _walk(folder: int, path: str, beginning: str) -> Iterator[ObjectInfo]:
+    """Objects below the open folder, in order of their keys; `path` is the folder's own, "" or with a slash."""
+    for name, entry in sorted(_entries(folder, beginning), key=lambda found: found[0]):
+        if name.endswith("/"):
+            yield from _walk_into(folder, entry.name, path + name)
+            continue
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue  # deleted since the folder was read
+        yield ObjectInfo(path + name, found.st_size, found.st_mtime_ns)
+
+
+def _walk_into(folder: int, name: str, path: str) -> Iterator[ObjectInfo]:
+    try:
+        inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+    except FileNotFoundError:
+        return
+    try:
+        yield from _walk(inside, path, "")
+    finally:
+        os.close(inside)
+
+
+def _entries(folder: int, beginning: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Names that begin so; a folder's with its slash, which makes the order of names that of whole keys."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            name = entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
+            regular = name.endswith("/") or entry.is_file(follow_symlinks=False)
+            if regular and name.startswith(beginning) and is_segment(entry.name):
+                yield name, entry

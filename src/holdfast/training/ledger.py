@@ -1,0 +1,116 @@
+"""What has been protected already, in a small JSON file, so that a restarted watch does not save it again.
+
+Losing the file costs one more save of each checkpoint, which deduplication makes cheap; so a damaged one is reported
+and begun anew, never repaired. It is replaced as a whole: written beside, synced, renamed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from holdfast.clock import to_rfc3339
+from holdfast.errors import FailedError
+from holdfast.training.candidates import Candidate, Marker
+
+__all__ = ["Ledger", "ENTRIES_MAX"]
+
+FORMAT = 1
+ENTRIES_MAX = 10_000  # about 3 MB; a run that keeps more checkpoints than this at once is hard to imagine
+
+
+class _Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`fingerprint` of the files as they were saved; `marker` names, sizes and dates the marker of that save."""
+
+    fingerprint: str
+    time: str
+    marker: str = ""
+    vouches: str = ""
+
+
+class _State(msgspec.Struct, frozen=True):
+    format: int
+    protected: dict[str, _Entry]
+
+
+def _identity(marker: Marker | None) -> str:
+    return "" if marker is None else f"{marker.name} {marker.size} {marker.mtime_ns}"
+
+
+class Ledger:
+    """The protected checkpoints of one watched folder, by path relative to it. Not for several threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the state file, if there is one. `problem` then says in one sentence why it was not used."""
+        self._path = path
+        self.problem = ""
+        self._entries: dict[str, _Entry] = {}
+        try:
+            self._entries = self._read()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.problem = f"state file {path} cannot be read ({error.strerror}); starting anew"
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            self.problem = f"state file {path} is damaged; starting anew"
+
+    def _read(self) -> dict[str, _Entry]:
+        state = msgspec.json.decode(self._path.read_bytes(), type=_State)
+        if state.format != FORMAT:
+            self.problem = f"state file {self._path} is of format {state.format}, not {FORMAT}; starting anew"
+            return {}
+        return dict(state.protected)
+
+    def holds(self, key: str, candidate: Candidate) -> bool:
+        """Whether the checkpoint has been protected as it is now."""
+        entry = self._entries.get(key)
+        return entry is not None and entry.fingerprint == candidate.fingerprint
+
+    def is_torn(self, key: str, candidate: Candidate) -> bool:
+        """Whether data has changed since it was protected while the marker that stands for the data has not.
+
+        That is an overwrite under way, or one that a crash cut short; the framework would load it without complaint.
+        """
+        entry, marker = self._entries.get(key), candidate.marker
+        if entry is None or marker is None or not entry.vouches or not marker.vouches:
+            return False
+        return entry.marker == _identity(marker) and entry.vouches != marker.vouches
+
+    def record(self, key: str, candidate: Candidate, time_ns: int) -> None:
+        """Remember that the checkpoint is protected. Raises FailedError when that could not be written.
+
+        It is then still remembered by this object.
+        """
+        vouches = candidate.marker.vouches if candidate.marker else ""
+        self._entries.pop(key, None)  # the newest entry is the last: the oldest are dropped first
+        self._entries[key] = _Entry(candidate.fingerprint, to_rfc3339(time_ns), _identity(candidate.marker), vouches)
+        for oldest in list(self._entries)[: max(0, len(self._entries) - ENTRIES_MAX)]:
+            del self._entries[oldest]
+        try:
+            self._write(msgspec.json.format(msgspec.json.encode(_State(FORMAT, self._entries)), indent=1))
+        except OSError as error:
+            raise FailedError(
+                f"state file {self._path} cannot be written ({error.strerror})",
+                hint="until it can, a restart saves again what is protected now",
+                object_name=str(self._path),
+            ) from error
+
+    def _write(self, data: bytes) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._path.with_name(f"{self._path.name}.tmp-{os.getpid()}")
+        try:
+            with beside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self._path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,1 @@
+"""Keys and signatures: sealing, blob ciphers, hybrid signatures, recipients, credentials and where they are kept."""

@@ -1,0 +1,234 @@
+"""Checking a whole vault: every object opened, every reference followed, and, if asked, every byte read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from holdfast.errors import CredentialError, DamageError, HoldfastError, NotFoundError, UntrustedError
+from holdfast.ids import ChunkId, PackId, PartId
+from holdfast.stores.protocol import ObjectInfo
+from holdfast.trust.signing import fingerprint
+from holdfast.vault.configuration import load_config
+from holdfast.vault.handle import Handle
+from holdfast.vault.index import ChunkIndex, pack_of_key, read_index, read_pack_table
+from holdfast.vault.labels import entry_chunks
+from holdfast.vault.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, generation_of, pack_key, part_key
+from holdfast.vault.packs import places_of, preamble_bytes
+from holdfast.vault.records import Root
+from holdfast.vault.refs import read_ref
+from holdfast.vault.snapshots import read_part, read_root
+from holdfast.vault.verifying import verify_pack
+
+__all__ = ["Damage", "CheckReport", "check_vault"]
+
+_KNOWN = (CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS)
+_RESERVED = ("leases/", "trash/")
+
+
+class Damage(NamedTuple):
+    """One thing that is wrong: the object, what is the matter, and the snapshots that cannot be restored because of it."""
+
+    object: str
+    message: str
+    snapshots: list[str]
+
+
+class CheckReport(NamedTuple):
+    """What was looked at, and what was found. Without `damages` the vault is sound as far as was looked."""
+
+    objects: int
+    snapshots: int
+    packs: int
+    packs_read: int
+    bytes_read: int
+    damages: list[Damage]
+    notes: list[str]
+
+
+def check_vault(
+    handle: Handle, *, read_data: bool = False, sample: float = 1.0, seed: int | None = None
+) -> CheckReport:
+    """Open every small object, follow roots to packs, compare sizes; with `read_data` read (a share of) the packs.
+
+    `sample` is the share of packs to read, chosen at random. Damage is returned, not raised.
+    """
+    return _Check(handle).run(read_data, sample, seed)
+
+
+class _Check:
+    def __init__(self, handle: Handle) -> None:
+        handle.keys.require_reader("checking the vault")
+        self._handle = handle
+        self._damages: dict[str, str] = {}
+        self._hurt: dict[str, set[str]] = {}
+        self._notes: list[str] = []
+        self._objects = 0
+
+    def run(self, read_data: bool, sample: float, seed: int | None) -> CheckReport:
+        handle = self._handle
+        handle.refresh()
+        handle.progress.phase("checking structure", None)
+        self._check_config()
+        packs = self._list_packs()
+        index = self._check_index(packs)
+        roots = self._check_roots()
+        self._check_parts_and_refs(roots)
+        for root in roots:
+            self._follow(root, index, packs)
+        chosen = self._choose(packs, sample, seed) if read_data else []
+        bytes_read = self._read_packs(chosen, packs)
+        self._note_strays()
+        damages = [Damage(name, why, sorted(self._hurt.get(name, ()))) for name, why in sorted(self._damages.items())]
+        return CheckReport(self._objects, len(roots), len(packs), len(chosen), bytes_read, damages, self._notes)
+
+    def _damage(self, error: HoldfastError, name: str, snapshot: str = "") -> None:
+        name = error.object_name or name
+        self._damages.setdefault(name, error.message)
+        if snapshot:
+            self._hurt.setdefault(name, set()).add(snapshot)
+
+    def _guard(self, name: str, work: Callable[[], object], snapshot: str = "") -> bool:
+        try:
+            work()
+        except (DamageError, NotFoundError, CredentialError) as error:  # untrusted is a kind of credential error
+            self._damage(error, name, snapshot)
+            return False
+        return True
+
+    def _each(self, prefix: str, work: Callable[[ObjectInfo], object]) -> None:
+        infos = list(self._handle.store.list(prefix))
+        self._objects += len(infos)
+        with ThreadPoolExecutor(self._handle.workers) as pool:
+            list(pool.map(lambda info: self._guard(info.key, lambda: work(info)), infos))
+
+    def _check_config(self) -> None:
+        self._objects += sum(1 for _ in self._handle.store.list(CONFIG))
+        pins = [signer.public for signer in self._handle.keys.config.signers if signer.role == "keeper"]
+        self._guard(CONFIG, lambda: load_config(self._handle.store, [fingerprint(public) for public in pins]))
+
+    def _list_packs(self) -> dict[PackId, int]:
+        packs = {}
+        for info in self._handle.store.list(PACKS):
+            self._objects += 1
+            pack = pack_of_key(info.key)
+            if pack is None:
+                self._damages[info.key] = f"{info.key} is not the name of a pack"
+            else:
+                packs[pack] = info.size
+        return packs
+
+    def _check_index(self, packs: dict[PackId, int]) -> ChunkIndex:
+        """An index of what the packs' own footers say; what index objects say is compared with it."""
+        handle = self._handle
+        index = ChunkIndex(handle.keys.suite)
+
+        def take(pack: PackId) -> None:
+            info = ObjectInfo(pack_key(pack), packs[pack], 0)
+            table = read_pack_table(handle.store, handle.keys, info)
+            places = places_of(table, handle.keys.suite, info.key)
+            end = places[-1][1].offset + places[-1][1].stored if places else preamble_bytes(handle.keys.suite)
+            if end > info.size:
+                raise DamageError(f"{info.key} is cut short", object_name=info.key)
+            index.add(pack, packs[pack], table)
+
+        with ThreadPoolExecutor(handle.workers) as pool:
+            list(pool.map(lambda pack: self._guard(pack_key(pack), lambda: take(pack)), packs))
+        listed: set[PackId] = set()
+
+        def compare(info: ObjectInfo) -> None:
+            for pack in read_index(handle.store, handle.keys, info.key).packs:
+                pack_id = PackId(pack.id.hex())
+                listed.add(pack_id)
+                if packs.get(pack_id, pack.size) != pack.size:
+                    message = f"{pack_key(pack_id)} has {packs[pack_id]} bytes, the index says {pack.size}"
+                    raise DamageError(message, object_name=pack_key(pack_id))
+
+        self._each(INDEX, compare)
+        unlisted = len(packs.keys() - listed)
+        if unlisted:
+            self._notes.append(f"{unlisted} packs are in no index; they are found by their footers")
+        return index
+
+    def _check_roots(self) -> list[Root]:
+        roots: list[Root] = []
+        self._each(SNAPSHOTS, lambda info: roots.append(read_root(self._handle, info.key)))
+        return sorted(roots, key=lambda root: root.id)
+
+    def _check_parts_and_refs(self, roots: list[Root]) -> None:
+        handle = self._handle
+
+        def part(info: ObjectInfo) -> None:
+            name = info.key.removeprefix(PARTS)
+            if len(name) != 64:
+                raise DamageError(f"{info.key} is not the name of a part", object_name=info.key)
+            read_part(handle, PartId(name))
+
+        self._each(PARTS, part)
+        ids = {root.id for root in roots}
+
+        def ref(info: ObjectInfo) -> None:
+            if generation_of(info.key) is None:
+                raise DamageError(f"{info.key} is not the name of a ref", object_name=info.key)
+            target = read_ref(handle, info.key)
+            newest = max(i.key for i in handle.store.list(info.key.rsplit("/", 1)[0] + "/"))
+            if newest == info.key and target.target and target.target not in ids:
+                message = f"{info.key} ({target.name!r} of {target.asset!r}) points to a snapshot that is not there"
+                raise DamageError(message, object_name=info.key)
+
+        self._each(REFS, ref)
+
+    def _follow(self, root: Root, index: ChunkIndex, packs: dict[PackId, int]) -> None:
+        for link in root.parts:
+            key = part_key(PartId(link.id.hex()))
+            try:
+                part = read_part(self._handle, PartId(link.id.hex()))
+            except (DamageError, UntrustedError) as error:
+                self._damage(error, key, root.id)
+                continue
+            for entry in part.entries:
+                for _, length, chunk, _ in entry_chunks(entry):
+                    self._follow_chunk(root, index, chunk, length)
+
+    def _follow_chunk(self, root: Root, index: ChunkIndex, chunk: ChunkId, length: int) -> None:
+        for _ in range(9):
+            located = index.find(chunk)
+            if located is None:
+                known = self._handle.index.find(chunk)
+                name = pack_key(known.pack) if known else f"chunk {chunk.hex()[:16]}…"
+                why = f"{name} is missing or unreadable" if known else f"{name} is in no pack"
+                self._damage(DamageError(why, object_name=name), name, root.id)
+                return
+            if located.place.raw != length:
+                name = pack_key(located.pack)
+                self._damage(DamageError(f"{name} holds a chunk of another length", object_name=name), name, root.id)
+            self._hurt.setdefault(pack_key(located.pack), set()).add(root.id)
+            if not located.place.base:
+                return
+            chunk = located.place.base
+
+    def _choose(self, packs: dict[PackId, int], sample: float, seed: int | None) -> list[PackId]:
+        names = sorted(packs)
+        if sample >= 1:
+            return names
+        count = min(len(names), max(1, round(len(names) * sample)))
+        return random.Random(seed).sample(names, count)  # noqa: S311 - a sample to read, not a secret
+
+    def _read_packs(self, chosen: list[PackId], packs: dict[PackId, int]) -> int:
+        handle = self._handle
+        if chosen:
+            handle.progress.phase("reading packs", sum(packs[pack] for pack in chosen))
+
+        def work(pack: PackId) -> None:
+            verify_pack(handle, pack)
+
+        with ThreadPoolExecutor(handle.workers) as pool:
+            list(pool.map(lambda pack: self._guard(pack_key(pack), lambda: work(pack)), chosen))
+        return sum(packs[pack] for pack in chosen)
+
+    def _note_strays(self) -> None:
+        for info in self._handle.store.list(""):
+            if not info.key.startswith(_KNOWN + _RESERVED):
+                self._notes.append(f"{info.key} does not belong to the vault")

@@ -1,0 +1,282 @@
+"""Creating a vault, and opening its configuration: which keys there are, and whom to trust."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from holdfast.clock import Clock
+from holdfast.errors import (
+    CredentialError,
+    DamageError,
+    HoldfastError,
+    NotFoundError,
+    RefusedError,
+    UntrustedError,
+    WrongKeyError,
+)
+from holdfast.ids import VaultId
+from holdfast.stores.protocol import Store
+from holdfast.trust.credentials import Credential
+from holdfast.trust.recipients import (
+    Recipient,
+    keyfile_recipient,
+    passphrase_recipient,
+    unwrap,
+    unwrap_with_private,
+    wrap_for_public,
+)
+from holdfast.trust.sealing import SealingKey
+from holdfast.trust.signing import SigningKey, fingerprint
+from holdfast.trust.suites import Suite, suite_of
+from holdfast.vault.documents import read_config, write_config
+from holdfast.vault.keys import VaultKeys
+from holdfast.vault.names import CONFIG, config_key, generation_of
+from holdfast.vault.records import Config, Epoch, Signer, decode_record, encode_record
+from holdfast.vault.series import append_generation, create_once
+
+__all__ = [
+    "Created",
+    "StoredConfig",
+    "create_vault",
+    "load_config",
+    "unlock",
+    "append_config",
+    "read_vault_id",
+    "read_suite",
+    "pins_for_passphrase",
+    "wrap_epoch",
+]
+
+_MARK_BYTES = 16
+_PRIVATE_BYTES = 96
+
+
+class Created(NamedTuple):
+    """A new vault's id and the keeper's credential."""
+
+    vault: VaultId
+    keeper: Credential
+
+
+class StoredConfig(NamedTuple):
+    """The highest generation of the configuration."""
+
+    vault: bytes
+    config: Config
+    signer: str
+
+
+def create_vault(
+    store: Store,
+    *,
+    suite: Suite,
+    label: str,
+    passphrase: str | None,
+    clock: Clock,
+    keep: Callable[[Credential], None],
+) -> Created:
+    """Write generation 1 of a new vault's configuration into an empty store.
+
+    `keep` is given the keeper's credential and must make it durable before it returns: only then is the vault made.
+    With a passphrase, it becomes a second recipient of the epoch key: it reads, it does not write.
+    Raises RefusedError when there is a vault already.
+    """
+    if next(iter(store.list(CONFIG)), None) is not None:
+        raise RefusedError(f"there is a vault at {store.url} already", hint="use it, or choose another place")
+    vault, now = os.urandom(16), clock.now_ns()
+    signer, opener = SigningKey.generate(), SealingKey.generate()
+    secrets = os.urandom(64)
+    epochs: list[Epoch] = []
+    if suite is not Suite.PLAIN:
+        epoch = SealingKey.generate()
+        wrapped = epoch.to_bytes() + bytes.fromhex(fingerprint(signer.public))
+        recipients = [keyfile_recipient(opener.public, label, wrapped, _epoch_info(vault, 1))]
+        if passphrase is not None:
+            recipients.append(passphrase_recipient(passphrase, "passphrase", wrapped, _epoch_info(vault, 1)))
+        epochs.append(Epoch(1, epoch.public, recipients))
+        stored_secrets = wrap_for_public(secrets, epoch.public, _secrets_info(vault))
+    else:
+        stored_secrets = secrets
+    config = Config(
+        generation=1,
+        created=now,
+        suite=int(suite),
+        epochs=epochs,
+        secrets=stored_secrets,
+        signers=[Signer("keeper", label, signer.public, now)],
+    )
+    keeper = Credential(
+        role="keeper",
+        vault_id=vault.hex(),
+        label=label,
+        signer=signer,
+        opener=opener if epochs else None,
+        keepers=(fingerprint(signer.public),),
+    )
+    keep(keeper)
+    key = config_key(1)
+    if not create_once(store, key, write_config(vault, int(suite), key, encode_record(config), signer)):
+        raise RefusedError(f"somebody else has just created a vault at {store.url}")
+    return Created(VaultId(vault.hex()), keeper)
+
+
+def read_vault_id(store: Store) -> VaultId:
+    """The id that a vault's configuration claims, to find a key by. Nothing is verified yet."""
+    config, _ = _load_generations(store)[-1]
+    return VaultId(config.vault.hex())
+
+
+def read_suite(store: Store) -> Suite:
+    """The suite that a vault's configuration claims. Nothing is verified yet."""
+    stored, _ = _load_generations(store)[-1]
+    return suite_of(stored.config.suite)
+
+
+def load_config(store: Store, pinned: Sequence[str]) -> StoredConfig:
+    """The highest generation whose signer is trusted: pinned, or listed as keeper by a trusted generation before it.
+
+    With no pins (a public vault without any key), generation 1 is taken at its word. Raises NotFoundError when there is
+    no vault, UntrustedError when the highest generation is not signed by a trusted keeper.
+    """
+    generations = _load_generations(store)
+    trusted = set(pinned)
+    newest = generations[-1][0]
+    if not trusted:
+        trusted = {fingerprint(signer.public) for signer in generations[0][0].config.signers if signer.role == "keeper"}
+    publics: dict[str, bytes] = {}
+    counts = False
+    for stored, verify_signature in generations:
+        for signer in stored.config.signers:
+            publics.setdefault(fingerprint(signer.public), signer.public)
+        counts = stored.signer in trusted and stored.signer in publics
+        if counts:
+            verify_signature(publics[stored.signer])
+            trusted |= {
+                fingerprint(s.public) for s in stored.config.signers if s.role == "keeper" and s.revoked is None
+            }
+    if not counts:
+        name = config_key(newest.config.generation)
+        raise UntrustedError(
+            f"{name} is not signed by a keeper that this key trusts",
+            hint="either the key is of another vault, or somebody replaced the configuration",
+            object_name=name,
+        )
+    return newest
+
+
+def unlock(stored: StoredConfig, credential: Credential | None, passphrase: str | None) -> VaultKeys:
+    """All keys that the credential (or passphrase) opens. Raises WrongKeyError, CredentialError."""
+    vault, config = stored.vault, stored.config
+    role, label = (credential.role, credential.label) if credential else ("reader", "passphrase")
+    signer = credential.signer if credential else None
+    private: dict[int, SealingKey] = {}
+    if credential is not None and credential.vault_id != vault.hex():
+        raise WrongKeyError(f"this key is of vault {credential.vault_id}, the vault here is {vault.hex()}")
+    if config.suite == Suite.PLAIN:
+        secrets = config.secrets
+        label = label if credential else "anyone"
+    elif credential is not None and credential.role == "writer":
+        if credential.chunk_id_key is None or credential.index_key is None:
+            raise CredentialError("this writer's key lacks the vault's chunk-id and index keys")
+        secrets = credential.chunk_id_key + credential.index_key
+    else:
+        private = _private_keys(stored, credential, passphrase)
+        last = config.epochs[-1].number
+        if last not in private:
+            raise WrongKeyError(f"this key opens no epoch of vault {vault.hex()} that is in use")
+        secrets = unwrap_with_private(private[last], config.secrets, _secrets_info(vault))
+    if len(secrets) != 64:
+        raise DamageError("the vault's configuration holds no valid secrets", object_name=CONFIG)
+    return VaultKeys(vault, config, secrets[:32], secrets[32:], private, signer, label, role)
+
+
+def pins_for_passphrase(store: Store, passphrase: str) -> tuple[str, ...]:
+    """The keeper's fingerprint that was wrapped together with the epoch key: where trust starts without a key file.
+
+    Nobody who does not know the passphrase can wrap another one.
+    """
+    stored, _ = _load_generations(store)[-1]
+    for epoch in stored.config.epochs:
+        for recipient in epoch.recipients:
+            if recipient.kind == "passphrase":
+                secret = unwrap(recipient, passphrase, _epoch_info(stored.vault, epoch.number))
+                return (secret[_PRIVATE_BYTES:].hex(),)
+    raise CredentialError("this vault cannot be opened by a passphrase", hint="set HOLDFAST_KEY_FILE to a key file")
+
+
+def append_config(store: Store, keys: VaultKeys, config: Config) -> None:
+    """Write the next generation. Raises ConflictError when somebody else wrote one in between."""
+    signer = keys.require_keeper("changing the vault's configuration")
+
+    def make(generation: int) -> bytes:
+        if generation != config.generation:
+            raise HoldfastError("somebody else changed the vault's configuration meanwhile", hint="try again")
+        return write_config(keys.vault, config.suite, config_key(generation), encode_record(config), signer)
+
+    append_generation(store, CONFIG, make)
+
+
+def wrap_epoch(keys: VaultKeys, number: int, label: str, public: bytes) -> Recipient:
+    """The private key of an epoch, wrapped for another recipient's public key."""
+    signer = keys.require_keeper("adding a recipient")
+    secret = keys.private[number].to_bytes() + bytes.fromhex(fingerprint(signer.public))
+    return keyfile_recipient(public, label, secret, _epoch_info(keys.vault, number))
+
+
+def _private_keys(stored: StoredConfig, credential: Credential | None, passphrase: str | None) -> dict[int, SealingKey]:
+    opener = credential.opener if credential is not None else passphrase
+    if opener is None:
+        raise CredentialError("this vault is encrypted", hint="set HOLDFAST_KEY_FILE or HOLDFAST_PASSPHRASE")
+    private: dict[int, SealingKey] = {}
+    for epoch in stored.config.epochs:
+        info = _epoch_info(stored.vault, epoch.number)
+        for recipient in epoch.recipients:
+            try:
+                secret = unwrap(recipient, opener, info)
+            except WrongKeyError:
+                continue
+            key = SealingKey.from_bytes(secret[:_PRIVATE_BYTES])
+            if key.public == epoch.public:
+                private[epoch.number] = key
+                break
+    if not private:
+        raise WrongKeyError(f"this key opens no epoch of vault {stored.vault.hex()}")
+    return private
+
+
+def _load_generations(store: Store) -> list[tuple[StoredConfig, Callable[[bytes], None]]]:
+    generations: list[tuple[StoredConfig, Callable[[bytes], None]]] = []
+    for info in store.list(CONFIG):
+        generation = generation_of(info.key)
+        if generation is None:
+            continue
+        header, opened, verify_signature = read_config(info.key, store.get(info.key))
+        config = decode_record(opened.body, Config, info.key)
+        if config.generation != generation or config.suite != header.suite or not _coherent(config):
+            raise DamageError(f"{info.key} contradicts itself", object_name=info.key)
+        stored = StoredConfig(header.vault, config, opened.signer)
+        if generations and stored.vault != generations[0][0].vault:
+            raise DamageError(f"{info.key} belongs to another vault ({stored.vault.hex()})", object_name=info.key)
+        generations.append((stored, verify_signature))
+    if not generations:
+        raise NotFoundError(
+            f"there is no vault at {store.url}", hint=f"make one with `holdfast vault create {store.url}`"
+        )
+    return generations
+
+
+def _coherent(config: Config) -> bool:
+    if config.suite not in tuple(Suite):
+        return False
+    return bool(config.epochs) != (config.suite == Suite.PLAIN) and len(config.secrets) >= 64
+
+
+def _epoch_info(vault: bytes, number: int) -> bytes:
+    return b"holdfast 1 epoch\0" + vault + struct.pack("<I", number)
+
+
+def _secrets_info(vault: bytes) -> bytes:
+    return b"holdfast 1 secrets\0" + vault

@@ -1,0 +1,49 @@
+"""An opened vault: its store, its keys, and what is read from it once and kept."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+
+from holdfast.clock import SYSTEM_CLOCK, Clock
+from holdfast.events import SILENT, Progress
+from holdfast.stores.protocol import Store
+from holdfast.vault.index import ChunkIndex
+from holdfast.vault.keys import VaultKeys
+from holdfast.vault.reading import ChunkReader
+
+__all__ = ["Handle"]
+
+
+@dataclass
+class Handle:
+    """What the verbs of this package work on. Thread-safe but for `refresh`."""
+
+    store: Store
+    keys: VaultKeys
+    clock: Clock = SYSTEM_CLOCK
+    progress: Progress = SILENT
+    workers: int = field(default_factory=lambda: max(2, os.cpu_count() or 2))
+    _index: ChunkIndex | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def index(self) -> ChunkIndex:
+        """The chunk index, loaded at first use."""
+        with self._lock:
+            if self._index is None:
+                self._index = ChunkIndex.load(self.store, self.keys)
+                for problem in self._index.problems:
+                    self.progress.note(f"{problem.message}; its packs are found by their footers instead")
+            return self._index
+
+    def refresh(self) -> None:
+        """Forget the index: others may have written since."""
+        with self._lock:
+            self._index = None
+
+    def reader(self) -> ChunkReader:
+        """Something that reads chunks. Raises CredentialError for a writer."""
+        self.keys.require_reader("reading")
+        return ChunkReader(self.store, self.keys, self.index, self.progress)

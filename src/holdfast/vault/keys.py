@@ -1,0 +1,111 @@
+"""What an opened vault can do with the credential at hand: which keys it holds, whom it trusts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from blake3 import blake3
+
+from holdfast.errors import CredentialError, UntrustedError
+from holdfast.trust.aead import BlobCipher, new_cipher
+from holdfast.trust.sealing import SealingKey
+from holdfast.trust.signing import SigningKey, fingerprint
+from holdfast.trust.suites import Suite, suite_of
+from holdfast.vault.header import FORMAT_VERSION, Header, Kind
+from holdfast.vault.names import Names
+from holdfast.vault.records import Config, Signer
+
+__all__ = ["VaultKeys", "plain_key", "MAY_SIGN"]
+
+MAY_SIGN: Final = {
+    Kind.CONFIG: ("keeper",),
+    Kind.ROOT: ("keeper", "writer"),
+    Kind.REF: ("keeper", "writer"),
+    Kind.INDEX: ("keeper", "writer"),
+}
+
+
+def plain_key(vault: bytes) -> bytes:
+    """The public 32-byte key that stands where suite 0 needs one."""
+    return blake3(b"holdfast 1 plain key" + vault).digest()
+
+
+@dataclass(frozen=True)
+class VaultKeys:
+    """Keys of one opened vault. `private` is empty for a writer: it can add, but not read."""
+
+    vault: bytes  # 16 bytes
+    config: Config
+    chunk_id_key: bytes = field(repr=False)
+    index_key: bytes = field(repr=False)
+    private: dict[int, SealingKey] = field(repr=False)
+    signer: SigningKey | None = field(repr=False)
+    label: str
+    role: str
+
+    def __post_init__(self) -> None:
+        trusted = {fingerprint(signer.public): signer for signer in self.config.signers}
+        object.__setattr__(self, "_trusted", trusted)
+        object.__setattr__(self, "names", Names(self.chunk_id_key))
+
+    names: Names = field(init=False, repr=False)
+    _trusted: dict[str, Signer] = field(init=False, repr=False)
+
+    @property
+    def suite(self) -> Suite:
+        return suite_of(self.config.suite)
+
+    @property
+    def can_read(self) -> bool:
+        return self.suite is Suite.PLAIN or bool(self.private)
+
+    @property
+    def can_write(self) -> bool:
+        return self.signer is not None
+
+    def require_reader(self, what: str) -> None:
+        """Raises CredentialError when this credential cannot read."""
+        if not self.can_read:
+            raise CredentialError(
+                f"{what} needs a reader's or keeper's key; {self.label!r} may only add",
+                hint="set HOLDFAST_KEY_FILE to a reader's key, or HOLDFAST_PASSPHRASE",
+            )
+
+    def require_writer(self, what: str) -> SigningKey:
+        """The signing key. Raises CredentialError when there is none."""
+        if self.signer is None:
+            raise CredentialError(
+                f"{what} needs a writer's or keeper's key; {self.label!r} may only read",
+                hint="set HOLDFAST_KEY_FILE to a writer's key",
+            )
+        return self.signer
+
+    def require_keeper(self, what: str) -> SigningKey:
+        """The keeper's signing key. Raises CredentialError for other roles."""
+        if self.signer is None or self.role != "keeper":
+            raise CredentialError(f"{what} needs the keeper's key; {self.label!r} is a {self.role}")
+        return self.signer
+
+    def header(self, kind: Kind) -> Header:
+        """The header of a new object of that kind."""
+        sealed = self.suite is not Suite.PLAIN and kind not in (Kind.CONFIG, Kind.INDEX)
+        epoch = self.config.epochs[-1].number if sealed else 0
+        return Header(kind.value, FORMAT_VERSION, int(self.suite), epoch, self.vault)
+
+    def epoch_public(self, number: int) -> bytes:
+        return next(epoch.public for epoch in self.config.epochs if epoch.number == number)
+
+    def cipher(self, key: bytes) -> BlobCipher:
+        return new_cipher(self.suite, key)
+
+    def trusted_signer(self, kind: Kind, mark: str, object_name: str) -> Signer:
+        """The signer with that fingerprint. Raises UntrustedError when it may not sign this kind."""
+        signer = self._trusted.get(mark)
+        if signer is None or signer.role not in MAY_SIGN[kind]:
+            raise UntrustedError(
+                f"{object_name} is signed by {mark[:8]}…, which this vault's configuration does not trust for that",
+                hint="somebody without a writer's key put it there; do not restore from it",
+                object_name=object_name,
+            )
+        return signer

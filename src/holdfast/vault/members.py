@@ -1,0 +1,89 @@
+"""Who may do what: letting further writers and readers into a vault. Only a keeper can."""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast.errors import RefusedError, UsageError
+from holdfast.trust.credentials import Credential
+from holdfast.trust.sealing import SealingKey
+from holdfast.trust.signing import SigningKey, fingerprint
+from holdfast.trust.suites import Suite
+from holdfast.vault.configuration import append_config, load_config, wrap_epoch
+from holdfast.vault.handle import Handle
+from holdfast.vault.keys import VaultKeys
+from holdfast.vault.records import Config, Epoch, Signer
+
+__all__ = ["admit_writer", "admit_reader", "revoke_signer"]
+
+
+def admit_writer(handle: Handle, label: str) -> Credential:
+    """A new writer's credential: it adds snapshots, and neither reads nor deletes. Raises CredentialError, RefusedError."""
+    config = _newest(handle, "admitting a writer")
+    if any(signer.label == label for signer in config.signers):
+        raise RefusedError(f"there is a signer {label!r} already", hint="choose another label")
+    signer = SigningKey.generate()
+    credential = Credential(
+        role="writer",
+        vault_id=handle.keys.vault.hex(),
+        label=label,
+        signer=signer,
+        chunk_id_key=handle.keys.chunk_id_key,
+        index_key=handle.keys.index_key,
+        keepers=_keepers(config),
+    )
+    entry = Signer("writer", label, signer.public, handle.clock.now_ns())
+    _write(handle, msgspec.structs.replace(config, signers=[*config.signers, entry]))
+    return credential
+
+
+def admit_reader(handle: Handle, label: str) -> Credential:
+    """A new reader's credential: it reads everything of the epochs so far, and writes nothing."""
+    config = _newest(handle, "admitting a reader")
+    if handle.keys.suite is Suite.PLAIN:
+        raise UsageError("this vault is not encrypted: everybody who reaches it can read it")
+    opener = SealingKey.generate()
+    credential = Credential(
+        role="reader", vault_id=handle.keys.vault.hex(), label=label, opener=opener, keepers=_keepers(config)
+    )
+    epochs = [
+        Epoch(
+            epoch.number,
+            epoch.public,
+            [*epoch.recipients, wrap_epoch(handle.keys, epoch.number, label, opener.public)],
+        )
+        for epoch in config.epochs
+    ]
+    _write(handle, msgspec.structs.replace(config, epochs=epochs))
+    return credential
+
+
+def revoke_signer(handle: Handle, label: str) -> None:
+    """From now on, what that writer signs does not count. What it signed before stays."""
+    config = _newest(handle, "revoking a writer")
+    found = [signer for signer in config.signers if signer.label == label and signer.revoked is None]
+    if not found:
+        raise UsageError(f"there is no signer {label!r}")
+    if found[0].role == "keeper":
+        raise RefusedError("a keeper is not revoked this way")
+    now = handle.clock.now_ns()
+    signers = [msgspec.structs.replace(s, revoked=now) if s is found[0] else s for s in config.signers]
+    _write(handle, msgspec.structs.replace(config, signers=signers))
+
+
+def _newest(handle: Handle, what: str) -> Config:
+    signer = handle.keys.require_keeper(what)
+    return load_config(handle.store, [fingerprint(signer.public)]).config
+
+
+def _write(handle: Handle, config: Config) -> None:
+    following = msgspec.structs.replace(config, generation=config.generation + 1, created=handle.clock.now_ns())
+    append_config(handle.store, handle.keys, following)
+    keys = handle.keys
+    handle.keys = VaultKeys(
+        keys.vault, following, keys.chunk_id_key, keys.index_key, keys.private, keys.signer, keys.label, keys.role
+    )
+
+
+def _keepers(config: Config) -> tuple[str, ...]:
+    return tuple(fingerprint(signer.public) for signer in config.signers if signer.role == "keeper")

@@ -1,0 +1,259 @@
+"""Packs: sealed chunks in one immutable object, named by its stored bytes. `docs/format/vault-1.md`, "Packs"."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import NamedTuple
+
+import numpy as np
+from blake3 import blake3
+
+from holdfast.errors import DamageError, WrongKeyError
+from holdfast.ids import ChunkId, PackId
+from holdfast.trust.aead import BlobCipher, PlainCipher
+from holdfast.trust.sealing import SEALED_SIZE, open_key, seal_key
+from holdfast.trust.suites import Suite
+from holdfast.vault.documents import checked_header
+from holdfast.vault.header import HEADER_BYTES, Kind
+from holdfast.vault.keys import VaultKeys, plain_key
+from holdfast.vault.names import pack_key
+from holdfast.vault.records import PackTable, decode_record, encode_record
+from holdfast.vault.regions.model import Element
+from holdfast.vault.regions.model import Kind as ElementKind
+
+__all__ = [
+    "ChunkPlace",
+    "SealedPack",
+    "PackBuilder",
+    "PackOpener",
+    "places_of",
+    "preamble_bytes",
+    "TRAILER_BYTES",
+    "TAG_BYTES",
+]
+
+TAG_BYTES = 16
+TRAILER_BYTES = 16
+RAW_MAX = 64 << 20
+BLOBS_MAX = 1 << 24
+_TRAILER = struct.Struct("<II8s")
+_TRAILER_MAGIC = b"TSAFDLOH"
+_FOOTER_NONCE = (1 << 96) - 1
+_NO_BASE = ChunkId(b"")
+
+
+class ChunkPlace(NamedTuple):
+    """Where a chunk lies in its pack, and how it is coded. `base` is empty unless codec is 3 (delta)."""
+
+    number: int
+    offset: int
+    stored: int
+    raw: int
+    codec: int
+    element: Element
+    base: ChunkId
+
+
+class SealedPack(NamedTuple):
+    """A finished pack. `data` is a view of the builder's buffer: store it before the builder is reused."""
+
+    id: PackId
+    key: str
+    data: memoryview
+    table: PackTable
+
+
+def preamble_bytes(suite: int) -> int:
+    """Bytes before the first blob: header and sealed key."""
+    return HEADER_BYTES + (0 if suite == Suite.PLAIN else SEALED_SIZE)
+
+
+class PackBuilder:
+    """Seals chunks into one buffer, which is reused from pack to pack. Not for several threads at once."""
+
+    def __init__(self, keys: VaultKeys, capacity: int) -> None:
+        """`capacity`: bytes of chunks and tags that fit; a pack is full when the next chunk would not."""
+        self._keys = keys
+        self._capacity = capacity
+        self._buffer = memoryview(bytearray(capacity + preamble_bytes(keys.suite)))
+        self._begin()
+
+    def _begin(self) -> None:
+        self._header = self._keys.header(Kind.PACK).pack()
+        if self._keys.suite is Suite.PLAIN:
+            key, sealed = plain_key(self._keys.vault), b""
+        else:
+            key = os.urandom(32)
+            sealed = seal_key(self._keys.config.epochs[-1].public, key, _pack_info(self._header))
+        self._cipher = self._keys.cipher(key)
+        preamble = self._header + sealed
+        self._buffer[: len(preamble)] = preamble
+        self._start = self._end = len(preamble)
+        self._ids: list[ChunkId] = []
+        self._columns: list[tuple[int, int, int, int, int]] = []
+        self._bases: list[tuple[int, ChunkId]] = []
+
+    def __len__(self) -> int:
+        """Number of chunks so far."""
+        return len(self._ids)
+
+    def fits(self, payload_bytes: int) -> bool:
+        """Whether a chunk of that coded size still fits (the first one always does: the buffer grows for it)."""
+        needed = self._end - self._start + payload_bytes + TAG_BYTES
+        return not self._ids or (needed <= self._capacity and len(self._ids) < BLOBS_MAX)
+
+    def add(
+        self,
+        chunk: ChunkId,
+        payload: bytes | memoryview,
+        *,
+        raw: int,
+        codec: int,
+        element: Element,
+        base: ChunkId = _NO_BASE,
+    ) -> int:
+        """Seal one coded chunk. Returns the bytes it takes, tag included."""
+        stored = len(payload) + TAG_BYTES
+        if self._end + stored > len(self._buffer):
+            grown = memoryview(bytearray(self._end + stored))
+            grown[: self._end] = self._buffer[: self._end]
+            self._buffer = grown
+        target = self._buffer[self._end : self._end + stored]
+        self._cipher.seal_into(len(self._ids), payload, self._header + chunk, target)
+        if base:
+            self._bases.append((len(self._ids), base))
+        self._ids.append(chunk)
+        self._columns.append((stored, raw, codec, int(element.kind), element.width))
+        self._end += stored
+        return stored
+
+    def finish(self) -> SealedPack:
+        """Close the pack. The builder may be used again (`reset`) once the data is stored."""
+        columns = np.array(self._columns, dtype="<u4").reshape(-1, 5)
+        table = PackTable(
+            ids=b"".join(self._ids),
+            stored=columns[:, 0].tobytes(),
+            raw=columns[:, 1].tobytes(),
+            codec=columns[:, 2].astype("u1").tobytes(),
+            kind=columns[:, 3].astype("u1").tobytes(),
+            width=columns[:, 4].astype("u1").tobytes(),
+            based=np.array([number for number, _ in self._bases], dtype="<u4").tobytes(),
+            bases=b"".join(base for _, base in self._bases),
+        )
+        footer = encode_record(table)
+        trailer = _TRAILER.pack(len(self._ids), len(footer) + TAG_BYTES, _TRAILER_MAGIC)
+        tail = self._cipher.seal(_FOOTER_NONCE, footer, self._header + trailer) + trailer
+        end = self._end + len(tail)
+        if end > len(self._buffer):
+            grown = memoryview(bytearray(end))
+            grown[: self._end] = self._buffer[: self._end]
+            self._buffer = grown
+        self._buffer[self._end : end] = tail
+        data = self._buffer[:end]
+        pack = PackId(blake3(data).hexdigest())
+        return SealedPack(pack, pack_key(pack), data, table)
+
+    def reset(self) -> None:
+        """Begin the next pack, with a new key, in the same buffer."""
+        self._begin()
+
+
+class PackOpener:
+    """Opens the blobs of one pack, given its preamble (`preamble_bytes(suite)` first bytes)."""
+
+    def __init__(self, keys: VaultKeys, pack: PackId, preamble: bytes) -> None:
+        """Raises DamageError, or CredentialError when this credential cannot read."""
+        name = pack_key(pack)
+        header = checked_header(name, preamble, Kind.PACK)
+        if header.vault != keys.vault or header.suite != keys.suite:
+            raise DamageError(f"{name} belongs to another vault ({header.vault.hex()})", object_name=name)
+        self._name = name
+        self._header = header.pack()
+        self._cipher: BlobCipher
+        if keys.suite is Suite.PLAIN:
+            self._cipher = PlainCipher(plain_key(keys.vault))
+            return
+        keys.require_reader(f"reading {name}")
+        private = keys.private.get(header.epoch)
+        if private is None:
+            raise WrongKeyError(
+                f"{name} is sealed to epoch {header.epoch}, which this key does not open", object_name=name
+            )
+        try:
+            self._cipher = keys.cipher(open_key(private, preamble[HEADER_BYTES:], _pack_info(self._header)))
+        except (WrongKeyError, DamageError) as error:
+            raise DamageError(f"{name} is damaged: its key does not open", object_name=name) from error
+
+    def open_blob(self, number: int, chunk: ChunkId, sealed: bytes | memoryview) -> bytes:
+        """The coded bytes of a blob. Raises DamageError."""
+        try:
+            return self._cipher.open(number, sealed, self._header + chunk)
+        except DamageError as error:
+            raise DamageError(
+                f"{self._name} is damaged: blob {number} does not open", object_name=self._name
+            ) from error
+
+    def open_footer(self, tail: bytes) -> PackTable:
+        """The table, from the stored bytes of footer and trailer. Raises DamageError."""
+        _, trailer = tail[:-TRAILER_BYTES], tail[-TRAILER_BYTES:]
+        try:
+            footer = self._cipher.open(_FOOTER_NONCE, tail[:-TRAILER_BYTES], self._header + trailer)
+        except DamageError as error:
+            raise DamageError(f"{self._name} is damaged: its footer does not open", object_name=self._name) from error
+        table = decode_record(footer, PackTable, self._name)
+        if len(table.ids) != 32 * _TRAILER.unpack(trailer)[0]:
+            raise DamageError(f"{self._name} is damaged: its footer does not fit its trailer", object_name=self._name)
+        return table
+
+
+def footer_bytes(name: str, trailer: bytes, pack_size: int) -> int:
+    """Length of the sealed footer that the trailer states. Raises DamageError when it cannot be."""
+    if len(trailer) != TRAILER_BYTES:
+        raise DamageError(f"{name} is cut short", object_name=name)
+    _, length, magic = _TRAILER.unpack(trailer)
+    if magic != _TRAILER_MAGIC or length < TAG_BYTES or length > pack_size - HEADER_BYTES - TRAILER_BYTES:
+        raise DamageError(f"{name} is damaged: its trailer is not one", object_name=name)
+    return int(length)
+
+
+def places_of(table: PackTable, suite: int, name: str) -> list[tuple[ChunkId, ChunkPlace]]:
+    """The chunks of a table with their places. Raises DamageError when the columns do not fit together."""
+    count = len(table.codec)
+    based = np.frombuffer(table.based, "<u4") if len(table.based) % 4 == 0 else None
+    if (
+        len(table.ids) != 32 * count
+        or len(table.stored) != 4 * count
+        or len(table.raw) != 4 * count
+        or len(table.kind) != count
+        or len(table.width) != count
+        or based is None
+        or len(table.bases) != 32 * len(based)
+        or (len(based) and (int(based.max()) >= count or len(np.unique(based)) != len(based)))
+    ):
+        raise DamageError(f"the table of {name} does not fit together", object_name=name)
+    stored, raw = np.frombuffer(table.stored, "<u4"), np.frombuffer(table.raw, "<u4")
+    ends = np.cumsum(stored, dtype=np.uint64) + preamble_bytes(suite)
+    if count and int(raw.max()) > RAW_MAX:
+        raise DamageError(f"the table of {name} names a chunk of an impossible size", object_name=name)
+    bases = {int(number): ChunkId(table.bases[32 * i : 32 * i + 32]) for i, number in enumerate(based)}
+    places = []
+    for number in range(count):
+        kind, width, codec = table.kind[number], table.width[number], table.codec[number]
+        if kind > ElementKind.FLOAT or width not in (1, 2, 4, 8) or codec > 3 or (codec == 3) != (number in bases):
+            raise DamageError(f"the table of {name} names an unknown coding", object_name=name)
+        place = ChunkPlace(
+            number,
+            int(ends[number]) - int(stored[number]),
+            int(stored[number]),
+            int(raw[number]),
+            codec,
+            Element(ElementKind(kind), width),
+            bases.get(number, _NO_BASE),
+        )
+        places.append((ChunkId(table.ids[32 * number : 32 * number + 32]), place))
+    return places
+
+
+def _pack_info(header: bytes) -> bytes:
+    return b"holdfast 1 pack\0" + header

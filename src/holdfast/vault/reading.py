@@ -1,0 +1,193 @@
+"""From chunk ids to bytes: fetch packs' ranges in few requests, open, decode, and check every id."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Generic, NamedTuple, TypeVar
+
+from holdfast.errors import DamageError, ObjectNotFoundError
+from holdfast.events import SILENT, Progress
+from holdfast.ids import ChunkId, PackId
+from holdfast.stores.protocol import Store
+from holdfast.vault.codecs import decode
+from holdfast.vault.index import ChunkIndex, Located
+from holdfast.vault.keys import VaultKeys
+from holdfast.vault.names import pack_key
+from holdfast.vault.packs import PackOpener, preamble_bytes
+
+__all__ = ["ChunkReader", "Wanted", "BATCH_BYTES"]
+
+BATCH_BYTES = 16 << 20  # stored bytes that one worker fetches and decodes at a time
+_GAP_BYTES = 64 << 10  # ranges closer than this are one request: a round trip costs more than the bytes between
+_OPENERS_MAX = 1024
+_DEPTH_MAX = 8
+
+T = TypeVar("T")
+
+
+class Wanted(NamedTuple, Generic[T]):
+    """A chunk that somebody wants, its plaintext length, and what it is wanted for."""
+
+    chunk: ChunkId
+    length: int
+    purpose: T
+
+
+class ChunkReader:
+    """Reads chunks of one vault. Safe for several threads."""
+
+    def __init__(self, store: Store, keys: VaultKeys, index: ChunkIndex, progress: Progress = SILENT) -> None:
+        self._store = store
+        self._keys = keys
+        self._index = index
+        self._progress = progress
+        self._openers: OrderedDict[PackId, PackOpener] = OrderedDict()
+        self._lock = threading.Lock()
+        self._searched_packs = False
+
+    def read(self, chunks: Iterable[ChunkId]) -> dict[ChunkId, bytes | bytearray]:
+        """The plaintext of these chunks, each checked against its id. Raises DamageError naming the pack concerned."""
+        return self._read(dict.fromkeys(chunks), depth=0)
+
+    def stream(
+        self,
+        wanted: Iterable[Wanted[T]],
+        sink: Callable[[Wanted[T], bytes | bytearray], None],
+        *,
+        workers: int,
+        batch_bytes: int = BATCH_BYTES,
+    ) -> None:
+        """Hand every wanted chunk to `sink`, from several threads and in no particular order.
+
+        At most `workers` + 1 batches are in memory. The first error stops everything and is raised.
+        """
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="holdfast-read")
+        running: set[Future[None]] = set()
+        try:
+            for batch in _batches(wanted, batch_bytes):
+                running.add(pool.submit(self._deliver, batch, sink))
+                if len(running) > workers:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+            for future in running:
+                future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def locate(self, chunk: ChunkId) -> Located:
+        """Where a chunk lies. Raises DamageError when no pack of this store has it."""
+        located = self._index.find(chunk)
+        if located is not None:
+            return located
+        with self._lock:  # one thread reads the footers, the others profit
+            if not self._searched_packs:
+                added = self._index.add_unlisted(self._store, self._keys, self._progress)
+                self._searched_packs = True
+                if added:
+                    self._progress.note(f"the index lacked {added} packs; their footers were read instead")
+        located = self._index.find(chunk)
+        if located is None:
+            raise DamageError(f"chunk {chunk.hex()[:16]}… is in no pack of {self._store.url}", object_name=chunk.hex())
+        return located
+
+    def _deliver(self, batch: Sequence[Wanted[T]], sink: Callable[[Wanted[T], bytes | bytearray], None]) -> None:
+        plain = self.read(wanted.chunk for wanted in batch)
+        for wanted in batch:
+            data = plain[wanted.chunk]
+            if len(data) != wanted.length:
+                raise DamageError(f"chunk {wanted.chunk.hex()[:16]}… has {len(data)} bytes, not {wanted.length}")
+            sink(wanted, data)
+
+    def _read(self, chunks: Iterable[ChunkId], depth: int) -> dict[ChunkId, bytes | bytearray]:
+        if depth > _DEPTH_MAX:
+            raise DamageError(f"a chain of deltas is longer than {_DEPTH_MAX}")
+        by_pack: dict[PackId, list[tuple[ChunkId, Located]]] = {}
+        bases: dict[ChunkId, None] = {}
+        for chunk in chunks:
+            located = self.locate(chunk)
+            by_pack.setdefault(located.pack, []).append((chunk, located))
+            if located.place.base:
+                bases[located.place.base] = None
+        base_data = self._read(bases, depth + 1) if bases else {}
+        plain: dict[ChunkId, bytes | bytearray] = {}
+        for pack, members in by_pack.items():
+            for (chunk, located), payload in self._payloads(pack, members):
+                plain[chunk] = self._decode(chunk, located, payload, base_data)
+        return plain
+
+    def _decode(
+        self, chunk: ChunkId, located: Located, payload: bytes, bases: dict[ChunkId, bytes | bytearray]
+    ) -> bytes | bytearray:
+        name, place = pack_key(located.pack), located.place
+        base = bases[place.base] if place.base else None
+        try:
+            if base is not None and len(base) != place.raw:
+                raise DamageError("the base of a delta has another length")
+            data = decode(place.codec, place.element, payload, place.raw, base)
+        except DamageError as error:
+            raise DamageError(f"{name} is damaged: blob {place.number} ({error.message})", object_name=name) from error
+        if self._keys.names.chunk_id(data) != chunk:
+            raise DamageError(f"{name} is damaged: blob {place.number} does not hash to its chunk id", object_name=name)
+        return data
+
+    def _payloads(
+        self, pack: PackId, members: list[tuple[ChunkId, Located]]
+    ) -> Iterator[tuple[tuple[ChunkId, Located], bytes]]:
+        members.sort(key=lambda member: member[1].place.offset)
+        with self._lock:
+            opener = self._openers.get(pack)
+        ranges = _merge([(member[1].place.offset, member[1].place.stored) for member in members])
+        preamble = [] if opener else [(0, preamble_bytes(self._keys.suite))]
+        try:
+            fetched = self._store.get_ranges(pack_key(pack), preamble + ranges)
+        except ObjectNotFoundError as error:
+            raise DamageError(
+                f"{pack_key(pack)} is missing from {self._store.url}", object_name=pack_key(pack)
+            ) from error
+        if opener is None:
+            opener = PackOpener(self._keys, pack, fetched.pop(0))
+            self._remember(pack, opener)
+        views = [(start, memoryview(data)) for (start, _), data in zip(ranges, fetched, strict=True)]
+        position = 0
+        for member in members:
+            place = member[1].place
+            while place.offset >= views[position][0] + len(views[position][1]):
+                position += 1
+            start, view = views[position]
+            sealed = view[place.offset - start : place.offset - start + place.stored]
+            yield member, opener.open_blob(place.number, member[0], sealed)
+
+    def _remember(self, pack: PackId, opener: PackOpener) -> None:
+        with self._lock:
+            self._openers[pack] = opener
+            while len(self._openers) > _OPENERS_MAX:
+                self._openers.popitem(last=False)
+
+
+def _batches(wanted: Iterable[Wanted[T]], batch_bytes: int) -> Iterator[list[Wanted[T]]]:
+    batch: list[Wanted[T]] = []
+    size = 0
+    for item in wanted:
+        batch.append(item)
+        size += item.length
+        if size >= batch_bytes:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _merge(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Neighbouring (start, length) in rising order, joined where the gap is small."""
+    merged: list[tuple[int, int]] = []
+    for start, length in ranges:
+        if merged and start <= merged[-1][0] + merged[-1][1] + _GAP_BYTES:
+            first = merged[-1][0]
+            merged[-1] = (first, max(merged[-1][1], start + length - first))
+        else:
+            merged.append((start, length))
+    return merged

@@ -1,0 +1,163 @@
+"""From regions to chunks: tensors are cut at their starts, opaque bytes where their content says."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import fastcdc
+
+from holdfast.errors import SourceChangedError, UsageError
+from holdfast.vault.regions.model import Element, Kind, Layout, Region, Source, Tensor
+
+__all__ = ["CHUNK_BYTES", "OPAQUE_AVERAGE", "Cut", "cut", "cut_and_read"]
+
+CHUNK_BYTES: Final = 4 << 20
+OPAQUE_AVERAGE: Final = 1 << 20
+OPAQUE_AVERAGE_MIN, OPAQUE_AVERAGE_MAX = 1 << 10, 64 << 20  # what the library takes, with min / 4 and max × 4
+
+
+class Cut(NamedTuple):
+    """One chunk of a file.
+
+    `label` finds the chunk's predecessor in another snapshot of the file: `<tensor>@<offset in the tensor>` where a
+    tensor leads, `#<offset in the file>` for elements outside of tensors, empty for opaque bytes and holes.
+    """
+
+    offset: int
+    length: int
+    element: Element
+    label: str
+
+
+def cut(
+    layout: Layout, source: Source, *, chunk_bytes: int = CHUNK_BYTES, opaque_average: int = OPAQUE_AVERAGE
+) -> Iterator[Cut]:
+    """All chunks of a file, in order; only opaque regions are read. Raises as `cut_and_read`."""
+    cutter = _Cutter(layout, source, chunk_bytes, opaque_average)
+    for region in layout.regions:
+        if region.element.kind is Kind.OPAQUE:
+            yield from (piece for piece, _ in cutter.opaque(region))
+        else:
+            yield from cutter.plan(region)
+
+
+def cut_and_read(
+    layout: Layout, source: Source, *, chunk_bytes: int = CHUNK_BYTES, opaque_average: int = OPAQUE_AVERAGE
+) -> Iterator[tuple[Cut, bytes]]:
+    """All chunks of a file with their bytes (none for a hole), in order; each byte is read once.
+
+    Holds at most a chunk and `opaque_average` × 8 bytes. Raises SourceChangedError when the source ends early, and
+    UsageError unless `chunk_bytes` is a positive multiple of 8 and `opaque_average` is 1 KiB to 64 MiB.
+    """
+    cutter = _Cutter(layout, source, chunk_bytes, opaque_average)
+    for region in layout.regions:
+        if region.element.kind is Kind.OPAQUE:
+            yield from cutter.opaque(region)
+            continue
+        for piece in cutter.plan(region):
+            yield piece, b"" if piece.element.kind is Kind.HOLE else _read(source, piece.offset, piece.length)
+
+
+class _Cutter:
+    def __init__(self, layout: Layout, source: Source, chunk_bytes: int, opaque_average: int) -> None:
+        if chunk_bytes < 8 or chunk_bytes % 8:
+            raise UsageError(f"chunks of {chunk_bytes} bytes hold no whole elements of 8 bytes")
+        if not OPAQUE_AVERAGE_MIN <= opaque_average <= OPAQUE_AVERAGE_MAX:
+            raise UsageError(f"opaque chunks cannot be {opaque_average} bytes on average")
+        self._source = source
+        self._chunk_bytes = chunk_bytes
+        self._average = opaque_average
+        # The longest of the tensors that begin at one place leads there; empty ones lead nowhere.
+        leaders: dict[int, Tensor] = {}
+        for tensor in layout.tensors:
+            if tensor.nbytes and tensor.nbytes > leaders.get(tensor.offset, _NOTHING).nbytes:
+                leaders[tensor.offset] = tensor
+        self._starts = sorted(leaders)
+        self._leaders = [leaders[start] for start in self._starts]
+
+    def plan(self, region: Region) -> Iterator[Cut]:
+        """Chunks of a region of elements, or the one of a hole. Nothing is read."""
+        if region.element.kind is Kind.HOLE:
+            yield Cut(region.offset, region.length, region.element, "")
+            return
+        begin = region.offset
+        filled = begin  # [begin, filled) is the chunk under way
+        for start, end, grid in self._pieces(region):
+            if filled > begin and end - begin > self._chunk_bytes:
+                yield self._cut(region, begin, filled)
+                begin = start
+            # Chunks of a large tensor lie on a grid from its start, also behind a hole.
+            while end - begin > self._chunk_bytes:
+                stop = begin + self._chunk_bytes - (begin - grid) % self._chunk_bytes
+                yield self._cut(region, begin, stop)
+                begin = stop
+            filled = end
+        if filled > begin:
+            yield self._cut(region, begin, filled)
+
+    def _pieces(self, region: Region) -> Iterator[tuple[int, int, int]]:
+        """(start, end, start of the grid) for each stretch from one tensor's start to the next one's."""
+        width = region.element.width
+        first = bisect_right(self._starts, region.offset)
+        start = region.offset
+        grid = self._starts[first - 1] if first and self._reaches(first - 1, start) else start
+        if (start - grid) % width:
+            grid = start
+        for index in range(first, len(self._starts)):
+            following = self._starts[index]
+            if following >= region.end:
+                break
+            if (following - region.offset) % width == 0:
+                yield start, following, grid
+                start = grid = following
+        yield start, region.end, grid
+
+    def _reaches(self, index: int, position: int) -> bool:
+        return self._leaders[index].offset + self._leaders[index].nbytes > position
+
+    def _cut(self, region: Region, begin: int, end: int) -> Cut:
+        return Cut(begin, end - begin, region.element, self._label(region, begin))
+
+    def _label(self, region: Region, begin: int) -> str:
+        index = bisect_right(self._starts, begin) - 1
+        # Behind a tensor's end its storage may go on, or a header follows: still best found by that tensor.
+        if index < 0 or (self._starts[index] < region.offset and not self._reaches(index, begin)):
+            return f"#{begin}"
+        return f"{self._leaders[index].name}@{begin - self._starts[index]}"
+
+    def opaque(self, region: Region) -> Iterator[tuple[Cut, bytes]]:
+        """Chunks of an opaque region, by content: as if the whole region were cut at once, in bounded memory."""
+        smallest, largest = self._average // 4, self._average * 4
+        buffer, position = b"", region.offset  # `buffer` holds what is read and not yet cut, from `position` on
+        while position < region.end:
+            wanted = min(2 * largest, region.end - position)
+            buffer += _read(self._source, position + len(buffer), wanted - len(buffer))
+            done = 0
+            for length in _content_lengths(buffer, smallest, self._average, largest):
+                # A cut depends on the `largest` bytes behind it at most: nearer to the end more must be read first.
+                if done and wanted - done < largest and position + wanted < region.end:
+                    break
+                piece = Cut(position + done, length, region.element, "")
+                yield piece, buffer[done : done + length]
+                done += length
+            buffer, position = buffer[done:], position + done
+
+
+_NOTHING: Final = Tensor("", "u8", (), 0, 0)
+
+
+def _content_lengths(data: bytes, smallest: int, average: int, largest: int) -> Iterator[int]:
+    if len(data) <= smallest:
+        yield len(data)
+        return
+    for chunk in fastcdc.fastcdc(data, smallest, average, largest, fat=False):
+        yield chunk.length
+
+
+def _read(source: Source, offset: int, length: int) -> bytes:
+    data = source.read_at(offset, length)
+    if len(data) < length:
+        raise SourceChangedError(f"the file ended at byte {offset + len(data)} while it was read")
+    return data

@@ -1,0 +1,236 @@
+"""Restoring: root → parts → chunks, fetched in the order of the packs, checked, and written in place."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from holdfast.errors import DamageError, NotFoundError
+from holdfast.vault.handle import Handle
+from holdfast.vault.labels import entry_chunks
+from holdfast.vault.reading import Wanted
+from holdfast.vault.records import Entry, Root
+from holdfast.vault.snapshots import read_parts
+from holdfast.vault.writing_files import Staging, translate_os_error
+
+__all__ = ["Restored", "restore", "select_entries", "snapshot_entries"]
+
+_OPEN_FILES_MAX = 64
+
+
+class Restored(NamedTuple):
+    """What a restore did."""
+
+    root: Root
+    target: Path
+    files: int
+    bytes: int
+    resumed_bytes: int
+
+
+def snapshot_entries(handle: Handle, root: Root) -> list[Entry]:
+    """All entries of a snapshot in order of their paths. Raises DamageError."""
+    entries = [entry for part in read_parts(handle, root) for entry in part.entries]
+    entries.sort(key=lambda entry: (entry.path != b".", entry.path))
+    for before, entry in zip(entries, entries[1:], strict=False):
+        if before.path == entry.path:
+            raise DamageError(f"snapshot {root.id} names {entry.path!r} twice", object_name=root.id)
+    return entries
+
+
+def select_entries(entries: list[Entry], only: str | None) -> list[Entry]:
+    """Entries whose path matches the glob (or lies below a folder that does), with the folders that lead there."""
+    if only is None:
+        return entries
+    chosen: set[bytes] = set()
+    for entry in entries:
+        path = os.fsdecode(entry.path)
+        folders = [path[:i] for i, character in enumerate(path) if character == "/"]
+        if entry.path != b"." and any(fnmatchcase(name, only) for name in (path, *folders)):
+            chosen.update(os.fsencode(name) for name in (path, *folders))
+    if not chosen:
+        raise NotFoundError(f"no file of the snapshot matches {only!r}", hint="`holdfast snapshot show` lists them")
+    return [entry for entry in entries if entry.path in chosen or entry.path == b"."]
+
+
+def restore(handle: Handle, root: Root, target: Path, *, only: str | None = None, overwrite: bool = False) -> Restored:
+    """Write the snapshot's files to `target`: a file for a snapshot of one file, else a folder.
+
+    The target appears when everything is there and checked. An interrupted restore goes on where it was. Raises
+    RefusedError (target taken), DamageError, StorageFullError, NotFoundError (nothing matches `only`).
+    """
+    entries = select_entries(snapshot_entries(handle, root), only)
+    folder = root.source != "file"
+    target = target.absolute()
+    if not folder and target.is_dir() and not target.is_symlink():
+        target = target / root.name  # like cp: a file restored to an existing folder goes into it
+    files = [entry for entry in entries if entry.type == "file"]
+    total = sum(entry.size for entry in files)
+    # Another selection is another result, and must not grow in the same place.
+    mark = root.id if only is None else f"{root.id}-{blake3(only.encode(errors='surrogateescape')).hexdigest(8)}"
+    staging = Staging(target, mark, overwrite=overwrite)
+    stored = sum(length for entry in files for length, kind, _, _ in entry.runs if kind != 3)
+    staging.prepare(folder=folder, needed_bytes=stored)
+    handle.progress.phase("restoring", total)
+    writer = _Writer(handle, staging.path, folder=folder, resumed=staging.resumed)
+    try:
+        writer.make_places(entries)
+        reader = handle.reader()
+        reader.stream(writer.wanted(files), writer.write, workers=handle.workers)
+        writer.finish(entries)
+    except OSError as error:
+        raise translate_os_error(error, target) from error
+    finally:
+        writer.close()
+    staging.publish()
+    return Restored(root, target, len(files), total, writer.resumed_bytes)
+
+
+class _Place(NamedTuple):
+    path: Path
+    offset: int
+
+
+class _Writer:
+    """Creates files, writes chunks at their offsets, then sets modes and times."""
+
+    def __init__(self, handle: Handle, top: Path, *, folder: bool, resumed: bool) -> None:
+        self._handle = handle
+        self._top = top
+        self._folder = folder
+        self._resumed = resumed
+        self._files = _OpenFiles()
+        self.resumed_bytes = 0
+
+    def path_of(self, entry: Entry) -> Path:
+        if not self._folder:
+            return self._top
+        return self._top if entry.path == b"." else self._top / os.fsdecode(entry.path)
+
+    def make_places(self, entries: list[Entry]) -> None:
+        """Folders, links, and files of the right size. Nothing is followed out of the staging place: it is ours alone."""
+        folders = {entry.path for entry in entries if entry.type == "folder"} | {b"."}
+        for entry in entries:
+            path = self.path_of(entry)
+            parent = entry.path.rpartition(b"/")[0] or b"."
+            if self._folder and parent not in folders:
+                raise DamageError(
+                    f"{entry.path!r} lies in no folder of the snapshot", object_name=os.fsdecode(entry.path)
+                )
+            if entry.type == "folder":
+                path.mkdir(mode=0o700, exist_ok=True)
+            elif entry.type == "link":
+                path.unlink(missing_ok=True)
+                path.symlink_to(os.fsdecode(entry.target))
+            else:
+                self._make_file(path, entry)
+
+    def _make_file(self, path: Path, entry: Entry) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+            if os.fstat(descriptor).st_size != entry.size:
+                os.ftruncate(descriptor, 0)
+                os.ftruncate(descriptor, entry.size)  # holes stay holes
+        finally:
+            os.close(descriptor)
+
+    def wanted(self, files: list[Entry]) -> Iterator[Wanted[_Place]]:
+        """The chunks to fetch: all, or those that an interrupted restore has not written yet."""
+        for entry in files:
+            path = self.path_of(entry)
+            holes = sum(length for length, kind, _, _ in entry.runs if kind == 3)
+            if holes:
+                self._handle.progress.advance(holes)
+            if self._resumed and holes:
+                self._clear_holes(path, entry)
+            for offset, length, chunk, _ in entry_chunks(entry):
+                if self._resumed and self._handle.keys.names.chunk_id(self._files.read(path, offset, length)) == chunk:
+                    self.resumed_bytes += length
+                    self._handle.progress.advance(length)
+                    continue
+                yield Wanted(chunk, length, _Place(path, offset))
+
+    def _clear_holes(self, path: Path, entry: Entry) -> None:
+        # Somebody may have written into the staged file: what should be zeros is made zeros again.
+        with path.open("rb+") as file:
+            offset = 0
+            for length, kind, _, _ in entry.runs:
+                for position in range(offset, offset + length, 1 << 20) if kind == 3 else ():
+                    size = min(1 << 20, offset + length - position)
+                    if os.pread(file.fileno(), size, position).strip(b"\0"):
+                        os.pwrite(file.fileno(), bytes(size), position)
+                offset += length
+
+    def write(self, wanted: Wanted[_Place], data: bytes | bytearray) -> None:
+        self._files.write(wanted.purpose.path, wanted.purpose.offset, data)
+        self._handle.progress.advance(len(data))
+
+    def finish(self, entries: list[Entry]) -> None:
+        """Modes and times, the deepest first: setting a file's time changes its folder's."""
+        self._files.close()
+        for entry in reversed(entries):
+            path = self.path_of(entry)
+            if entry.type != "link":
+                path.chmod(stat.S_IMODE(entry.mode))
+            os.utime(path, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
+
+    def close(self) -> None:
+        self._files.close()
+
+
+class _OpenFiles:
+    """A bounded number of open descriptors, shared by the writing threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[Path, tuple[int, list[int]]] = {}
+
+    def write(self, path: Path, offset: int, data: bytes | bytearray) -> None:
+        view = memoryview(data)
+
+        def put(descriptor: int) -> None:
+            done = 0
+            while done < len(view):
+                done += os.pwrite(descriptor, view[done:], offset + done)
+
+        self._with(path, put)
+
+    def read(self, path: Path, offset: int, length: int) -> bytes:
+        found: list[bytes] = []
+        self._with(path, lambda descriptor: found.append(os.pread(descriptor, length, offset)))
+        return found[0]
+
+    def _with(self, path: Path, use: Callable[[int], None]) -> None:
+        with self._lock:
+            if path not in self._open:
+                self._make_room()
+                self._open[path] = (os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW), [0])
+            descriptor, users = self._open[path]
+            users[0] += 1
+        try:
+            use(descriptor)
+        finally:
+            with self._lock:
+                users[0] -= 1
+
+    def _make_room(self) -> None:
+        if len(self._open) >= _OPEN_FILES_MAX:
+            for path, (descriptor, users) in list(self._open.items()):
+                if not users[0]:
+                    os.close(descriptor)
+                    del self._open[path]
+
+    def close(self) -> None:
+        with self._lock:
+            for descriptor, _ in self._open.values():
+                os.close(descriptor)
+            self._open.clear()

@@ -1,0 +1,1 @@
+"""Saving: source → regions → chunks → known? → coded → packs → index → parts → root → latest."""

@@ -1,0 +1,95 @@
+"""The work on one chunk: name it, see whether it is stored, find its base, code it, measure its tensors."""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple, Protocol
+
+from holdfast.errors import HoldfastError, ObjectNotFoundError
+from holdfast.ids import ChunkId, PackId
+from holdfast.vault.codecs import Codec, Encoded, encode
+from holdfast.vault.handle import Handle
+from holdfast.vault.labels import BaseCandidate
+from holdfast.vault.names import pack_key
+from holdfast.vault.regions.model import Element
+
+__all__ = ["Coded", "ChunkCoder", "BaseSource"]
+
+_NO_BASE = ChunkId(b"")
+
+
+class Coded(NamedTuple):
+    """A named chunk; `encoded` is None when the store has it already."""
+
+    chunk: ChunkId
+    raw: int
+    element: Element
+    encoded: Encoded | None
+    base: ChunkId
+
+
+class BaseSource(Protocol):
+    """Gives the plaintext of chunks that may serve as delta bases."""
+
+    def base_bytes(self, chunk: ChunkId) -> bytes | bytearray | memoryview | None:
+        """The bytes, or None when they are not to be had here."""
+        ...
+
+
+class ChunkCoder:
+    """Codes chunks for one save. Safe for several threads."""
+
+    def __init__(self, handle: Handle, bases: BaseSource) -> None:
+        self._handle = handle
+        self._bases = bases
+        self._present: dict[PackId, bool] = {}
+        self._lock = threading.Lock()
+
+    def code(self, data: bytes | memoryview, element: Element, candidate: BaseCandidate | None) -> Coded:
+        """Name and, unless it is stored already, code one chunk."""
+        chunk = self._handle.keys.names.chunk_id(data)
+        if self._stored(chunk):
+            return Coded(chunk, len(data), element, None, _NO_BASE)
+        base, base_data = self._base(candidate, len(data), element)
+        encoded = encode(data, element, base_data)
+        return Coded(chunk, len(data), element, encoded, base if encoded.codec is Codec.DELTA else _NO_BASE)
+
+    def _stored(self, chunk: ChunkId) -> bool:
+        """Whether the chunk, and the base that it may need, lie in packs that are really there."""
+        located = self._handle.index.find(chunk)
+        if located is None or not self._pack_present(located.pack, located.pack_size):
+            return False
+        return not located.place.base or self._stored(located.place.base)
+
+    def _base(
+        self, candidate: BaseCandidate | None, length: int, element: Element
+    ) -> tuple[ChunkId, bytes | bytearray | memoryview | None]:
+        if candidate is None or candidate[1] != length or candidate[2] != element:
+            return _NO_BASE, None
+        located = self._handle.index.find(candidate[0])
+        if located is None:
+            return _NO_BASE, None
+        # Anchors: a delta's base is never a delta itself, so that restoring reads two chunks at most.
+        anchor = located.place.base or candidate[0]
+        if not self._stored(anchor):
+            return _NO_BASE, None
+        try:
+            data = self._bases.base_bytes(anchor)
+        except HoldfastError as error:
+            self._handle.progress.note(f"no delta for one chunk, its base cannot be read: {error.message}")
+            return _NO_BASE, None
+        return (anchor, data) if data is not None and len(data) == length else (_NO_BASE, None)
+
+    def _pack_present(self, pack: PackId, size: int) -> bool:
+        # An index may outlive its packs. Whether a pack is there is asked once per save, before a chunk relies on it.
+        present = self._present.get(pack)
+        if present is None:
+            try:
+                present = self._handle.store.head(pack_key(pack)).size == size
+            except ObjectNotFoundError:
+                present = False
+            if not present:
+                self._handle.progress.note(f"{pack_key(pack)} is missing or cut short; its chunks are stored again")
+            with self._lock:
+                self._present[pack] = present
+        return present

@@ -1,0 +1,144 @@
+"""Manifest entries, put together from coded chunks as they come in."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from typing import NamedTuple
+
+from holdfast.vault.labels import BaseCandidate, Labels
+from holdfast.vault.records import Entry, TensorRecord
+from holdfast.vault.regions.model import DTYPES, Layout, Tensor
+from holdfast.vault.saving.coder import Coded
+from holdfast.vault.saving.contents import Content
+from holdfast.vault.saving.tree import Item
+from holdfast.vault.statistics import Accumulator
+
+__all__ = ["Measured", "EntryBuilder", "plain_entry", "measure"]
+
+
+class Measured(NamedTuple):
+    """Statistics of the piece of a tensor that lies in one chunk."""
+
+    tensor: int
+    norm: float | None
+    nonfinite: int
+
+
+class EntryBuilder:
+    """Collects one file's chunks in file order. Reading (`label`, `pieces`) is safe from several threads."""
+
+    def __init__(self, content: Content, layout: Layout, candidates: dict[str, BaseCandidate]) -> None:
+        self.content = content
+        self.layout = layout
+        self._candidates = candidates
+        order = sorted(range(len(layout.tensors)), key=lambda i: layout.tensors[i].offset)
+        self._labels = Labels(
+            [(layout.tensors[i].name, layout.tensors[i].offset, layout.tensors[i].nbytes) for i in order]
+        )
+        self._measured = _disjoint(layout.tensors, order)
+        self._starts = [layout.tensors[i].offset for i in self._measured]
+        self._sums: dict[int, float] = {}
+        self._nonfinite: dict[int, int] = {}
+        self._ids: list[bytes] = []
+        self._lengths: list[int] = []
+        self._runs: list[list[int]] = []
+
+    def candidate(self, offset: int) -> BaseCandidate | None:
+        """The chunk of the parent snapshot that lies where the chunk at `offset` lies."""
+        return self._candidates.get(self._labels.at(offset))
+
+    def pieces(self, offset: int, length: int) -> list[tuple[int, Tensor, int, int]]:
+        """(number, tensor, start, end) of the tensors that overlap a chunk; start and end within the chunk."""
+        first = max(0, bisect_right(self._starts, offset) - 1)
+        last = bisect_left(self._starts, offset + length)
+        found = []
+        for number in self._measured[first:last]:
+            tensor = self.layout.tensors[number]
+            start, end = max(tensor.offset - offset, 0), min(tensor.offset + tensor.nbytes - offset, length)
+            if start < end:
+                found.append((number, tensor, start, end))
+        return found
+
+    def add_hole(self, length: int) -> None:
+        self._runs.append([length, 3, 1, 0])
+
+    def add(self, coded: Coded, measured: list[Measured]) -> None:
+        """Take the next chunk of the file."""
+        kind, width = int(coded.element.kind), coded.element.width
+        if self._runs and self._runs[-1][1:3] == [kind, width]:
+            self._runs[-1][0] += coded.raw
+            self._runs[-1][3] += 1
+        else:
+            self._runs.append([coded.raw, kind, width, 1])
+        self._ids.append(coded.chunk)
+        self._lengths.append(coded.raw)
+        for piece in measured:
+            if piece.norm is not None:
+                self._sums[piece.tensor] = self._sums.get(piece.tensor, 0.0) + piece.norm * piece.norm
+            self._nonfinite[piece.tensor] = self._nonfinite.get(piece.tensor, 0) + piece.nonfinite
+
+    def build(self) -> Entry:
+        """The finished entry."""
+        content = self.content
+        return Entry(
+            path=content.relative,
+            type="file",
+            mode=content.mode,
+            mtime=content.mtime_ns,
+            size=content.size,
+            format=self.layout.format,
+            runs=[(length, kind, width, count) for length, kind, width, count in self._runs],
+            chunks=b"".join(self._ids),
+            lengths=b"".join(length.to_bytes(4, "little") for length in self._lengths),
+            tensors=[self._tensor(number, tensor) for number, tensor in enumerate(self.layout.tensors)],
+        )
+
+    def _tensor(self, number: int, tensor: Tensor) -> TensorRecord:
+        total = self._sums.get(number)
+        norm = math.sqrt(total) if total is not None else None
+        return TensorRecord(
+            tensor.name,
+            tensor.dtype,
+            list(tensor.shape),
+            tensor.offset,
+            tensor.nbytes,
+            tensor.fortran,
+            norm,
+            self._nonfinite.get(number, 0),
+        )
+
+
+def measure(builder: EntryBuilder, offset: int, data: bytes | memoryview) -> list[Measured]:
+    """Statistics of every tensor piece in a chunk."""
+    view = memoryview(data)
+    found = []
+    for number, tensor, start, end in builder.pieces(offset, len(view)):
+        accumulator = Accumulator()
+        accumulator.add(tensor.dtype, view[start:end])
+        result = accumulator.result()
+        found.append(Measured(number, result.norm, result.nonfinite))
+    return found
+
+
+def plain_entry(item: Item, target: bytes) -> Entry:
+    """The entry of a folder or link."""
+    return Entry(
+        path=item.relative,
+        type=item.type,
+        mode=item.stat.st_mode & 0o7777,
+        mtime=item.stat.st_mtime_ns,
+        target=target,
+    )
+
+
+def _disjoint(tensors: list[Tensor], order: list[int]) -> list[int]:
+    """Numbers of the tensors to measure, by offset: those with numbers in them, without overlaps (tied or strided views)."""
+    chosen: list[int] = []
+    end = 0
+    for number in order:
+        tensor = tensors[number]
+        if tensor.nbytes and tensor.dtype in DTYPES and tensor.offset >= end:
+            chosen.append(number)
+            end = tensor.offset + tensor.nbytes
+    return chosen

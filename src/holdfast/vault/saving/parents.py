@@ -1,0 +1,63 @@
+"""The snapshot that a new one is compared with and delta-coded against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from holdfast.errors import DamageError, NotFoundError
+from holdfast.ids import ChunkId
+from holdfast.vault.handle import Handle
+from holdfast.vault.records import Entry, Part
+from holdfast.vault.saving.memory import LocalBases, recall
+from holdfast.vault.snapshots import read_parts, resolve
+
+__all__ = ["Parent", "find_parent", "Bases"]
+
+
+class Parent(NamedTuple):
+    """Id (empty when there is none) and the files of the parent snapshot by path."""
+
+    snapshot: str
+    files: dict[bytes, Entry]
+
+
+class Bases:
+    """Bytes of delta bases: from this machine's disk where they still lie there, else from the vault if it can be read."""
+
+    def __init__(self, handle: Handle, local: LocalBases) -> None:
+        self._local = local
+        self._reader = handle.reader() if handle.keys.can_read else None
+
+    def base_bytes(self, chunk: ChunkId) -> bytes | bytearray | memoryview | None:
+        data = self._local.base_bytes(chunk)
+        if data is None and self._reader is not None:
+            return self._reader.read([chunk])[chunk]
+        return data
+
+
+def find_parent(handle: Handle, asset: str, memory: Path) -> tuple[Parent, Bases]:
+    """The asset's latest snapshot, as the vault (or for a writer, this machine) knows it.
+
+    A parent that is damaged is left aside with a note: the save then stands on its own.
+    """
+    remembered = recall(memory)
+    bases = Bases(handle, LocalBases(handle.keys.names, remembered))
+    if not handle.keys.can_read:
+        if remembered is None:
+            return Parent("", {}), bases
+        return Parent(remembered.snapshot, _files(remembered.parts)), bases
+    try:
+        root = resolve(handle, f"{asset}@latest")
+        if remembered is not None and remembered.snapshot == root.id:
+            return Parent(root.id, _files(remembered.parts)), bases
+        return Parent(root.id, _files(read_parts(handle, root))), bases
+    except NotFoundError:
+        return Parent("", {}), bases
+    except DamageError as error:
+        handle.progress.note(f"saved without a parent: {error.message}")
+        return Parent("", {}), bases
+
+
+def _files(parts: list[Part]) -> dict[bytes, Entry]:
+    return {entry.path: entry for part in parts for entry in part.entries if entry.type == "file"}

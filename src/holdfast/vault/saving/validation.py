@@ -1,0 +1,76 @@
+"""What a snapshot looks like beside its parent: the checks that are made while it is saved."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from enum import Enum
+
+from holdfast.vault.records import Entry, Finding, TensorRecord, Validation
+
+__all__ = ["Policy", "CHECKS", "NORM_JUMP", "examine_file", "judge_findings"]
+
+CHECKS = ("non-finite", "shape", "dtype", "missing-tensor", "empty-file", "truncated", "norm-jump")
+NORM_JUMP = 20.0  # a norm that grew or shrank by this factor since the parent
+_SMALL = 64  # elements; norms of tiny tensors jump for good reasons
+_FINDINGS_MAX = 200
+_HOLDS_TENSORS = re.compile(r"\.(safetensors|pt|pth|bin|ckpt|npy|npz|gguf|distcp)$", re.IGNORECASE)
+
+
+class Policy(Enum):
+    """What a finding leads to. All of them record it in the snapshot.
+
+    WARN: committed, `latest` moves, `validated` does not. REFUSE: nothing is committed. QUARANTINE: committed, but
+    neither pointer moves, and no reference but its id resolves to it.
+    """
+
+    WARN = "warn"
+    REFUSE = "refuse"
+    QUARANTINE = "quarantine"
+
+
+def examine_file(
+    entry: Entry, problems: list[str], parent: Entry | None, norm_jump: float = NORM_JUMP
+) -> list[Finding]:
+    """Findings about one file, compared with the same file of the parent snapshot."""
+    path = os.fsdecode(entry.path)
+    shown = path.encode("utf-8", "replace").decode()
+    findings = [Finding("truncated", shown, problem) for problem in problems]
+    if entry.size == 0 and _HOLDS_TENSORS.search(path):
+        findings.append(Finding("empty-file", shown, "the file is empty, though its name promises tensors"))
+    before = {tensor.name: tensor for tensor in parent.tensors} if parent is not None else {}
+    for tensor in entry.tensors:
+        findings.extend(_examine_tensor(shown, tensor, before.pop(tensor.name, None), norm_jump))
+    if entry.tensors:
+        findings.extend(
+            Finding("missing-tensor", f"{shown}: {name}", "the parent snapshot has this tensor") for name in before
+        )
+    return findings
+
+
+def judge_findings(policy: Policy, findings: list[Finding]) -> Validation:
+    """The validation record: good without findings, else what the policy makes of them."""
+    kept = findings[:_FINDINGS_MAX]
+    if len(findings) > len(kept):
+        kept.append(Finding("more", "", f"{len(findings) - len(kept)} further findings"))
+    verdict = "good" if not findings else "quarantined" if policy is Policy.QUARANTINE else "warned"
+    return Validation(policy.value, verdict, list(CHECKS), kept)
+
+
+def _examine_tensor(path: str, tensor: TensorRecord, before: TensorRecord | None, norm_jump: float) -> list[Finding]:
+    where = f"{path}: {tensor.name}"
+    findings = []
+    if tensor.nonfinite:
+        findings.append(Finding("non-finite", where, f"{tensor.nonfinite} values are NaN or infinite"))
+    if before is None:
+        return findings
+    if tensor.shape != before.shape:
+        findings.append(Finding("shape", where, f"the shape was {before.shape}, and is {tensor.shape}"))
+    if tensor.dtype != before.dtype:
+        findings.append(Finding("dtype", where, f"the dtype was {before.dtype}, and is {tensor.dtype}"))
+    elif tensor.norm and before.norm and math.prod(tensor.shape) >= _SMALL:
+        ratio = tensor.norm / before.norm
+        if not 1 / norm_jump <= ratio <= norm_jump:
+            findings.append(Finding("norm-jump", where, f"the norm went from {before.norm:.4g} to {tensor.norm:.4g}"))
+    return findings

@@ -1,0 +1,224 @@
+"""Finding snapshots: listing roots, resolving references, reading manifests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from holdfast.clock import from_rfc3339
+from holdfast.errors import DamageError, HoldfastError, NotFoundError, ObjectNotFoundError, UntrustedError, UsageError
+from holdfast.ids import PartId, SnapshotId, is_snapshot_id
+from holdfast.vault.documents import read_document
+from holdfast.vault.handle import Handle
+from holdfast.vault.header import Kind
+from holdfast.vault.names import REFS, SNAPSHOTS, part_key
+from holdfast.vault.records import Part, Ref, Root, decode_record
+from holdfast.vault.refs import read_newest_ref, read_ref
+
+__all__ = ["Listed", "list_roots", "read_root", "read_parts", "resolve", "resolve_key", "tags_of"]
+
+_PREFIX_MIN = 4
+_STEP = re.compile(r"step=(-?\d+)")
+
+
+class Listed(NamedTuple):
+    """A root, or what is wrong with it."""
+
+    key: str
+    root: Root | None
+    error: HoldfastError | None
+
+
+def read_root(handle: Handle, key: str) -> Root:
+    """The root stored under `key`, its signature checked. Raises NotFoundError, DamageError, UntrustedError."""
+    handle.keys.require_reader("reading snapshots")
+    opened = read_document(handle.keys, Kind.ROOT, key, handle.store.get(key))
+    root = decode_record(opened.body, Root, key)
+    if not is_snapshot_id(root.id) or handle.keys.names.snapshot_key(root.asset, SnapshotId(root.id)) != key:
+        raise DamageError(f"{key} holds the root of another snapshot", object_name=key)
+    _check_revocation(handle, opened.signer, root.created, key)
+    return root
+
+
+def list_roots(handle: Handle, asset: str | None = None) -> list[Listed]:
+    """All snapshots (of one asset), oldest first. A damaged root is listed with its error."""
+    prefix = SNAPSHOTS if asset is None else f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/"
+    keys = [info.key for info in handle.store.list(prefix)]
+
+    def one(key: str) -> Listed:
+        try:
+            return Listed(key, read_root(handle, key), None)
+        except (DamageError, NotFoundError) as error:
+            return Listed(key, None, error)
+
+    with ThreadPoolExecutor(handle.workers) as pool:
+        listed = list(pool.map(one, keys))
+    return sorted(listed, key=lambda item: item.key.rsplit("/", 1)[-1])
+
+
+def read_parts(handle: Handle, root: Root) -> list[Part]:
+    """The manifests of a snapshot. Raises DamageError naming the part that is missing or wrong."""
+
+    def one(link_id: bytes) -> Part:
+        return read_part(handle, PartId(link_id.hex()))
+
+    with ThreadPoolExecutor(handle.workers) as pool:
+        return list(pool.map(one, (link.id for link in root.parts)))
+
+
+def read_part(handle: Handle, part: PartId) -> Part:
+    """One manifest, checked against its id."""
+    key = part_key(part)
+    try:
+        data = handle.store.get(key)
+    except ObjectNotFoundError as error:
+        raise DamageError(f"{key} is missing from {handle.store.url}", object_name=key) from error
+    body = read_document(handle.keys, Kind.PART, key, data).body
+    if handle.keys.names.part_id(body) != part:
+        raise DamageError(f"{key} holds another part", object_name=key)
+    record = decode_record(body, Part, key)
+    check_part(record, key)
+    return record
+
+
+def check_part(part: Part, key: str) -> None:
+    """Raises DamageError when the numbers of a manifest do not fit together, or a path leads outside."""
+    for entry in part.entries:
+        names = entry.path.split(b"/")
+        legal = entry.path == b"." or all(name not in (b"", b".", b"..") and b"\0" not in name for name in names)
+        lengths = [int.from_bytes(entry.lengths[i : i + 4], "little") for i in range(0, len(entry.lengths), 4)]
+        counted = 0
+        sound = legal and entry.type in ("file", "folder", "link") and len(entry.lengths) % 4 == 0
+        for length, kind, width, count in entry.runs:
+            run = sum(lengths[counted : counted + count])
+            counted += count
+            sound = sound and 0 <= kind <= 3 and width in (1, 2, 4, 8) and count >= 0 and length >= 0
+            sound = sound and (run == length if kind != 3 else count == 0)
+        sound = sound and counted == len(lengths) and len(entry.chunks) == 32 * counted
+        sound = sound and sum(run[0] for run in entry.runs) == entry.size and 0 <= entry.size < 1 << 63
+        if not sound:
+            raise DamageError(f"{key} is not a coherent manifest (at {entry.path!r})", object_name=key)
+
+
+def resolve(handle: Handle, reference: str) -> Root:
+    """The snapshot that a reference means: `asset`, `asset@validated`, `asset@step=500`, `asset@<time>`, a tag, or an id.
+
+    Raises NotFoundError with what there is instead, UsageError when an id prefix is ambiguous.
+    """
+    handle.keys.require_reader("finding a snapshot")
+    asset, at, selector = reference.rpartition("@")
+    if at and asset and _has_asset(handle, asset):
+        return _select(handle, asset, selector)
+    if _has_asset(handle, reference):
+        return _latest(handle, reference)
+    return read_root(handle, resolve_key(handle, reference))
+
+
+def resolve_key(handle: Handle, prefix: str) -> str:
+    """The key of the one root whose id begins with `prefix`."""
+    prefix = prefix.lower()
+    if len(prefix) >= _PREFIX_MIN:
+        keys = [info.key for info in handle.store.list(SNAPSHOTS) if info.key.rsplit("/", 1)[-1].startswith(prefix)]
+        if len(keys) == 1:
+            return keys[0]
+        if keys:
+            raise UsageError(f"{prefix!r} begins the ids of {len(keys)} snapshots", hint="give more digits of the id")
+    raise NotFoundError(
+        f"there is no asset or snapshot {prefix!r} in {handle.store.url}", hint="see `holdfast snapshot list`"
+    )
+
+
+def tags_of(handle: Handle, asset: str) -> dict[str, Ref]:
+    """Name → newest generation of every ref of the asset that points somewhere."""
+    prefix = f"{REFS}{handle.keys.names.asset_key(asset)}/"
+    newest: dict[str, str] = {}
+    for info in handle.store.list(prefix):  # in order of keys, so the last generation of each series wins
+        newest[info.key.rsplit("/", 1)[0]] = info.key
+    refs = [read_ref(handle, key) for key in newest.values()]
+    return {ref.name: ref for ref in refs if ref.target}
+
+
+def _select(handle: Handle, asset: str, selector: str) -> Root:
+    step = _STEP.fullmatch(selector)
+    if step is not None:
+        return _newest(handle, asset, f"@{selector}", lambda root: root.step == int(step[1]))
+    if selector == "latest":
+        return _latest(handle, asset)
+    ref = read_newest_ref(handle, asset, selector) if selector else None
+    if ref is not None and ref.target:
+        return _target(handle, ref)
+    moment = _moment(selector)
+    if moment is not None:
+        return _newest(handle, asset, f"@{selector}", lambda root: root.content <= moment)
+    if len(selector) >= _PREFIX_MIN and selector != "validated":
+        prefix = f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/{selector.lower()}"
+        keys = [info.key for info in handle.store.list(prefix)]
+        if len(keys) == 1:
+            return read_root(handle, keys[0])
+    raise NotFoundError(
+        f"{asset!r} has no snapshot {selector!r}",
+        hint="none was read back and found good yet: `holdfast snapshot verify`"
+        if selector == "validated"
+        else "see `holdfast snapshot list`",
+    )
+
+
+def _latest(handle: Handle, asset: str) -> Root:
+    ref = read_newest_ref(handle, asset, "latest")
+    if ref is not None and ref.target:
+        return _target(handle, ref)
+    return _newest(handle, asset, "", lambda root: True)
+
+
+def _target(handle: Handle, ref: Ref) -> Root:
+    if not is_snapshot_id(ref.target):
+        raise DamageError(f"the ref {ref.name!r} of {ref.asset!r} points to no snapshot id")
+    key = handle.keys.names.snapshot_key(ref.asset, SnapshotId(ref.target))
+    try:
+        return read_root(handle, key)
+    except ObjectNotFoundError as error:
+        raise DamageError(
+            f"{key}, to which {ref.name!r} of {ref.asset!r} points, is missing from {handle.store.url}", object_name=key
+        ) from error
+
+
+def _newest(handle: Handle, asset: str, what: str, wanted: Callable[[Root], bool]) -> Root:
+    """The newest root that fits and was not quarantined. Reads roots from the newest down."""
+    prefix = f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/"
+    damaged: DamageError | None = None
+    for key in sorted((info.key for info in handle.store.list(prefix)), reverse=True):
+        try:
+            root = read_root(handle, key)
+        except DamageError as error:
+            damaged = damaged or error
+            continue
+        if wanted(root) and root.validation.verdict != "quarantined":
+            return root
+    if damaged is not None:
+        raise damaged
+    raise NotFoundError(
+        f"there is no snapshot {asset}{what} in {handle.store.url}", hint="see `holdfast snapshot list`"
+    )
+
+
+def _has_asset(handle: Handle, asset: str) -> bool:
+    try:
+        prefix = f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/"
+    except UsageError:
+        return False
+    return next(iter(handle.store.list(prefix)), None) is not None
+
+
+def _moment(text: str) -> int | None:
+    try:
+        return from_rfc3339(text)
+    except ValueError:
+        return None
+
+
+def _check_revocation(handle: Handle, mark: str, created: int, key: str) -> None:
+    signer = handle.keys.trusted_signer(Kind.ROOT, mark, key)
+    if signer.revoked is not None and created >= signer.revoked:
+        raise UntrustedError(f"{key} was signed by {signer.label!r} after that key was revoked", object_name=key)

@@ -1,0 +1,214 @@
+"""The Python face of a vault. Each verb lives in its own module; here they only meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from holdfast.clock import SYSTEM_CLOCK, Clock
+from holdfast.errors import CredentialError, UsageError
+from holdfast.events import SILENT, Progress
+from holdfast.stores.protocol import Store
+from holdfast.trust.credentials import Credential
+from holdfast.vault.checking import CheckReport, check_vault
+from holdfast.vault.configuration import load_config, pins_for_passphrase, unlock
+from holdfast.vault.differences import Difference, compare_snapshots
+from holdfast.vault.dropping import DropPlan, apply_drop, plan_drop
+from holdfast.vault.handle import Handle
+from holdfast.vault.records import Ref, Root
+from holdfast.vault.refs import LATEST, VALIDATED, move_ref
+from holdfast.vault.restoring import Restored, restore, snapshot_entries
+from holdfast.vault.saving.memory import memory_path, recall
+from holdfast.vault.saving.save import SaveOptions, path_job, save_job
+from holdfast.vault.saving.validation import NORM_JUMP, Policy
+from holdfast.vault.snapshots import Listed, list_roots, resolve, tags_of
+from holdfast.vault.tensors.loading import LazyTensors, load_tensors
+from holdfast.vault.tensors.writing import tensor_job
+from holdfast.vault.verifying import Verified, move_validated, verify_decoded, verify_stored_bytes
+
+__all__ = ["Vault", "SaveReport", "open_vault"]
+
+Source = str | os.PathLike[str] | Mapping[str, Any]
+
+
+class SaveReport(NamedTuple):
+    """A committed snapshot. `verified` is None when reading back was not asked for; `validated`: the pointer moved to it."""
+
+    root: Root
+    verified: Verified | None
+    validated: bool
+
+
+class Vault:
+    """An opened vault. Errors are `holdfast.HoldfastError` and its children only."""
+
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+
+    @property
+    def url(self) -> str:
+        return self.handle.store.url
+
+    @property
+    def id(self) -> str:
+        """32 hex digits."""
+        return self.handle.keys.vault.hex()
+
+    def save(
+        self,
+        asset: str,
+        source: Source,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        versions: Mapping[str, str] | None = None,
+        tags: Sequence[str] = (),
+        policy: Policy | str = Policy.WARN,
+        norm_jump: float = NORM_JUMP,
+        verify: bool = True,
+    ) -> SaveReport:
+        """Save a file, a folder, or a mapping of names to arrays as a new snapshot of `asset`.
+
+        With `verify` it is read back afterwards, and `validated` moves to it if nothing was found wrong. Metadata values
+        that are not text are kept as their JSON. Raises SourceChangedError, RefusedError, CredentialError, NotFoundError,
+        and what the store raises; after an error nothing was committed, unless the error is of reading back.
+        """
+        chosen = _policy(policy)
+        options = SaveOptions(
+            step=step, meta=_texts(metadata), versions=versions or {}, policy=chosen, norm_jump=norm_jump
+        )
+        job = tensor_job(source) if isinstance(source, Mapping) else path_job(Path(source))
+        for tag in tags:
+            _check_tag(tag)
+        root = save_job(self.handle, asset, job, options)
+        for tag in tags:
+            move_ref(self.handle, asset, tag, root.id, "tagged when saved")
+        if not verify:
+            return SaveReport(root, None, False)
+        verified, moved = self._read_back(root, accept_findings=False)
+        return SaveReport(root, verified, moved)
+
+    def load(self, reference: str) -> LazyTensors:
+        """The arrays of a snapshot: a mapping that reads each when it is touched. Raises NotFoundError, DamageError."""
+        return load_tensors(self.handle, self.find(reference))
+
+    def restore(
+        self, reference: str, target: str | os.PathLike[str], *, only: str | None = None, overwrite: bool = False
+    ) -> Restored:
+        """Write a snapshot's files, byte for byte. `only` is a glob over their paths. See `vault.restoring.restore`."""
+        return restore(self.handle, self.find(reference), Path(target), only=only, overwrite=overwrite)
+
+    def find(self, reference: str) -> Root:
+        """The snapshot that a reference means (`asset`, `asset@validated`, `asset@step=500`, an id prefix, …)."""
+        return resolve(self.handle, reference)
+
+    def snapshots(self, asset: str | None = None) -> list[Listed]:
+        """All snapshots, oldest first; a damaged one with its error."""
+        return list_roots(self.handle, asset)
+
+    def tags(self, asset: str) -> dict[str, Ref]:
+        """Every pointer of the asset: `latest`, `validated`, tags."""
+        return tags_of(self.handle, asset)
+
+    def files(self, root: Root) -> list[Any]:
+        """The manifest entries of a snapshot, in order of their paths."""
+        return snapshot_entries(self.handle, root)
+
+    def verify(self, reference: str, *, accept_findings: bool = False) -> SaveReport:
+        """Read a snapshot back. If it is good (or its findings are accepted) and newer, `validated` moves to it.
+
+        Raises DamageError naming what is wrong.
+        """
+        root = self.find(reference)
+        verified, moved = self._read_back(root, accept_findings=accept_findings)
+        return SaveReport(root, verified, moved)
+
+    def tag(self, reference: str, name: str) -> Root:
+        """Give the snapshot a tag; the tag leaves where it was."""
+        _check_tag(name)
+        root = self.find(reference)
+        move_ref(self.handle, root.asset, name, root.id, "tagged")
+        return root
+
+    def untag(self, asset: str, name: str) -> None:
+        """Remove a tag. Its history stays."""
+        _check_tag(name)
+        if name not in self.tags(asset):
+            raise UsageError(f"{asset!r} has no tag {name!r}")
+        move_ref(self.handle, asset, name, "", "tag removed")
+
+    def plan_drop(self, reference: str) -> DropPlan:
+        """What dropping would do. Raises RefusedError when a rule forbids it."""
+        return plan_drop(self.handle, self.find(reference))
+
+    def apply_drop(self, plan: DropPlan) -> None:
+        """Drop the snapshot. Its packs stay until they are collected."""
+        apply_drop(self.handle, plan)
+
+    def diff(self, before: str, after: str) -> Difference:
+        """How two snapshots differ, by their manifests."""
+        return compare_snapshots(self.handle, self.find(before), self.find(after))
+
+    def check(self, *, read_data: bool = False, sample: float = 1.0, seed: int | None = None) -> CheckReport:
+        """Check the whole vault. Damage is in the report."""
+        return check_vault(self.handle, read_data=read_data, sample=sample, seed=seed)
+
+    def _read_back(self, root: Root, *, accept_findings: bool) -> tuple[Verified, bool]:
+        if self.handle.keys.can_read:
+            verified = verify_decoded(self.handle, root)
+        else:
+            remembered = recall(memory_path(self.handle.keys, root.asset))
+            if remembered is None or remembered.snapshot != root.id:
+                raise CredentialError(
+                    f"this writer's key cannot read snapshot {root.id} back, and this machine did not save it"
+                )
+            verified = verify_stored_bytes(self.handle, remembered.parts)
+        moved = bool(self.handle.keys.can_write) and move_validated(
+            self.handle, root, verified, accept_findings=accept_findings
+        )
+        return verified, moved
+
+
+def open_vault(
+    store: Store,
+    credential: Credential | None,
+    *,
+    passphrase: str | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    progress: Progress = SILENT,
+) -> Vault:
+    """Open the vault on a store. Raises NotFoundError (no vault), WrongKeyError, UntrustedError, DamageError."""
+    if credential is not None:
+        pins: Sequence[str] = credential.keepers
+    else:
+        pins = pins_for_passphrase(store, passphrase) if passphrase is not None else ()
+    keys = unlock(load_config(store, pins), credential, passphrase)
+    return Vault(Handle(store, keys, clock, progress))
+
+
+def _policy(policy: Policy | str) -> Policy:
+    try:
+        return Policy(policy)
+    except ValueError as error:
+        raise UsageError(f"{policy!r} is not a policy", hint="warn, refuse or quarantine") from error
+
+
+def _check_tag(name: str) -> None:
+    if name in (LATEST, VALIDATED) or "=" in name or "@" in name:
+        raise UsageError(
+            f"{name!r} cannot be a tag", hint="`latest` and `validated` are kept by holdfast; no `=`, no `@`"
+        )
+
+
+def _texts(metadata: Mapping[str, Any] | None) -> dict[str, str]:
+    import msgspec
+
+    texts = {}
+    for key, value in (metadata or {}).items():
+        try:
+            texts[str(key)] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        except TypeError as error:
+            raise UsageError(f"the metadata value of {key!r} is neither text nor JSON") from error
+    return texts
