@@ -20,7 +20,7 @@ from holdfast.errors import HoldfastError
 from holdfast.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from holdfast.control.api import create, open  # noqa: A004 - holdfast.open is the documented name
+    from holdfast.control.api import create, open
     from holdfast.vault.vault import Vault
 
 __all__ = ["open", "create", "Vault", "HoldfastError", "__version__"]

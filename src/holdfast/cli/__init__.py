@@ -1,1 +1,1 @@
-
+"""The command line: noun, then verb. stdout carries data, stderr talk and progress."""

@@ -13,7 +13,7 @@ from holdfast.vault.vault import Vault
 __all__ = ["open", "create"]
 
 
-def open(  # noqa: A001 - `holdfast.open` reads best
+def open(
     url: str | os.PathLike[str], *, store_options: Mapping[str, str] | None = None, progress: Progress = SILENT
 ) -> Vault:
     """Open the vault at a path or URL with the key that this machine has for it.

@@ -42,8 +42,8 @@ def create(
 ) -> CreatedVault:
     """Make a vault and its keeper's key file (in HOLDFAST_KEY_FILE's place, or the key folder).
 
-    With HOLDFAST_PASSPHRASE set, the passphrase becomes a second recipient: it reads. Raises RefusedError when there is a
-    vault already. Losing the key file (without a second recipient) loses the data.
+    With HOLDFAST_PASSPHRASE set, the passphrase becomes a second recipient: it reads. Raises RefusedError when there
+    is a vault already. Losing the key file (without a second recipient) loses the data.
     """
     store = open_store(url, options=options, note=progress.note)
     passphrase = passphrase_from_environment(environment)

@@ -35,8 +35,8 @@ def protect_checkpoint(
 ) -> Protected:
     """Save one complete checkpoint and copy it to every replica.
 
-    Raises what saving raises. A replica that fails is reported in `failed`: the snapshot is durable all the same, and the
-    next checkpoint's copy brings along what is missing.
+    Raises what saving raises. A replica that fails is reported in `failed`: the snapshot is durable all the same, and
+    the next checkpoint's copy brings along what is missing.
     """
     metadata = {"framework": candidate.framework, "checkpoint": candidate.path.name}
     report = vault.save(

@@ -19,7 +19,7 @@ from holdfast.drills.page_facts import (
     moments_table,
     snapshots_table,
 )
-from holdfast.drills.page_parts import badge, duration, facts, section
+from holdfast.drills.page_parts import badge, code, css_class, duration, facts, section, with_units
 from holdfast.drills.page_setting import gaps_list, identity_facts, scenario_lists, scope_facts
 from holdfast.drills.record import Evidence
 from holdfast.drills.timeline import timeline_svg
@@ -59,8 +59,8 @@ def _header(record: Evidence, headline: Headline) -> Markup:
     return tag(
         "header",
         tag("p", tag("strong", "Holdfast"), f" · Evidence of a drill ({kind})", class_="over"),
-        tag("h1", headline.fault, tag("br"), headline.recovery),
-        tag("p", badge(headline.state), " ", headline.objective, class_=f"answer {_css(headline.state)}"),
+        tag("h1", headline.fault, tag("br"), with_units(headline.recovery)),
+        tag("p", badge(headline.state, headline.objective), class_="answer"),
         tag("p", f"{identity.title} · {identity.started_utc}", class_="muted"),
     )
 
@@ -93,7 +93,9 @@ def _cards(record: Evidence) -> Markup:
     verdict = results.verdict
     steps = results.work_lost.steps
     lost = "" if isinstance(steps, NotMeasured) else f"{steps} training step{'' if steps == 1 else 's'} lost"
-    parts = " + ".join(f"{name} {duration(value)}" for name, value in results.measured.split.parts())
+    parts = ""
+    if not isinstance(verdict.rto.measured, NotMeasured):
+        parts = " + ".join(f"{name} {duration(value)}" for name, value in results.measured.split.parts())
     copies = verdict.copies
     holding = duration(copies.measured) if isinstance(copies.measured, NotMeasured) else f"{copies.measured:.0f}"
     wanted = "no target" if copies.target is None else f"at least {copies.target:.0f}"
@@ -119,7 +121,7 @@ def _card(
         tag("p", badge(judgement.state), f" {_at_most(judgement) if target is None else target}"),
         tag("p", more, class_="muted") if more else "",
         reason,
-        class_=f"card {_css(judgement.state)}",
+        class_=f"card {css_class(judgement.state)}",
     )
 
 
@@ -129,6 +131,7 @@ def _at_most(judgement: Judgement) -> str:
 
 def _legend() -> Markup:
     entries = [
+        ("key run", "training runs, with its checkpoints"),
         ("key loss", "training lost: after the recovery point, before the fault"),
         ("key dot", "snapshot complete on the site (number: training step)"),
         ("key ring", "recovery point"),
@@ -139,9 +142,12 @@ def _legend() -> Markup:
 
 def _verification(record: Evidence, seal: Seal) -> Markup:
     command = f"python -m holdfast.drills.evidence . --signer {seal.signer}"
-    files_listed = [(file.name, f"{file.size_bytes} bytes, SHA-256 {file.sha256}") for file in record.trust.files]
+    sealed = [("SHA-256 of evidence.json", code(seal.sha256)), ("Signed by", code(seal.signer))]
+    files_listed = [
+        (file.name, join(f"{file.size_bytes:,} bytes, SHA-256 ", code(file.sha256))) for file in record.trust.files
+    ]
     return join(
-        facts([("SHA-256 of evidence.json", seal.sha256), ("Signed by", seal.signer), ("Signature", seal.suite)]),
+        facts([*sealed, ("Signature", seal.suite)]),
         tag("p", "In the folder that holds evidence.json, evidence.json.sig and this page:"),
         tag("pre", tag("code", f"sha256sum evidence.json\n{command}")),
         tag(
@@ -157,7 +163,3 @@ def _verification(record: Evidence, seal: Seal) -> Markup:
 
 def _footer(record: Evidence, seal: Seal) -> Markup:
     return tag("footer", f"Record {record.identity.record_id} · {record.identity.software} · signed by {seal.signer}")
-
-
-def _css(state: str) -> str:
-    return state.lower().replace("_", "-")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from holdfast.drills.markup import Child, Markup, join, tag
-from holdfast.drills.page_parts import badge, bullets, code, duration, facts, number, table
+from holdfast.drills.page_parts import badge, bullets, code, duration, facts, number, size, table
 from holdfast.drills.record import Evidence
 from holdfast.drills.record_outcome import Arrival, ArrivalState, Bytes, Check, CheckResult, MomentKind, SnapshotRow
 from holdfast.drills.record_setting import CleanUp, Finding
 from holdfast.objectives import NotMeasured
-from holdfast.units import format_ratio, format_size
+from holdfast.units import format_ratio
 
 __all__ = ["snapshots_table", "checks_list", "bytes_table", "moments_table"]
 __all__ += ["deviations_list", "findings_table", "clean_up_list"]
@@ -32,11 +32,16 @@ def snapshots_table(record: Evidence) -> Markup:
     fault = record.moment(MomentKind.FAULT)
     rows, classes = [], []
     for row in record.snapshots:
-        age: Child = "" if fault is None else _before(fault.offset_seconds - row.content_offset_seconds)
+        age: Child = "" if fault is None else _age(fault.offset_seconds - row.content_offset_seconds)
         rows.append([_snapshot_name(record, row), age, *(_arrival(row, site) for site in sites)])
         classes.append("chosen" if row.snapshot_id == record.results.recovery_point else "")
-    heads = ["Snapshot", "Content", *(f"Site {name}" for name in sites)]
-    return table("Snapshots and the sites that had them", heads, rows, classes=classes)
+    heads = ["Snapshot", "Before the fault", *(f"Site {name}" for name in sites)]
+    return table(
+        "Snapshots by site: what had arrived, and when (seconds from the start of the drill)",
+        heads,
+        rows,
+        classes=classes,
+    )
 
 
 def _snapshot_name(record: Evidence, row: SnapshotRow) -> Markup:
@@ -49,8 +54,8 @@ def _snapshot_name(record: Evidence, row: SnapshotRow) -> Markup:
     return join(*parts)
 
 
-def _before(seconds: float) -> str:
-    return f"{duration(seconds)} before the fault" if seconds >= 0 else f"{duration(-seconds)} after the fault"
+def _age(seconds: float) -> Markup:
+    return tag("span", duration(seconds), class_="nowrap")
 
 
 def _arrival(row: SnapshotRow, site: str) -> Markup:
@@ -63,13 +68,13 @@ def _arrival(row: SnapshotRow, site: str) -> Markup:
 def _arrival_state(arrival: Arrival) -> Markup:
     good = arrival.state in (ArrivalState.COMPLETE, ArrivalState.VERIFIED)
     sign = "✓" if good else "–"
-    return tag("span", f"{sign} {arrival.state}", class_="good" if good else "muted")
+    return tag("span", f"{sign} {arrival.state}", class_="nowrap good" if good else "nowrap muted")
 
 
 def _arrival_time(arrival: Arrival) -> Markup:
     if isinstance(arrival.offset_seconds, NotMeasured):
         return join()
-    return tag("span", tag("br"), f"at {arrival.offset_seconds:.2f} s", class_="muted")
+    return tag("span", tag("br"), f"at {arrival.offset_seconds:.2f} s", class_="nowrap muted")
 
 
 def checks_list(record: Evidence) -> Markup:
@@ -102,19 +107,19 @@ def bytes_table(moved: Bytes | NotMeasured) -> Markup:
             join(row.mechanism, tag("br"), tag("small", _MECHANISMS.get(row.mechanism, ""))),
             number(row.chunks),
             _bars(row.bytes_before / most, row.bytes_after / most),
-            format_size(row.bytes_before),
-            format_size(row.bytes_after),
+            size(row.bytes_before),
+            size(row.bytes_after),
             format_ratio(row.bytes_after, row.bytes_before),
         ]
         for row in moved.rows
     ]
-    rows.append(["keys, indexes, manifests", "", "", "", format_size(moved.overhead_bytes), ""])
+    rows.append(["keys, indexes, manifests", "–", "", "–", size(moved.overhead_bytes), "–"])
     totals = ["all snapshots", number(sum(row.chunks for row in moved.rows)), ""]
-    sizes = [format_size(moved.source), format_size(moved.stored), format_ratio(moved.stored, moved.source)]
+    sizes = [size(moved.source), size(moved.stored), format_ratio(moved.stored, moved.source)]
     rows.append([*totals, *sizes])
     classes = [""] * (len(rows) - 1) + ["total"]
     heads = ["Mechanism", "Chunks", "Before and after", "Before", "After", "After / before"]
-    shipped = [(f"Sent to site {item.site}", format_size(item.bytes_sent)) for item in moved.shipped]
+    shipped = [(f"Sent to site {item.site}", size(item.bytes_sent)) for item in moved.shipped]
     return join(table("Bytes by mechanism", heads, rows, classes=classes), facts(shipped) if shipped else "")
 
 
@@ -135,7 +140,7 @@ def moments_table(record: Evidence) -> Markup:
             what += [tag("br"), tag("small", "result "), code(moment.result_sha256)]
         where = f"site {moment.site}" if moment.site else ""
         offset = tag("span", f"{moment.offset_seconds:.3f} s", class_="nowrap")
-        rows.append([offset, moment.kind, join(*what), where, tag("small", moment.utc)])
+        rows.append([offset, moment.kind, join(*what), where, tag("small", moment.utc, class_="nowrap")])
     return table("Moments, in seconds from the start of the drill", ["At", "Kind", "What", "Where", "UTC"], rows)
 
 
@@ -148,7 +153,10 @@ def findings_table(findings: Sequence[Finding]) -> Markup:
     """What has to be put right, by whom and until when."""
     if not findings:
         return tag("p", "No findings.", class_="muted")
-    rows = [[item.severity, item.text, item.owner, item.due, item.retest] for item in findings]
+    rows = [
+        [item.severity, item.text, item.owner or "not named", item.due or "not set", item.retest or "not set"]
+        for item in findings
+    ]
     return table("Findings", ["Severity", "Finding", "Owner", "Due", "Retest"], rows)
 
 

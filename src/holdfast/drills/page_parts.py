@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from holdfast.drills.markup import Child, Markup, tag
 from holdfast.objectives import NotMeasured
-from holdfast.units import format_duration
+from holdfast.units import format_duration, format_size
 
-__all__ = ["section", "badge", "duration", "number", "facts", "bullets", "table", "code"]
+__all__ = [
+    "section",
+    "badge",
+    "css_class",
+    "duration",
+    "with_units",
+    "number",
+    "size",
+    "facts",
+    "bullets",
+    "table",
+    "code",
+]
 
+_NUMBER_THEN_SPACE = re.compile(r"(?<=[0-9]) (?=[0-9A-Za-z])")
 _SIGNS = {"MET": "✓", "PASSED": "✓", "MISSED": "✕", "FAILED": "✕", "NOT_MEASURED": "?", "INVALID": "!"}
 
 
@@ -18,17 +32,22 @@ def section(title: str, *children: Child) -> Markup:
     return tag("section", tag("h2", title), *children)
 
 
-def badge(state: str) -> Markup:
-    """A state as a word with a sign: colour alone tells nothing."""
-    sign = _SIGNS.get(state, "·")
-    return tag("span", tag("span", sign, aria_hidden="true"), f" {state}", class_=f"badge {_css(state)}")
+def badge(state: str, words: str = "") -> Markup:
+    """A state as a word (or the given words) with a sign: colour alone tells nothing."""
+    sign = tag("span", _SIGNS.get(state, "·"), aria_hidden="true")
+    return tag("span", sign, f" {words or state}", class_=f"badge {css_class(state)}")
 
 
 def duration(seconds: float | NotMeasured) -> str:
     """`4.2 s`, or NOT_MEASURED."""
     if isinstance(seconds, NotMeasured):
         return str(seconds)
-    return f"-{format_duration(-seconds)}" if seconds < 0 else format_duration(seconds)
+    return with_units(f"-{format_duration(-seconds)}" if seconds < 0 else format_duration(seconds))
+
+
+def with_units(text: str) -> str:
+    """The same, with no line break between a number and its unit."""
+    return _NUMBER_THEN_SPACE.sub("\N{NO-BREAK SPACE}", text)
 
 
 def number(value: float | NotMeasured, unit: str = "") -> str:
@@ -41,6 +60,11 @@ def number(value: float | NotMeasured, unit: str = "") -> str:
 def code(text: str) -> Markup:
     """A digest, id or path: breaks anywhere rather than widen the page."""
     return tag("code", text)
+
+
+def size(count: int) -> str:
+    """`64.0 MiB`."""
+    return with_units(format_size(count))
 
 
 def facts(rows: Sequence[tuple[str, Child]]) -> Markup:
@@ -56,19 +80,32 @@ def bullets(items: Sequence[Child], none: str) -> Markup:
 def table(
     caption: str, heads: Sequence[str], rows: Sequence[Sequence[Child]], *, classes: Sequence[str] = ()
 ) -> Markup:
-    """A table whose first column heads its rows. It scrolls by itself where the page is too narrow for it.
+    """A table whose first column heads its rows; on a phone each row becomes a block with the heads beside the cells.
 
     `classes`, one per row: CSS classes.
     """
-    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in heads)))
+    head = tag("tr", *(tag("th", name, scope="col", role="columnheader") for name in heads), role="row")
     marks = list(classes) or [""] * len(rows)
-    body = [
-        tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:]), class_=mark)
-        for row, mark in zip(rows, marks, strict=True)
+    body = [_table_row(heads, row, mark) for row, mark in zip(rows, marks, strict=True)]
+    return tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", head, role="rowgroup"),
+        tag("tbody", *body, role="rowgroup"),
+        role="table",
+    )
+
+
+def _table_row(heads: Sequence[str], cells: Sequence[Child], mark: str) -> Markup:
+    # roles say what the elements are anyway, because a phone lays them out as blocks, and then they are forgotten
+    first = tag("th", cells[0], scope="row", role="rowheader")
+    others = [
+        tag("td", tag("div", cell), role="cell", data_label=head)
+        for head, cell in zip(heads[1:], cells[1:], strict=True)
     ]
-    drawn = tag("table", tag("caption", caption), head, tag("tbody", *body))
-    return tag("div", drawn, class_="scroll", role="region", aria_label=caption, tabindex=0)
+    return tag("tr", first, *others, role="row", class_=mark)
 
 
-def _css(state: str) -> str:
+def css_class(state: str) -> str:
+    """`NOT_MEASURED` → `not-measured`."""
     return state.lower().replace("_", "-")

@@ -9,6 +9,7 @@ import msgspec
 from holdfast.drills.markup import Child, Markup, tag
 from holdfast.drills.page_parts import bullets, code, duration, facts, number
 from holdfast.drills.record import Evidence
+from holdfast.drills.record_outcome import ArrivalState
 from holdfast.drills.record_setting import UNKNOWN, Scenario, Scope
 from holdfast.objectives import NotMeasured
 
@@ -28,10 +29,12 @@ def identity_facts(record: Evidence) -> Markup:
         ("Machine", f"{identity.machine.system}, {identity.machine.processors} processors, {identity.machine.python}"),
         ("Plan", plan),
         ("Class of the asset", objective.asset_class),
-        ("Most RPO", _target(objective.rpo_seconds)),
-        ("Most RTO", _target(objective.rto_seconds)),
+        ("RPO allowed", _target(objective.rpo_seconds)),
+        ("RTO allowed", _target(objective.rto_seconds)),
         ("Placement", f"{objective.placement}, {objective.copies or 'any number of'} copies"),
-        ("Most steps lost", number(targets.steps_lost_max)),
+        ("Steps that may be lost", _optional(targets.steps_lost_max, "")),
+        ("Capacity owed", _optional(targets.capacity_min_percent, "%")),
+        ("Budget", _optional(targets.budget_usd, "USD")),
         ("Controls covered", ", ".join(identity.controls) or "none claimed"),
         ("People", "; ".join(f"{person.role}: {person.name}" for person in record.people) or _NOBODY),
     ]
@@ -45,13 +48,20 @@ def _target(seconds: float | None) -> str:
     return "none set" if seconds is None else duration(seconds)
 
 
+def _optional(value: float | None, unit: str) -> str:
+    return "none set" if value is None else number(value, unit)
+
+
 def scope_facts(scope: Scope) -> Markup:
     """What the drill was about, and what it left out."""
     rows: list[tuple[str, Child]] = [("Asset", f"{scope.asset}: {scope.description}")]
     rows += [(f"Site {site.name}", tag("span", f"{site.role}; ", code(site.place))) for site in scope.sites]
     rows.append(("Third parties", ", ".join(scope.third_parties) or "none"))
     rows += [
-        (f"Left out: {item.what}", f"{item.reason} (owner {item.owner}, until {item.expires})")
+        (
+            f"Left out: {item.what}",
+            f"{item.reason} (owner: {item.owner or 'not named'}; until: {item.expires or 'no date'})",
+        )
         for item in scope.exclusions
     ]
     return facts(rows)
@@ -80,7 +90,7 @@ def gaps_list(record: Evidence) -> Markup:
 def _gaps(value: object, path: str) -> Iterator[str]:
     if value == NotMeasured.NOT_MEASURED.value:
         yield path
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and value.get("state") != ArrivalState.ABSENT:  # what never came has no time
         for key, inner in value.items():
             yield from _gaps(inner, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list | tuple):

@@ -71,12 +71,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exclusion(msgspec.Struct, frozen=True, kw_only=True):
-    """What was left out on purpose."""
+    """What was left out on purpose. An empty owner: nobody was named; an empty date: there is none."""
 
     what: str
     reason: str
-    owner: str = UNKNOWN
-    expires: str = UNKNOWN
+    owner: str = ""
+    expires: str = ""
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,12 +124,12 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Targets(msgspec.Struct, frozen=True, kw_only=True):
-    """What was owed, as the policy stood when the drill began."""
+    """What was owed, as the policy stood when the drill began. None: no target was set."""
 
     objective: Objective
-    steps_lost_max: int | NotMeasured = NOT_MEASURED
-    capacity_min_percent: float | NotMeasured = NOT_MEASURED
-    budget_usd: float | NotMeasured = NOT_MEASURED
+    steps_lost_max: int | None = None
+    capacity_min_percent: float | None = None
+    budget_usd: float | None = None
 
 
 class Severity(StrEnum):
@@ -142,13 +142,13 @@ class Severity(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to be put right."""
+    """Something to be put right. Empty: nobody, no day and no new test was named yet."""
 
     severity: Severity
     text: str
-    owner: str = UNKNOWN
-    due: str = UNKNOWN
-    retest: str = UNKNOWN
+    owner: str = ""
+    due: str = ""
+    retest: str = ""
 
 
 class CleanUp(msgspec.Struct, frozen=True, kw_only=True):

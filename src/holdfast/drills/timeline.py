@@ -13,9 +13,9 @@ from holdfast.units import format_duration
 
 __all__ = ["timeline_svg"]
 
-_ROW = 46.0  # height of a lane: a line of text, a track, the labels of its dots
+_ROW = 52.0  # height of a lane: a line of text, a track, the labels of its dots
 _TOP = 30.0
-_TRACK = 24.0  # from the top of a lane to its track
+_TRACK = 26.0  # from the top of a lane to its track
 _BRACKETS = 52.0
 _AXIS = 26.0
 
@@ -29,8 +29,10 @@ def timeline_svg(record: Evidence) -> Markup:
     drawn = [
         _loss_band(record, scale, lanes_end),
         _training(record, scale),
-        *(_site_lane(record, scale, name, _TOP + _ROW * (1 + index)) for index, name in enumerate(sites)),
+        *(_site_track(record, scale, name, _TOP + _ROW * (1 + index)) for index, name in enumerate(sites)),
         _fault_line(record, scale, lanes_end),
+        _lane_name("Training", _TOP),
+        *(_site_lane(record, scale, name, _TOP + _ROW * (1 + index)) for index, name in enumerate(sites)),
         _brackets(record, scale, lanes_end),
         _axis(scale, lanes_end + _BRACKETS),
     ]
@@ -71,7 +73,7 @@ def _training(record: Evidence, scale: Scale) -> Markup:
         bars.append(_bar(scale, resumed, end, "run"))
     middle = _TOP + _TRACK
     ticks = [_line(scale, at, middle - 9, middle + 9, "checkpoint") for at in _checkpoints(record)]
-    return tag("g", _lane_name("Training, with its checkpoints", _TOP), *bars, *ticks)
+    return tag("g", *bars, *ticks)
 
 
 def _phases(record: Evidence, scale: Scale) -> Iterable[Markup]:
@@ -89,21 +91,20 @@ def _checkpoints(record: Evidence) -> list[float]:
     return seen or [row.content_offset_seconds for row in record.snapshots]
 
 
-def _site_lane(record: Evidence, scale: Scale, site: str, top: float) -> Markup:
+def _site_track(record: Evidence, scale: Scale, site: str, top: float) -> Markup:
     fault = _offset(record, MomentKind.FAULT)
-    lost = site == record.scenario.fault_site
-    alive_until = fault if lost and fault is not None else scale.end
-    name = f"Site {site}" + (" (lost)" if lost else " (recovered here)" if site == record.results.recovery_site else "")
+    end = scale.end if fault is None or site != record.scenario.fault_site else fault
+    return _line_across(scale, 0.0, end, top + _TRACK, "track")
+
+
+def _site_lane(record: Evidence, scale: Scale, site: str, top: float) -> Markup:
+    lost, used = site == record.scenario.fault_site, site == record.results.recovery_site
+    name = f"Site {site}" + (" (lost)" if lost else " (recovered here)" if used else "")
     held = [(row, arrival) for row in record.snapshots for arrival in row.arrivals if arrival.site == site]
     seen = [(row, arrival) for row, arrival in held if not isinstance(arrival.offset_seconds, NotMeasured)]
     dots = [dot for row, arrival in seen for dot in _dot(record, scale, row, arrival, top + _TRACK)]
-    return tag(
-        "g",
-        _lane_name(name, top),
-        _line_across(scale, 0.0, alive_until, top + _TRACK, "track"),
-        *dots,
-        *_dot_labels(record, scale, seen, top + _TRACK + 17),
-    )
+    labels = _dot_labels(record, scale, seen, top + _TRACK + 20)
+    return tag("g", _lane_name(name, top), *dots, *labels)
 
 
 def _dot(record: Evidence, scale: Scale, row: SnapshotRow, arrival: Arrival, y: float) -> Iterable[Markup]:

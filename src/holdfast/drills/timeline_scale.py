@@ -11,7 +11,6 @@ from holdfast.units import format_duration
 
 __all__ = ["Scale", "spread"]
 
-_MARGIN = 0.025  # of the width, on both sides, so that dots and labels at the ends are whole
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)
 _TICKS_MAX = 6  # as many as a phone has room for
 _LABEL_GAP = 0.075  # of the width: three digits on a phone
@@ -37,7 +36,7 @@ class Scale(NamedTuple):
 
     def fraction(self, seconds: float) -> float:
         """Place in the drawing, 0 to 1; what lies outside is drawn at the edge."""
-        return _MARGIN + min(max(seconds / self.end, 0.0), 1.0) * (1 - 2 * _MARGIN)
+        return min(max(seconds / self.end, 0.0), 1.0)
 
     def percent(self, seconds: float) -> str:
         """The same as an SVG coordinate."""
@@ -50,7 +49,7 @@ class Scale(NamedTuple):
     def anchor(self, seconds: float) -> str:
         """Which end of a label stands at that place, so that the label stays inside."""
         fraction = self.fraction(seconds)
-        return "start" if fraction < 0.1 else "end" if fraction > 0.9 else "middle"
+        return "start" if fraction < 0.13 else "end" if fraction > 0.87 else "middle"
 
     def ticks(self) -> list[float]:
         """Round seconds, at most `_TICKS_MAX` + 1 of them, from 0."""

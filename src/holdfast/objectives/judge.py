@@ -94,6 +94,9 @@ def _judge_rto(objective: Objective, split: Split) -> Judgement:
     if isinstance(total, NotMeasured):
         missing = ", ".join(name for name, value in split.parts() if isinstance(value, NotMeasured))
         return _unmeasured(target, f"The RTO was not measured: these parts are missing: {missing}.")
+    if math.isinf(total):
+        reason = "The parts of the recovery add up to more seconds than there are."
+        return Judgement(target=target, measured=NOT_MEASURED, state=State.INVALID, reason=reason)
     return _compare(target, total, objective.rto_tolerated_seconds, "RTO")
 
 

@@ -20,7 +20,7 @@ from holdfast.errors import (
     PermissionDeniedError,
 )
 from holdfast.stores.buffers import as_views, check_create_size
-from holdfast.stores.cloud_errors import RAISED_BY_OBSTORE, translated
+from holdfast.stores.cloud_errors import RAISED_BY_OBSTORE, misconfigured, translated
 from holdfast.stores.cloud_options import CloudSettings, sort_options
 from holdfast.stores.keys import check_key, is_key
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo
@@ -49,12 +49,12 @@ def connect(scheme: str, container: str, prefix: str, options: Mapping[str, str]
     """The store `scheme://container/prefix`; nothing is sent yet. Raises UsageError for options that make no sense."""
     settings = sort_options(scheme, options)
     url = f"{scheme}://{container}/{prefix}".rstrip("/")
-    with _translated_errors(f"open {url}", ""):
-        return CloudStore(
-            url,
-            repeating=_backend(scheme, container, prefix, settings, _REPEATING),
-            once=_backend(scheme, container, prefix, settings, _ONCE),
-        )
+    try:
+        repeating = _backend(scheme, container, prefix, settings, _REPEATING)
+        once = _backend(scheme, container, prefix, settings, _ONCE)
+    except RAISED_BY_OBSTORE as error:
+        raise misconfigured(error, url) from error
+    return CloudStore(url, repeating=repeating, once=once)
 
 
 def _backend(scheme: str, container: str, prefix: str, settings: CloudSettings, retry: RetryConfig) -> _Backend:

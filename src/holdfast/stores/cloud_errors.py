@@ -24,13 +24,14 @@ from holdfast.errors import (
     UsageError,
 )
 
-__all__ = ["RAISED_BY_OBSTORE", "translated"]
+__all__ = ["RAISED_BY_OBSTORE", "misconfigured", "translated"]
 
 # FileNotFoundError and ValueError are what it raises instead of its own "not found" and "invalid path".
 RAISED_BY_OBSTORE = (exceptions.BaseError, OSError, ValueError)
 
 _STATUS = re.compile(r"status code: ([0-9]{3})")
 _CODE = re.compile(r"<Code>\s*([A-Za-z0-9_.-]{1,60})\s*</Code>")
+_BLAME = re.compile(r"^(Generic [A-Za-z0-9 ]+ error: )+")
 _KIND = re.compile(r"kind: (Connect|Timeout|Request|Interrupted|Decode|Unknown)\b")
 _METADATA_SERVICE = ("169.254.169.254", "metadata.google.internal", "fd00:ec2::254")
 _NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound")
@@ -39,6 +40,15 @@ _NO_CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_ACCOUNT_KEY; "
     "profiles in ~/.aws are not read"
 )
+
+
+def misconfigured(error: Exception, url: str) -> UsageError:
+    """The error for a store that could not even be set up: an option or an environment variable makes no sense."""
+    reason = _BLAME.sub("", str(error).partition("\n")[0])[:200]
+    return UsageError(
+        f"cannot open {url}: {reason}",
+        hint="look at the options and the environment; Azure needs account_name or AZURE_STORAGE_ACCOUNT_NAME",
+    )
 
 
 def translated(error: Exception, what: str, object_name: str) -> HoldfastError:
@@ -68,8 +78,6 @@ def _by_class(error: Exception, what: str, object_name: str) -> HoldfastError | 
         return AlreadyExistsError(f"cannot {what}: it exists already", object_name=object_name)
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
         return _denied(what, str(error), object_name)
-    if isinstance(error, exceptions.UnknownConfigurationKeyError):
-        return UsageError(f"cannot {what}: this version of obstore does not know one of the options")
     return None
 
 
@@ -80,6 +88,10 @@ def _by_status(status: int | None, text: str, what: str, object_name: str) -> Ho
         return _denied(what, text, object_name)
     if status == 416:
         return DamageError(f"{object_name} ends before the bytes that were asked for", object_name=object_name)
+    if status in (301, 307) or "AuthorizationHeaderMalformed" in text:
+        return UsageError(
+            f"cannot {what}: the bucket lies in another region", hint="set the option region", object_name=object_name
+        )
     message = f"cannot {what}: the store answered {_answer(status, text)}"
     return _class_for(status, text)(message, object_name=object_name)
 
@@ -103,7 +115,7 @@ def _without_answer(text: str, what: str, object_name: str) -> HoldfastError:
     if kind or "HTTP error" in text:
         how = f" ({kind[1].lower()})" if kind else ""
         return StoreUnreachableError(f"cannot {what}: no answer{how}", object_name=object_name)
-    return FailedError(f"cannot {what}: {text.partition(chr(10))[0][:200]}", object_name=object_name)
+    return FailedError(f"cannot {what}: {_BLAME.sub('', text.partition(chr(10))[0])[:200]}", object_name=object_name)
 
 
 def _denied(what: str, text: str, object_name: str) -> PermissionDeniedError:

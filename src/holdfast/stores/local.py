@@ -16,6 +16,7 @@ from pathlib import Path
 
 from holdfast.errors import AlreadyExistsError, FailedError, ObjectNotFoundError
 from holdfast.stores.buffers import as_views, check_create_size
+from holdfast.stores.files import read_at, write_file
 from holdfast.stores.folders import Folders, sync_folder, translated_errors
 from holdfast.stores.keys import check_key, is_segment
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo
@@ -23,7 +24,7 @@ from holdfast.stores.ranges import check_ranges, ended_early
 
 __all__ = ["LocalStore"]
 
-_BUFFERS_PER_CALL = 1024  # IOV_MAX on Linux
+_TEMPORARY = "~"  # how names of temporary files begin; no key may hold it
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # no such name, or only through a file or a link
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -67,7 +68,7 @@ class LocalStore:
             for start, length in ranges:
                 if start + length > info.size:
                     raise ended_early(key, info.size, start, length)
-            return [_read_at(key, descriptor, start, length) for start, length in ranges]
+            return [read_at(key, descriptor, start, length) for start, length in ranges]
 
     def head(self, key: str) -> ObjectInfo:
         with self._opened(key) as (_, info):
@@ -110,17 +111,20 @@ class LocalStore:
 
         `written_before_ns` (ns since the epoch) must lie further back than the longest write takes.
         """
-        freed = 0
         with translated_errors(f"remove temporary files in {self._root}", ""):
-            for folder, _, names, descriptor in os.fwalk(self._root):
-                del folder
-                for name in filter(_is_temporary, names):
-                    with suppress(FileNotFoundError):
-                        found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                        if found.st_mtime_ns < written_before_ns:
-                            os.unlink(name, dir_fd=descriptor)
-                            freed += found.st_size
-        return freed
+            try:
+                root = self._folders.enter([])
+            except FileNotFoundError:
+                return 0
+            try:
+                return sum(
+                    _removed_size(folder, name, written_before_ns)
+                    for _, _, names, folder in os.fwalk(".", dir_fd=root)
+                    for name in names
+                    if name.startswith(_TEMPORARY)
+                )
+            finally:
+                os.close(root)
 
     def _write(self, key: str, data: Buffer | Sequence[Buffer], *, only_if_absent: bool) -> ObjectInfo:
         check_key(key)
@@ -140,9 +144,9 @@ class LocalStore:
     def _write_in(
         self, folder: int, name: str, key: str, views: Sequence[memoryview], *, only_if_absent: bool
     ) -> ObjectInfo:
-        temporary = f"~{os.getpid()}-{os.urandom(8).hex()}"
+        temporary = f"{_TEMPORARY}{os.getpid()}-{os.urandom(8).hex()}"
         try:
-            written = _write_file(folder, temporary, views)
+            written = write_file(folder, temporary, views)
             if only_if_absent:
                 self._link(folder, temporary, name, key)
             else:
@@ -203,8 +207,15 @@ def _taken(key: str) -> AlreadyExistsError:
     return AlreadyExistsError(f"{key} exists already", object_name=key)
 
 
-def _is_temporary(name: str) -> bool:
-    return name.startswith("~")
+def _removed_size(folder: int, name: str, written_before_ns: int) -> int:
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if found.st_mtime_ns >= written_before_ns:
+            return 0
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return 0  # its writer has just finished
+    return found.st_size
 
 
 def _exists(folder: int, name: str) -> bool:
@@ -224,42 +235,6 @@ def _unlink_object(folder: int, name: str) -> None:
         return
     # The order of deletions (roots before what they refer to) must also hold after a power cut.
     sync_folder(folder)
-
-
-def _write_file(folder: int, name: str, views: Sequence[memoryview]) -> os.stat_result:
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
-    try:
-        _write_all(descriptor, views)
-        os.fsync(descriptor)
-        return os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(descriptor: int, views: Sequence[memoryview]) -> None:
-    waiting = [*reversed(views)]
-    while waiting:
-        batch = waiting[: -_BUFFERS_PER_CALL - 1 : -1]
-        written = os.writev(descriptor, batch)
-        while waiting and written >= waiting[-1].nbytes:
-            written -= waiting.pop().nbytes
-        if written:
-            waiting[-1] = waiting[-1][written:]
-
-
-def _read_at(key: str, descriptor: int, start: int, length: int) -> bytes:
-    content = os.pread(descriptor, length, start)
-    if len(content) == length:
-        return content
-    pieces = [content]  # one system call returns at most 2 GiB
-    done = len(content)
-    while done < length:
-        piece = os.pread(descriptor, length - done, start + done)
-        if not piece:
-            raise ended_early(key, None, start, length)
-        pieces.append(piece)
-        done += len(piece)
-    return b"".join(pieces)
 
 
 def _walk(folder: int, path: str, beginning: str) -> Iterator[ObjectInfo]:

@@ -32,9 +32,11 @@ class Capabilities(NamedTuple):
 class Store(Protocol):
     """One object store (or directory). Every method may be called from several threads at once.
 
-    Keys are relative (`packs/ab/abcd…`): ASCII letters, digits, `-`, `_`, `.` and `/`; never empty, no segment `.` or
-    `..`. All errors are of `holdfast.errors`: `ObjectNotFoundError`, `AlreadyExistsError`, `PermissionDeniedError`,
-    `StorageFullError`, `StoreUnreachableError` (retrying may help), `FailedError` (it will not).
+    Keys are relative (`packs/ab/abcd…`): ASCII letters, digits, `-`, `_`, `.` and `/`, at most 512 characters; no
+    segment is empty, ends with a dot or is longer than 200 (`holdfast.stores.keys`; else UsageError). No key may be
+    another key's folder (`a` and `a/b`). All errors are of `holdfast.errors`: `ObjectNotFoundError`,
+    `AlreadyExistsError`, `NotFoundError` (no such bucket), `PermissionDeniedError`, `StorageFullError`,
+    `StoreUnreachableError` and `ConflictError` (retrying may help), `FailedError` (it will not).
     """
 
     @property
@@ -57,7 +59,8 @@ class Store(Protocol):
         """Like `put`, but only if the name is free; of many callers at once exactly one wins.
 
         Raises AlreadyExistsError when the name is taken (also when *this* caller's earlier attempt took it and the
-        answer was lost: compare the bytes). Not for objects above 64 MiB: a conditional put is a single request.
+        answer was lost: compare the bytes). Not for objects above 64 MiB (UsageError): a conditional put is a single
+        request.
         """
         ...
 
@@ -68,7 +71,8 @@ class Store(Protocol):
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """For each (start, length), in order, exactly those bytes, in as few requests as the store allows.
 
-        Raises ObjectNotFoundError, and DamageError when the object ends before a range does.
+        Raises ObjectNotFoundError (also when no range is asked for), DamageError when the object ends before a range
+        does, UsageError for a negative number. A range may be empty.
         """
         ...
 
@@ -77,7 +81,10 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """All objects whose key starts with `prefix` (any string, not only a folder), in order of their keys."""
+        """All objects whose key starts with `prefix` (any string, not only a folder), in order of their keys.
+
+        Errors come while iterating. Objects written or deleted meanwhile may or may not be among them.
+        """
         ...
 
     def delete(self, key: str) -> None:

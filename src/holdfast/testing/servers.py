@@ -16,19 +16,19 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from base64 import b64encode
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
 from holdfast.errors import FailedError, StoreUnreachableError
 from holdfast.testing.endpoints import Endpoint
+from holdfast.testing.ports import free_port_pair, free_ports
 from holdfast.testing.probes import azure_container_created, s3_bucket_answers
 
 __all__ = ["Server", "SeaweedServer", "AzuriteServer"]
@@ -40,6 +40,9 @@ _AZURE_KEY = b64encode(secrets.token_bytes(64)).decode()
 _START_SECONDS_MAX = 30.0
 _STOP_SECONDS_MAX = 5.0  # SeaweedFS takes 2 s as a rule and up to 25 s at times; nothing of its data is needed then
 _PORT_TRIES = 3
+_SEAWEED_PORTS = tuple(
+    f"{service}.port{kind}" for service in ("s3", "master", "volume", "filer", "admin") for kind in ("", ".grpc")
+)
 
 
 class Server(Endpoint):
@@ -57,7 +60,7 @@ class Server(Endpoint):
         """Start it on free ports, and return when it answers. Raises FailedError, with the end of its log."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, _PORT_TRIES + 1):
-            self._ports = _free_ports(self._ports_needed())
+            self._ports = self._choose_ports()
             try:
                 self._launch()
             except StoreUnreachableError as error:
@@ -89,8 +92,9 @@ class Server(Endpoint):
     ) -> None:
         self.stop()
 
-    def _ports_needed(self) -> int:
-        raise NotImplementedError
+    def _choose_ports(self) -> list[int]:
+        """All ports that the server will listen on; the first is the one that clients use."""
+        return free_ports(1)
 
     def _command(self) -> list[str]:
         raise NotImplementedError
@@ -184,15 +188,13 @@ class SeaweedServer(Server):
     def environment(self) -> Mapping[str, str]:
         return {"AWS_ACCESS_KEY_ID": _ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": _SECRET_KEY}
 
-    def _ports_needed(self) -> int:
-        return 10
+    def _choose_ports(self) -> list[int]:
+        # Its worker looks for the admin's gRPC service 10,000 above the admin's port, whatever was asked for.
+        return [*free_ports(8), *free_port_pair(10_000)]
 
     def _command(self) -> list[str]:
-        services = ("s3", "master", "volume", "filer", "admin")
-        ports = iter(self._ports)
         # Every port is named, those for gRPC too: an unnamed one is fixed, and a second server would clash with it.
-        chosen = [f"-{service}.port={next(ports)}" for service in services]
-        chosen += [f"-{service}.port.grpc={next(ports)}" for service in services]
+        chosen = [f"-{name}={port}" for name, port in zip(_SEAWEED_PORTS, self._ports, strict=True)]
         return [
             self._program,
             "-logtostderr=true",
@@ -202,6 +204,7 @@ class SeaweedServer(Server):
             "-ip.bind=127.0.0.1",
             f"-bucket={self.bucket}",
             *chosen,
+            "-s3.autoCreateBucket=false",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-admin.ui=false",
@@ -222,7 +225,11 @@ class SeaweedServer(Server):
 
 
 class AzuriteServer(Server):
-    """Azurite, Microsoft's emulator of Azure Blob Storage, with one fresh container. Ready after about 1.5 s."""
+    """Azurite, Microsoft's emulator of Azure Blob Storage, with one fresh container. Ready after about 1.5 s.
+
+    It notes what it holds every few seconds only: `kill` loses the latest writes, though they were acknowledged, and
+    perhaps the container, which `restart` makes again. `stop` loses nothing.
+    """
 
     name = "Azurite"
 
@@ -248,9 +255,6 @@ class AzuriteServer(Server):
     def environment(self) -> Mapping[str, str]:
         return {"AZURE_STORAGE_ACCOUNT_KEY": _AZURE_KEY}
 
-    def _ports_needed(self) -> int:
-        return 1
-
     def _command(self) -> list[str]:
         return [
             self._program,
@@ -270,14 +274,6 @@ class AzuriteServer(Server):
 
     def _answers(self) -> bool:
         return azure_container_created(self.endpoint, self.account, _AZURE_KEY, self.container)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _find_weed() -> str:

@@ -29,12 +29,11 @@ class Entry(NamedTuple):
 
 
 class Glimpse(NamedTuple):
-    """One folder, one level deep: the names of its files and of its folders, and of the files beside it."""
+    """One folder, one level deep: its files, and the names of its folders."""
 
     path: Path
     files: Mapping[str, Entry]
     folders: frozenset[str]
-    siblings: frozenset[str]
 
     @property
     def name(self) -> str:
@@ -83,7 +82,7 @@ def read_entry(path: Path) -> Entry | None:
     return _entry(status) if stat.S_ISREG(status.st_mode) else None
 
 
-def glimpse(path: Path, siblings: frozenset[str]) -> Glimpse:
+def glimpse(path: Path) -> Glimpse:
     """List one folder. Links and special files are left out. Raises OSError when the folder itself cannot be listed."""
     files: dict[str, Entry] = {}
     folders: set[str] = set()
@@ -97,7 +96,7 @@ def glimpse(path: Path, siblings: frozenset[str]) -> Glimpse:
                 folders.add(item.name)
             elif stat.S_ISREG(status.st_mode):
                 files[item.name] = _entry(status)
-    return Glimpse(path, files, frozenset(folders), siblings)
+    return Glimpse(path, files, frozenset(folders))
 
 
 def read_tree(path: Path) -> Tree | None:

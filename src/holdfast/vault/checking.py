@@ -29,7 +29,9 @@ _RESERVED = ("leases/", "trash/")
 
 
 class Damage(NamedTuple):
-    """One thing that is wrong: the object, what is the matter, and the snapshots that cannot be restored because of it."""
+    """One thing that is wrong: the object, what is the matter, and the snapshots that cannot be restored because of
+    it.
+    """
 
     object: str
     message: str

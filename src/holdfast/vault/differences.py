@@ -14,7 +14,10 @@ __all__ = ["FileChange", "TensorChange", "Difference", "compare_snapshots"]
 
 
 class TensorChange(NamedTuple):
-    """A tensor that is not the same. `what`: added, removed, shape, dtype or values. Norms are L2, None where unknown."""
+    """A tensor that is not the same. `what`: added, removed, shape, dtype or values.
+
+    Norms are L2, None where unknown.
+    """
 
     name: str
     what: str
@@ -25,7 +28,9 @@ class TensorChange(NamedTuple):
 
 
 class FileChange(NamedTuple):
-    """A file that is not the same. `what`: added, removed, content, mode, time or type; `changed_bytes` of its new content."""
+    """A file that is not the same. `what`: added, removed, content, mode, time or type; `changed_bytes` of its new
+    content.
+    """
 
     path: str
     what: str

@@ -47,7 +47,10 @@ class _Frame(NamedTuple):
 
 
 def write_document(keys: VaultKeys, kind: Kind, name: str, record: bytes) -> bytes:
-    """The stored bytes of a record of that kind under the key `name`. Signs with the credential where the kind asks for it."""
+    """The stored bytes of a record of that kind under the key `name`.
+
+    Signs with the credential where the kind asks for it.
+    """
     header = keys.header(kind).pack()
     bound = _bound_name(kind, name)
     if kind is Kind.INDEX:

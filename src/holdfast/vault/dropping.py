@@ -25,8 +25,8 @@ class DropPlan(NamedTuple):
 def plan_drop(handle: Handle, root: Root) -> DropPlan:
     """Decide; change nothing.
 
-    Raises RefusedError for a tagged snapshot and for the one that `validated` points to (nothing older goes before something
-    newer is proven, and the proof itself never), CredentialError for all but keepers.
+    Raises RefusedError for a tagged snapshot and for the one that `validated` points to (nothing older goes before
+    something newer is proven, and the proof itself never), CredentialError for all but keepers.
     """
     handle.keys.require_keeper("dropping a snapshot")
     pointing = {name for name, ref in tags_of(handle, root.asset).items() if ref.target == root.id}

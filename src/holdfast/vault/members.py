@@ -18,7 +18,10 @@ __all__ = ["admit_writer", "admit_reader", "revoke_signer"]
 
 
 def admit_writer(handle: Handle, label: str) -> Credential:
-    """A new writer's credential: it adds snapshots, and neither reads nor deletes. Raises CredentialError, RefusedError."""
+    """A new writer's credential: it adds snapshots, and neither reads nor deletes.
+
+    Raises CredentialError, RefusedError.
+    """
     config = _newest(handle, "admitting a writer")
     if any(signer.label == label for signer in config.signers):
         raise RefusedError(f"there is a signer {label!r} already", hint="choose another label")

@@ -84,7 +84,10 @@ class Index(msgspec.Struct, frozen=True):
 
 
 class TensorRecord(msgspec.Struct, frozen=True, array_like=True):
-    """An array inside a file; `offset` and `bytes` are of the file. `norm`: L2 over the finite values, None for integers."""
+    """An array inside a file; `offset` and `bytes` are of the file.
+
+    `norm`: L2 over the finite values, None for integers.
+    """
 
     name: str
     dtype: str

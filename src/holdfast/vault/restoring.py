@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ def snapshot_entries(handle: Handle, root: Root) -> list[Entry]:
     """All entries of a snapshot in order of their paths. Raises DamageError."""
     entries = [entry for part in read_parts(handle, root) for entry in part.entries]
     entries.sort(key=lambda entry: (entry.path != b".", entry.path))
-    for before, entry in zip(entries, entries[1:], strict=False):
+    for before, entry in pairwise(entries):
         if before.path == entry.path:
             raise DamageError(f"snapshot {root.id} names {entry.path!r} twice", object_name=root.id)
     return entries
@@ -115,7 +116,10 @@ class _Writer:
         return self._top if entry.path == b"." else self._top / os.fsdecode(entry.path)
 
     def make_places(self, entries: list[Entry]) -> None:
-        """Folders, links, and files of the right size. Nothing is followed out of the staging place: it is ours alone."""
+        """Folders, links, and files of the right size.
+
+        Nothing is followed out of the staging place: it is ours alone.
+        """
         folders = {entry.path for entry in entries if entry.type == "folder"} | {b"."}
         for entry in entries:
             path = self.path_of(entry)

@@ -14,7 +14,9 @@ _CHECKSUM_BYTES = 32
 
 
 def scrub_object(key: str, data: bytes) -> None:
-    """Raises DamageError unless the bytes are what was once written under this key (or under another one: the keys tell)."""
+    """Raises DamageError unless the bytes are what was once written under this key (or under another one: the keys
+    tell).
+    """
     Header.parse(data, key)
     if key.startswith((PACKS, INDEX)):
         if blake3(data).hexdigest() != key.rsplit("/", 1)[-1]:

@@ -103,7 +103,7 @@ def check_part(part: Part, key: str) -> None:
 
 
 def resolve(handle: Handle, reference: str) -> Root:
-    """The snapshot that a reference means: `asset`, `asset@validated`, `asset@step=500`, `asset@<time>`, a tag, or an id.
+    """The snapshot that a reference means: `asset`, `asset@validated`, `@step=500`, `@<time>`, a tag, or an id.
 
     Raises NotFoundError with what there is instead, UsageError when an id prefix is ambiguous.
     """
@@ -185,17 +185,14 @@ def _target(handle: Handle, ref: Ref) -> Root:
 
 
 def _newest(handle: Handle, asset: str, what: str, wanted: Callable[[Root], bool]) -> Root:
-    """The newest root that fits and was not quarantined. Reads roots from the newest down."""
-    prefix = f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/"
-    damaged: DamageError | None = None
-    for key in sorted((info.key for info in handle.store.list(prefix)), reverse=True):
-        try:
-            root = read_root(handle, key)
-        except DamageError as error:
-            damaged = damaged or error
-            continue
-        if wanted(root) and root.validation.verdict != "quarantined":
-            return root
+    """Of the roots that fit and were not quarantined, the one with the newest content."""
+    listed = list_roots(handle, asset)
+    fitting = [
+        one.root for one in listed if one.root and wanted(one.root) and one.root.validation.verdict != "quarantined"
+    ]
+    if fitting:
+        return max(fitting, key=lambda root: (root.content, root.id))
+    damaged = next((one.error for one in listed if one.error is not None), None)
     if damaged is not None:
         raise damaged
     raise NotFoundError(

@@ -34,7 +34,9 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 
 
 class SaveReport(NamedTuple):
-    """A committed snapshot. `verified` is None when reading back was not asked for; `validated`: the pointer moved to it."""
+    """A committed snapshot. `verified` is None when reading back was not asked for; `validated`: the pointer moved to
+    it.
+    """
 
     root: Root
     verified: Verified | None
@@ -71,9 +73,10 @@ class Vault:
     ) -> SaveReport:
         """Save a file, a folder, or a mapping of names to arrays as a new snapshot of `asset`.
 
-        With `verify` it is read back afterwards, and `validated` moves to it if nothing was found wrong. Metadata values
-        that are not text are kept as their JSON. Raises SourceChangedError, RefusedError, CredentialError, NotFoundError,
-        and what the store raises; after an error nothing was committed, unless the error is of reading back.
+        With `verify` it is read back afterwards, and `validated` moves to it if nothing was found wrong. Metadata
+        values that are not text are kept as their JSON. Raises SourceChangedError, RefusedError, CredentialError,
+        NotFoundError, and what the store raises; after an error nothing was committed, unless the error is of reading
+        back.
         """
         chosen = _policy(policy)
         options = SaveOptions(

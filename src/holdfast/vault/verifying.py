@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from holdfast.errors import DamageError, ObjectNotFoundError
+from holdfast.errors import DamageError, NotFoundError, ObjectNotFoundError
 from holdfast.ids import ChunkId, PackId
 from holdfast.vault.handle import Handle
 from holdfast.vault.labels import entry_chunks
 from holdfast.vault.names import pack_key
 from holdfast.vault.reading import Wanted
 from holdfast.vault.records import Check, Part, Root
-from holdfast.vault.refs import VALIDATED, move_ref, read_newest_ref
+from holdfast.vault.refs import VALIDATED, move_ref
 from holdfast.vault.restoring import snapshot_entries
+from holdfast.vault.snapshots import resolve
 
 __all__ = [
     "Verified",
@@ -56,7 +57,7 @@ def verify_decoded(handle: Handle, root: Root) -> Verified:
 
 
 def verify_stored_bytes(handle: Handle, parts: Iterable[Part]) -> Verified:
-    """Fetch every pack that the parts reach and compare its bytes with its name: what a writer can check without reading.
+    """Fetch every pack that the parts reach and compare its bytes with its name: what a writer can check.
 
     Raises DamageError.
     """
@@ -82,6 +83,14 @@ def verify_stored_bytes(handle: Handle, parts: Iterable[Part]) -> Verified:
     return Verified(STORED_BYTES, files, len(chunks), total)
 
 
+def _validated_is_newer(handle: Handle, root: Root) -> bool:
+    try:
+        current = resolve(handle, f"{root.asset}@{VALIDATED}")
+    except (NotFoundError, DamageError):
+        return False
+    return current.content > root.content
+
+
 def verify_pack(handle: Handle, pack: PackId) -> int:
     """Compare the stored bytes of a pack with its name. Returns its size. Raises DamageError."""
     key = pack_key(pack)
@@ -98,14 +107,13 @@ def verify_pack(handle: Handle, pack: PackId) -> int:
 def move_validated(handle: Handle, root: Root, verified: Verified, *, accept_findings: bool = False) -> bool:
     """Point `validated` to a snapshot that was just read back. Returns whether it moved.
 
-    It does not move to a snapshot with findings (unless they are accepted), nor back behind a newer validated one.
+    It does not move to a snapshot with findings (unless they are accepted), nor back behind one with newer content
+    (as far as this credential can know that: a writer moves it forward from what this machine saved before).
     """
     if root.validation.verdict != "good" and not accept_findings:
         return False
-    if handle.keys.can_read:
-        current = read_newest_ref(handle, root.asset, VALIDATED)
-        if current is not None and current.target and current.target > root.id and not accept_findings:
-            return False
+    if handle.keys.can_read and not accept_findings and _validated_is_newer(handle, root):
+        return False
     reason = "read back" if root.validation.verdict == "good" else "read back, findings accepted"
     check = Check(verified.level, verified.bytes, handle.clock.now_ns())
     move_ref(handle, root.asset, VALIDATED, root.id, reason, check)

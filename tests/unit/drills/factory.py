@@ -44,7 +44,12 @@ from holdfast.objectives import NOT_MEASURED, AssetClass, Measured, judge, objec
 START_NS = 1_790_000_000_000_000_000
 FAULT = 9.310  # seconds after the start
 DIGEST = "a625ee3ede2908919f731ee4dfe401c0503607f0876e5fccefb5a80fb79e8154"
-_IDS = ["01k5e7m3vq8z4x2w6y9t0r5n1p", "01k5e7m5a3b7c9d1f2g4h6j8k0", "01k5e7m7n2p4q6r8s0t1v3w5x7", "01k5e7m9y0z2a4b6c8d1e3f5g7"]
+_IDS = [
+    "01k5e7m3vq8z4x2w6y9t0r5n1p",
+    "01k5e7m5a3b7c9d1f2g4h6j8k0",
+    "01k5e7m7n2p4q6r8s0t1v3w5x7",
+    "01k5e7m9y0z2a4b6c8d1e3f5g7",
+]
 
 
 def at(offset: float) -> int:

@@ -53,7 +53,12 @@ def test_the_fingerprint_follows_names_sizes_and_times_only(tmp_path: Path) -> N
     assert len({first.fingerprint, touched.fingerprint, renamed.fingerprint}) == 3
 
 
-@pytest.mark.parametrize("writer", [writers.torchtitan, writers.megatron, writers.deepspeed, writers.orbax])
+def released(root: Path) -> Iterator[None]:
+    yield from writers.write(root / "release" / "mp_rank_00" / "model_optim_rng.pt", writers.torch_zip())
+    yield from writers.write(root / "latest_checkpointed_iteration.txt", b"release")
+
+
+@pytest.mark.parametrize("writer", [writers.torchtitan, writers.megatron, writers.deepspeed, writers.orbax, released])
 def test_the_watched_folder_may_be_a_checkpoint_itself(writer: writers.Writer, tmp_path: Path) -> None:
     finish(writer(tmp_path))
     inside = only(tmp_path)
@@ -181,6 +186,25 @@ def test_metadata_is_never_unpickled(tmp_path: Path) -> None:
     assert not trap.exists()
 
 
+def test_metadata_that_has_not_been_renamed_speaks_against_the_older_one(tmp_path: Path) -> None:
+    finish(writers.huggingface_fsdp(tmp_path))
+    (tmp_path / "checkpoint-500" / "optimizer_0" / ".metadata.tmp").write_bytes(b"\x80\x02.")
+    assert only(tmp_path).reason == "optimizer_0/.metadata.tmp has not been renamed yet"
+
+
+def test_an_orbax_folder_in_its_final_name_waits_for_the_commit_time(tmp_path: Path) -> None:
+    """A mounted bucket, stalled: items are there, `_CHECKPOINT_METADATA` still says that it is not committed."""
+    folder = tmp_path / "500"
+    metadata = {"init_timestamp_nsecs": 1, "commit_timestamp_nsecs": None}
+    files = {"_CHECKPOINT_METADATA": writers.as_json(metadata), "state/manifest.ocdbt": b"x"}
+    finish(writers.write_all(folder, files))
+    assert only(tmp_path).reason == "_CHECKPOINT_METADATA has no commit time"
+    (folder / "commit_success.txt").write_text("Checkpoint commit was successful")
+    assert only(tmp_path).complete
+    (folder / "metrics.orbax-checkpoint-tmp-7").mkdir()
+    assert only(tmp_path).reason == "an item in it has a temporary name"
+
+
 def test_orbax_checkpoints_stay_complete_when_a_copy_loses_the_commit_file(tmp_path: Path) -> None:
     """google/orbax issue 394: a lost marker made good checkpoints look unfinished, and they were deleted."""
     finish(writers.orbax_commit_file(tmp_path))
@@ -264,6 +288,7 @@ def test_linked_files_inside_a_checkpoint_count_as_what_they_point_to(tmp_path: 
     before = only(tmp_path)
     assert before.complete
     assert ("adapter_model.safetensors", blob.stat().st_size, blob.stat().st_mtime_ns) in before.files
+    assert "loop" not in {stamp.path for stamp in before.files}
     blob.write_bytes(writers.safetensors()[:-4])
     assert not only(tmp_path).complete
 

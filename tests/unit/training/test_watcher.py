@@ -353,6 +353,18 @@ def test_one_that_is_rotated_away_while_another_is_saved_is_not_handed_over(benc
     assert summary.vanished == ("step-2",)
 
 
+def test_one_that_is_rotated_away_between_the_look_and_its_turn_is_not_handed_over(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.clock = TrainersClock(time.time_ns() + 86_400 * NANOSECONDS)  # ready at the first look
+    bench.make(1)
+    monkeypatch.setattr(bench.recorder, "found", lambda candidate: shutil.rmtree(candidate.path))
+    summary = bench.watch_for(60)
+    assert bench.saved == []
+    assert bench.recorder.events == [("vanished", "step-1")]
+    assert summary.vanished == ("step-1",)
+
+
 def test_a_file_that_becomes_part_of_a_larger_checkpoint_has_not_vanished(bench: Bench) -> None:
     for _ in writers.write(bench.root / "final" / "model.safetensors", writers.safetensors()):
         pass

@@ -91,16 +91,16 @@ class _Walk:
             if not name.startswith("."):
                 self._add(file_candidate(self.root, folder.path / name, entry, self.patterns))
         for name in folder.folders:
-            self._visit(folder.path / name, frozenset(folder.files), depth + 1)
+            self._visit(folder.path / name, depth + 1)
 
-    def _visit(self, path: Path, siblings: frozenset[str], depth: int) -> None:
+    def _visit(self, path: Path, depth: int) -> None:
         if depth > DEPTH_MAX or path.name.startswith("."):
             return
         if is_temporary(path.name):
             self._add_temporary(path)
             return
         try:
-            folder = glimpse(path, siblings)
+            folder = glimpse(path)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -110,7 +110,7 @@ class _Walk:
 
     def _add_temporary(self, path: Path) -> None:
         """`tmp-checkpoint-500` and `500.orbax-checkpoint-tmp` are worth naming; other temporary folders are not."""
-        visible = Glimpse(path, {}, frozenset(), frozenset())
+        visible = Glimpse(path, {}, frozenset())
         final = visible._replace(path=path.with_name(path.name.removeprefix("tmp-").partition(".")[0] or path.name))
         layout = _layout_of(visible) or _layout_of(final)
         candidate = None if layout is None else _judged(layout, path)
@@ -135,13 +135,8 @@ def _incomplete(candidate: Candidate, reason: str) -> Candidate:
 
 
 def _glimpse_root(folder: Path) -> Glimpse:
-    """The watched folder itself, which may be a checkpoint: then a tracker beside it matters."""
     try:
-        beside = frozenset(glimpse(folder.parent, frozenset()).files)
-    except OSError:
-        beside = frozenset()  # only a tracker would be missed, and that is read by its name
-    try:
-        return glimpse(folder, beside)
+        return glimpse(folder)
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no folder {folder}", object_name=str(folder)) from error
     except NotADirectoryError as error:

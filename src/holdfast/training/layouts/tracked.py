@@ -41,7 +41,7 @@ def _tracker_marker(folder: Path, name: str) -> Marker | None:
 
 
 def _claims_megatron(folder: Glimpse) -> bool:
-    released = folder.name == "release" and _MEGATRON_TRACKER in folder.siblings
+    released = folder.name == "release" and _tracker_marker(folder.path, _MEGATRON_TRACKER) is not None
     return released or _MEGATRON_FOLDER.fullmatch(folder.name) is not None
 
 

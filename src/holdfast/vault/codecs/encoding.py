@@ -55,8 +55,8 @@ def _encode_opaque(raw: memoryview) -> Encoded | None:
 def _encode_elements(raw: memoryview, element: Element, base: Buffer | None) -> Encoded | None:
     elements = _elements(raw, element.width)
     against = None
-    if base is not None and memoryview(base).nbytes == raw.nbytes:
-        against = Base(_elements(base, element.width), element.kind is Kind.FLOAT)
+    if base is not None and (view := _chunk_view(base, element)).nbytes == raw.nbytes:
+        against = Base(_elements(view, element.width), element.kind is Kind.FLOAT)
     choice = choose(elements, against)
     if choice.planes is None:
         return Encoded(Codec.ZSTD, compress(raw, Effort.THOROUGH))
@@ -65,9 +65,9 @@ def _encode_elements(raw: memoryview, element: Element, base: Buffer | None) -> 
     return _encode_planes(raw, elements, against, choice, choice.planes)
 
 
-def _elements(data: Buffer, width: int) -> Unsigned:
+def _elements(data: memoryview, width: int) -> Unsigned:
     """The whole elements in `data`, aligned: NumPy's loops want that, and a slice of a file need not be."""
-    elements = np.frombuffer(data, unsigned_dtype(width), count=memoryview(data).nbytes // width)
+    elements = np.frombuffer(data, unsigned_dtype(width), count=len(data) // width)
     return np.require(elements, requirements="A")
 
 

@@ -6,8 +6,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-import fastcdc
-
 from holdfast.errors import SourceChangedError, UsageError
 from holdfast.vault.regions.model import Element, Kind, Layout, Region, Source, Tensor
 
@@ -82,50 +80,37 @@ class _Cutter:
         if region.element.kind is Kind.HOLE:
             yield Cut(region.offset, region.length, region.element, "")
             return
-        begin = region.offset
-        filled = begin  # [begin, filled) is the chunk under way
-        for start, end, grid in self._pieces(region):
-            if filled > begin and end - begin > self._chunk_bytes:
-                yield self._cut(region, begin, filled)
-                begin = start
+        begin = filled = region.offset  # [begin, filled) is the chunk under way
+        led = None
+        for piece in self._pieces(region):
+            if filled > begin and piece.end - begin > self._chunk_bytes:
+                yield _labelled(region, begin, filled, led)
+                begin = piece.start
+            if begin == piece.start:
+                led = piece.leader
             # Chunks of a large tensor lie on a grid from its start, also behind a hole.
-            while end - begin > self._chunk_bytes:
-                stop = begin + self._chunk_bytes - (begin - grid) % self._chunk_bytes
-                yield self._cut(region, begin, stop)
+            while piece.end - begin > self._chunk_bytes:
+                stop = begin + self._chunk_bytes - (begin - piece.grid) % self._chunk_bytes
+                yield _labelled(region, begin, stop, led)
                 begin = stop
-            filled = end
+            filled = piece.end
         if filled > begin:
-            yield self._cut(region, begin, filled)
+            yield _labelled(region, begin, filled, led)
 
-    def _pieces(self, region: Region) -> Iterator[tuple[int, int, int]]:
-        """(start, end, start of the grid) for each stretch from one tensor's start to the next one's."""
+    def _pieces(self, region: Region) -> Iterator[_Piece]:
+        """The stretches between the starts of tensors that lie on the region's grid of elements."""
         width = region.element.width
-        first = bisect_right(self._starts, region.offset)
-        start = region.offset
-        grid = self._starts[first - 1] if first and self._reaches(first - 1, start) else start
-        if (start - grid) % width:
-            grid = start
-        for index in range(first, len(self._starts)):
+        index = bisect_right(self._starts, region.offset)
+        start, leader = region.offset, None
+        if index and _reaches(self._leaders[index - 1], start):
+            leader = self._leaders[index - 1]
+        while index < len(self._starts) and self._starts[index] < region.end:
             following = self._starts[index]
-            if following >= region.end:
-                break
             if (following - region.offset) % width == 0:
-                yield start, following, grid
-                start = grid = following
-        yield start, region.end, grid
-
-    def _reaches(self, index: int, position: int) -> bool:
-        return self._leaders[index].offset + self._leaders[index].nbytes > position
-
-    def _cut(self, region: Region, begin: int, end: int) -> Cut:
-        return Cut(begin, end - begin, region.element, self._label(region, begin))
-
-    def _label(self, region: Region, begin: int) -> str:
-        index = bisect_right(self._starts, begin) - 1
-        # Behind a tensor's end its storage may go on, or a header follows: still best found by that tensor.
-        if index < 0 or (self._starts[index] < region.offset and not self._reaches(index, begin)):
-            return f"#{begin}"
-        return f"{self._leaders[index].name}@{begin - self._starts[index]}"
+                yield _Piece(start, following, leader, width)
+                start, leader = following, self._leaders[index]
+            index += 1
+        yield _Piece(start, region.end, leader, width)
 
     def opaque(self, region: Region) -> Iterator[tuple[Cut, bytes]]:
         """Chunks of an opaque region, by content: as if the whole region were cut at once, in bounded memory."""
@@ -145,13 +130,41 @@ class _Cutter:
             buffer, position = buffer[done:], position + done
 
 
+class _Piece(NamedTuple):
+    """A stretch of a region that one tensor leads, or none."""
+
+    start: int
+    end: int
+    leader: Tensor | None
+    width: int
+
+    @property
+    def grid(self) -> int:
+        """Where the grid of the leader's chunks begins, as far as it is one of whole elements here."""
+        if self.leader is None or (self.start - self.leader.offset) % self.width:
+            return self.start
+        return self.leader.offset
+
+
 _NOTHING: Final = Tensor("", "u8", (), 0, 0)
+
+
+def _reaches(tensor: Tensor, position: int) -> bool:
+    return tensor.offset + tensor.nbytes > position
+
+
+def _labelled(region: Region, begin: int, end: int, leader: Tensor | None) -> Cut:
+    # Behind a tensor's end its storage may go on, or a header follows: still best found by that tensor.
+    label = f"#{begin}" if leader is None else f"{leader.name}@{begin - leader.offset}"
+    return Cut(begin, end - begin, region.element, label)
 
 
 def _content_lengths(data: bytes, smallest: int, average: int, largest: int) -> Iterator[int]:
     if len(data) <= smallest:
         yield len(data)
         return
+    import fastcdc  # here, because it imports a command-line toolkit
+
     for chunk in fastcdc.fastcdc(data, smallest, average, largest, fat=False):
         yield chunk.length
 

@@ -55,6 +55,8 @@ def read_archives(source: Source) -> list[Archive]:
 
     Bytes before the first one belong to no archive.
     """
+    if not source.size:
+        raise Malformed("it is empty")
     archives: list[Archive] = []
     end, members, directory_bytes = source.size, 0, 0
     while end > 0:

@@ -133,7 +133,9 @@ def plain_entry(item: Item, target: bytes) -> Entry:
 
 
 def _disjoint(tensors: list[Tensor], order: list[int]) -> list[int]:
-    """Numbers of the tensors to measure, by offset: those with numbers in them, without overlaps (tied or strided views)."""
+    """Numbers of the tensors to measure, by offset: those with numbers in them, without overlaps (tied or strided
+    views).
+    """
     chosen: list[int] = []
     end = 0
     for number in order:

@@ -34,6 +34,7 @@ class Remembered(msgspec.Struct, frozen=True):
     """The last save of an asset from this machine."""
 
     snapshot: str
+    content: int
     parts: list[Part]
     files: dict[str, LocalFile]  # by relative path, surrogate-escaped
 
@@ -53,7 +54,7 @@ def recall(path: Path) -> Remembered | None:
         return None
 
 
-def remember(path: Path, snapshot: str, parts: list[Part], contents: list[Content]) -> None:
+def remember(path: Path, snapshot: str, content: int, parts: list[Part], contents: list[Content]) -> None:
     """Keep it, replacing what was there. Never fails the save: a machine without a writable home just forgets."""
     files = {
         os.fsdecode(content.relative): LocalFile(content.local_path, content.size, content.mtime_ns)
@@ -65,7 +66,7 @@ def remember(path: Path, snapshot: str, parts: list[Part], contents: list[Conten
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.msgpack.encode(Remembered(snapshot, parts, files)))
+            file.write(msgspec.msgpack.encode(Remembered(snapshot, content, parts, files)))
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
@@ -93,7 +94,7 @@ class LocalBases:
             return None
         file, offset, length = place
         try:
-            with open(file.path, "rb", buffering=0) as opened:
+            with Path(file.path).open("rb", buffering=0) as opened:
                 now = os.fstat(opened.fileno())
                 if (now.st_size, now.st_mtime_ns) != (file.size, file.mtime):
                     return None

@@ -16,14 +16,20 @@ __all__ = ["Parent", "find_parent", "Bases"]
 
 
 class Parent(NamedTuple):
-    """Id (empty when there is none) and the files of the parent snapshot by path."""
+    """Id (empty when there is none), content time (ns), and the files of the parent snapshot by path."""
 
     snapshot: str
+    content: int
     files: dict[bytes, Entry]
 
 
+_NO_PARENT = Parent("", 0, {})
+
+
 class Bases:
-    """Bytes of delta bases: from this machine's disk where they still lie there, else from the vault if it can be read."""
+    """Bytes of delta bases: from this machine's disk where they still lie there, else from the vault if it can be
+    read.
+    """
 
     def __init__(self, handle: Handle, local: LocalBases) -> None:
         self._local = local
@@ -45,18 +51,18 @@ def find_parent(handle: Handle, asset: str, memory: Path) -> tuple[Parent, Bases
     bases = Bases(handle, LocalBases(handle.keys.names, remembered))
     if not handle.keys.can_read:
         if remembered is None:
-            return Parent("", {}), bases
-        return Parent(remembered.snapshot, _files(remembered.parts)), bases
+            return _NO_PARENT, bases
+        return Parent(remembered.snapshot, remembered.content, _files(remembered.parts)), bases
     try:
         root = resolve(handle, f"{asset}@latest")
         if remembered is not None and remembered.snapshot == root.id:
-            return Parent(root.id, _files(remembered.parts)), bases
-        return Parent(root.id, _files(read_parts(handle, root))), bases
+            return Parent(root.id, root.content, _files(remembered.parts)), bases
+        return Parent(root.id, root.content, _files(read_parts(handle, root))), bases
     except NotFoundError:
-        return Parent("", {}), bases
+        return _NO_PARENT, bases
     except DamageError as error:
         handle.progress.note(f"saved without a parent: {error.message}")
-        return Parent("", {}), bases
+        return _NO_PARENT, bases
 
 
 def _files(parts: list[Part]) -> dict[bytes, Entry]:

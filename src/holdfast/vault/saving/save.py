@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from holdfast.errors import ConflictError, RefusedError, SourceChangedError, UsageError
-from holdfast.ids import PartId, SnapshotId, new_snapshot_id
+from holdfast.ids import SnapshotId, new_snapshot_id
 from holdfast.vault.documents import write_document
 from holdfast.vault.handle import Handle
 from holdfast.vault.header import Kind
@@ -19,12 +19,12 @@ from holdfast.vault.records import Entry, Finding, Part, PartLink, Root, Validat
 from holdfast.vault.refs import LATEST, move_ref
 from holdfast.vault.saving.coder import ChunkCoder
 from holdfast.vault.saving.contents import Content, FileContent
+from holdfast.vault.saving.entries import plain_entry
 from holdfast.vault.saving.memory import memory_path, remember
 from holdfast.vault.saving.parents import Parent, find_parent
 from holdfast.vault.saving.pipeline import Saved, Tally, code_contents
 from holdfast.vault.saving.tree import Tree, check_unchanged, component_of, walk_tree
 from holdfast.vault.saving.validation import NORM_JUMP, Policy, examine_file, judge_findings
-from holdfast.vault.saving.entries import plain_entry
 from holdfast.vault.series import create_once
 from holdfast.version import VERSION
 
@@ -95,9 +95,19 @@ def save_job(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Root
     if not create_once(handle.store, key, write_document(handle.keys, Kind.ROOT, key, encode_record(root))):
         raise ConflictError(f"{key} exists already", hint="save again")
     if validation.verdict != "quarantined":
-        move_ref(handle, asset, LATEST, root.id, "saved")
-        remember(memory, root.id, parts, job.contents)
+        _move_latest(handle, root, parent)
+        remember(memory, root.id, root.content, parts, job.contents)
     return root
+
+
+def _move_latest(handle: Handle, root: Root, parent: Parent) -> None:
+    """`latest` is the newest content, not the last save: a backlog may be saved in another order than it was
+    written.
+    """
+    if root.content >= parent.content:
+        move_ref(handle, root.asset, LATEST, root.id, "saved")
+    else:
+        handle.progress.note(f"`latest` of {root.asset!r} stays on {parent.snapshot}, whose content is newer")
 
 
 def _check_tree(tree: Tree) -> None:

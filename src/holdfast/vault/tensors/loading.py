@@ -69,14 +69,14 @@ class LazyTensor:
             return array if key is Ellipsis else array[key]
         rows = range(self.shape[0])[first]
         if isinstance(rows, int):
-            block = self._rows(rows, rows + 1)[0]
-            return block[key[1:]] if isinstance(key, tuple) and len(key) > 1 else block
+            block: Array = self._rows(rows, rows + 1)[0]
+            picked_row: Array = block[key[1:]] if isinstance(key, tuple) and len(key) > 1 else block
+            return picked_row
         if not rows:
             return np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *_rest(key))]
         low, high = min(rows), max(rows) + 1
         block = self._rows(low, high)
-        picked = block[rows[0] - low :: rows.step] if rows.step > 0 else block[rows[0] - low :: rows.step]
-        picked = picked[: len(rows)]
+        picked = block[rows[0] - low :: rows.step][: len(rows)]
         return picked[(slice(None), *_rest(key))]
 
     def _rows(self, low: int, high: int) -> Array:
@@ -110,7 +110,7 @@ class LazyTensors(Mapping[str, LazyTensor]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The tensor, or `default`."""
-        return self[name] if name in self else default
+        return self._tensors.get(name, self._full.get(name, default))
 
     def __contains__(self, name: object) -> bool:
         return name in self._tensors or name in self._full

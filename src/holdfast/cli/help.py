@@ -1,0 +1,68 @@
+"""How help pages look: usage, text, arguments, options, exit codes; at most 80 columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from holdfast.cli.output import Output
+
+__all__ = ["Command", "Group"]
+
+# Typer does not export the type of its formatter, hence `Any`.
+
+
+class Command(TyperCommand):
+    """A verb. While it runs, its context's `obj` is the `Output` that its flags `--json` and `--quiet` ask for."""
+
+    def invoke(self, ctx: Any) -> Any:
+        output = Output(json=bool(ctx.params.get("json")), quiet=bool(ctx.params.get("quiet")))
+        ctx.obj = output
+        try:
+            return super().invoke(ctx)
+        finally:
+            output.close()
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        needed = [
+            f"{param.opts[0]} {param.metavar}"
+            for param in self.params
+            if isinstance(param, TyperOption) and param.required
+        ]
+        arguments = [_argument_name(param) for param in self.params if isinstance(param, TyperArgument)]
+        return [*arguments, *needed, "[OPTIONS]"]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _format_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        if self.epilog:
+            formatter.write(f"\n{self.epilog}\n")
+
+
+class Group(TyperGroup):
+    """A noun, or the whole program."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        self.format_commands(ctx, formatter)
+        _format_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        if self.epilog:
+            formatter.write(f"\n{self.epilog}\n")
+
+
+def _argument_name(param: TyperArgument) -> str:
+    return param.metavar or param.name.upper()
+
+
+def _format_options(command: TyperCommand | TyperGroup, ctx: typer.Context, formatter: Any) -> None:
+    arguments = [(_argument_name(p), p.help or "") for p in command.params if isinstance(p, TyperArgument)]
+    records = [param.get_help_record(ctx) for param in command.get_params(ctx) if isinstance(param, TyperOption)]
+    options = [record for record in records if record is not None]
+    for heading, rows in (("Arguments", arguments), ("Options", options)):
+        if rows:
+            with formatter.section(heading):
+                formatter.write_dl(rows)
