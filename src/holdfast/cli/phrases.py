@@ -5,9 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 from holdfast.clock import NANOSECONDS, from_rfc3339
-from holdfast.units import format_size
 
-__all__ = ["count", "age", "moment", "share", "printable", "short_id", "size_of"]
+__all__ = ["count", "age", "moment", "share", "printable", "clean", "short_id"]
 
 SHORT_ID = 12  # ten characters of milliseconds and two random ones: unique among all but simultaneous snapshots
 
@@ -42,14 +41,14 @@ def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "–"
 
 
-def size_of(count_of_bytes: int) -> str:
-    """`33554432` → `32.0 MiB`."""
-    return format_size(count_of_bytes)
-
-
 def short_id(snapshot: str, taken: int = SHORT_ID) -> str:
     """The beginning of a snapshot's id, which is enough to refer to it."""
     return snapshot[:taken]
+
+
+def clean(text: str) -> str:
+    """The text as valid Unicode: bytes of file names that are none become `\\udcff`."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def printable(text: str) -> str:

@@ -12,18 +12,17 @@ from typing import NamedTuple
 
 from holdfast.errors import ConflictError, CredentialError, DamageError, NotFoundError, RefusedError
 from holdfast.events import SILENT, Progress
-from holdfast.ids import ChunkId, PackId, PartId
+from holdfast.ids import PackId, PartId
+from holdfast.replication.planning import check_same_vault, packs_of
 from holdfast.stores.protocol import Store
-from holdfast.vault.configuration import read_vault_id
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import ChunkIndex, write_index
-from holdfast.vault.labels import entry_chunks
 from holdfast.vault.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, pack_key, part_key
 from holdfast.vault.records import IndexedPack, Ref, Root
 from holdfast.vault.refs import move_ref, read_newest_ref, read_ref
 from holdfast.vault.scrubbing import scrub_object
 from holdfast.vault.series import create_once
-from holdfast.vault.snapshots import list_roots, read_part
+from holdfast.vault.snapshots import list_roots
 
 __all__ = ["Replicated", "replicate", "mirror"]
 
@@ -56,7 +55,7 @@ def replicate(source: Handle, target: Store, *, asset: str | None = None, progre
 
 def mirror(source: Store, target: Store, *, progress: Progress = SILENT) -> Replicated:
     """Copy every object of the vault, in the order that keeps the target sound at each moment. Needs no key."""
-    _same_vault(source, target)
+    check_same_vault(source, target)
     copier = _Copier(source, target, progress)
     copier.copy_all(CONFIG)
     for prefix in (PACKS, INDEX, PARTS, SNAPSHOTS, REFS):
@@ -130,7 +129,7 @@ class _Replication:
         self._listed: set[PackId] = set()
 
     def run(self, asset: str | None) -> Replicated:
-        _same_vault(self._source.store, self._target)
+        check_same_vault(self._source.store, self._target)
         self._source.refresh()
         copier = self._copier
         self._copy_config()
@@ -170,7 +169,7 @@ class _Replication:
         copier = self._copier
         parts = [part_key(PartId(link.id.hex())) for link in root.parts]
         try:
-            packs = self._packs_of(root)
+            packs = packs_of(self._source, root)
         except DamageError as error:
             copier.damaged[error.object_name or key] = error.message
             return False
@@ -185,25 +184,6 @@ class _Replication:
         if copier.copy(part for part in parts if part not in copier.there(PARTS)):
             return False
         return not copier.copy([key])
-
-    def _packs_of(self, root: Root) -> dict[PackId, int]:
-        """The packs that hold the snapshot's chunks and their delta bases, with their sizes."""
-        reader = self._source.reader()
-        packs: dict[PackId, int] = {}
-        seen: set[ChunkId] = set()
-        for link in root.parts:
-            for entry in read_part(self._source, PartId(link.id.hex())).entries:
-                waiting = [chunk for _, _, chunk, _ in entry_chunks(entry)]
-                while waiting:
-                    chunk = waiting.pop()
-                    if chunk in seen:
-                        continue
-                    seen.add(chunk)
-                    located = reader.locate(chunk)
-                    packs[located.pack] = located.pack_size
-                    if located.place.base:
-                        waiting.append(located.place.base)
-        return packs
 
     def _index_packs(self, packs: Iterable[PackId]) -> None:
         # Index objects list what was written together; the target may get other sets of packs, and gets its own.
@@ -252,15 +232,3 @@ class _Replication:
             self._copier.notes.append(
                 f"{ref.name!r} of {ref.asset!r} differs at the target, and this key may not move it"
             )
-
-
-def _same_vault(source: Store, target: Store) -> None:
-    try:
-        there = read_vault_id(target)
-    except NotFoundError:
-        return
-    here = read_vault_id(source)
-    if there != here:
-        raise RefusedError(
-            f"{target.url} holds another vault ({there}, not {here})", hint="choose an empty place for the replica"
-        )

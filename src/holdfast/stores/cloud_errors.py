@@ -33,8 +33,11 @@ _STATUS = re.compile(r"status code: ([0-9]{3})")
 _CODE = re.compile(r"<Code>\s*([A-Za-z0-9_.-]{1,60})\s*</Code>")
 _BLAME = re.compile(r"^(Generic [A-Za-z0-9 ]+ error: )+")
 _KIND = re.compile(r"kind: (Connect|Timeout|Request|Interrupted|Decode|Unknown)\b")
-_METADATA_SERVICE = ("169.254.169.254", "metadata.google.internal", "fd00:ec2::254")
+# Where a client without credentials looks for them last: the metadata services of AWS, Azure and Google.
+_METADATA_SERVICE = ("/latest/api/token", "/latest/meta-data/", "/metadata/identity/", "/computeMetadata/v1/")
 _NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound")
+# A redirect without a place to go to is how S3 answers in the wrong region; obstore then reports no status.
+_OTHER_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "redirect without LOCATION")
 _FULL = ("QuotaExceeded", "XMinioStorageFull", "AccountQuotaExceeded", "InsufficientStorage")
 _NO_CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_ACCOUNT_KEY; "
@@ -64,11 +67,15 @@ def translated(error: Exception, what: str, object_name: str) -> HoldfastError:
             hint="create it with the cloud's own tools, and look at region, endpoint and account",
             object_name=object_name,
         )
-    by_class = _by_class(error, what, object_name)
-    if by_class is not None:
-        return by_class
-    status = _STATUS.search(text)
-    return _by_status(int(status[1]) if status else None, text, what, object_name)
+    if any(sign in text for sign in _OTHER_REGION):
+        return UsageError(
+            f"cannot {what}: the bucket lies in another region", hint="set the option region", object_name=object_name
+        )
+    found = _STATUS.search(text)
+    status = int(found[1]) if found else None
+    if status is not None and (status == 507 or any(code in text for code in _FULL)):
+        return StorageFullError(f"cannot {what}: the store is full ({_answer(status, text)})", object_name=object_name)
+    return _by_class(error, what, object_name) or _by_status(status, text, what, object_name)
 
 
 def _by_class(error: Exception, what: str, object_name: str) -> HoldfastError | None:
@@ -84,21 +91,15 @@ def _by_class(error: Exception, what: str, object_name: str) -> HoldfastError | 
 def _by_status(status: int | None, text: str, what: str, object_name: str) -> HoldfastError:
     if status is None:
         return _without_answer(text, what, object_name)
-    if status in (401, 403) and not any(code in text for code in _FULL):
+    if status in (401, 403):
         return _denied(what, text, object_name)
     if status == 416:
         return DamageError(f"{object_name} ends before the bytes that were asked for", object_name=object_name)
-    if status in (301, 307) or "AuthorizationHeaderMalformed" in text:
-        return UsageError(
-            f"cannot {what}: the bucket lies in another region", hint="set the option region", object_name=object_name
-        )
     message = f"cannot {what}: the store answered {_answer(status, text)}"
-    return _class_for(status, text)(message, object_name=object_name)
+    return _class_for(status)(message, object_name=object_name)
 
 
-def _class_for(status: int, text: str) -> type[HoldfastError]:
-    if status == 507 or any(code in text for code in _FULL):
-        return StorageFullError
+def _class_for(status: int) -> type[HoldfastError]:
     if status in (408, 425, 429) or status >= 500:
         return StoreUnreachableError
     return {404: NotFoundError, 409: ConflictError}.get(status, FailedError)

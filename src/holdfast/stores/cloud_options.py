@@ -1,11 +1,13 @@
 """Which settings a cloud store takes, and where the secrets belong that it does not take.
 
-The names are obstore's own configuration keys; `endpoint` means the same for all three clouds.
+The names are obstore's own configuration keys; `endpoint` means the same for all three clouds, and `root_certificate`
+names a PEM file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from holdfast.errors import UsageError
@@ -52,7 +54,6 @@ _STORE: dict[str, frozenset[str]] = {
             "skip_signature",
             "sse_bucket_key_enabled",
             "sse_kms_key_id",
-            "sts_endpoint",
             "unsigned_payload",
             "virtual_hosted_style_request",
             "web_identity_token_file",
@@ -132,6 +133,8 @@ def sort_options(scheme: str, options: Mapping[str, str]) -> CloudSettings:
     spelling = _SPELLING.get(scheme, {})
     store = {spelling.get(name, name): value for name, value in options.items() if name in _STORE[scheme]}
     client = {name: value for name, value in options.items() if name in _CLIENT}
+    if "root_certificate" in client:
+        client["root_certificate"] = _certificates(client["root_certificate"])
     return CloudSettings(_STORE_DEFAULTS.get(scheme, {}) | store, _CLIENT_DEFAULTS | client)
 
 
@@ -153,3 +156,10 @@ def _check_endpoint(options: Mapping[str, str]) -> None:
     allowed = options.get("allow_http", "").lower() in ("1", "true", "on", "yes", "y")
     if endpoint.startswith("http://") and not allowed:
         raise UsageError("the endpoint has no TLS", hint="set allow_http=true if the network between is yours")
+
+
+def _certificates(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the root certificates in {path} cannot be read", hint="name a PEM file") from error

@@ -8,26 +8,31 @@ checked against this double and not against Google's service. It keeps to the pu
 * Multipart uploads: initiate, parts, complete (ETags and the least size of parts are checked), abort.
 * Listing, version 2: prefix, `start-after`, pages of at most 1,000 names.
 * Bearer tokens; the error documents `NoSuchBucket`, `NoSuchKey`, `PreconditionFailed`, `InvalidRange`, ….
+
+With `interfere` it also misbehaves as services do: see `GcsDouble.interfere`.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.testing.endpoints import Endpoint
 from holdfast.testing.gcs_bucket import Answer, Bucket, Request, error_answer
 
-__all__ = ["GcsDouble"]
+__all__ = ["GcsDouble", "Interference"]
 
 _TOKEN = secrets.token_hex(16)
+
+
+Interference: TypeAlias = Callable[[Request, Callable[[], Answer]], Answer | None]
 
 
 class GcsDouble(Endpoint):
@@ -35,8 +40,7 @@ class GcsDouble(Endpoint):
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self.bucket = f"test-{secrets.token_hex(6)}"
-        self._content = Bucket(clock)
-        self._server = _Server(self.bucket, self._content)
+        self._server = _Server(self.bucket, Bucket(clock))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
@@ -50,6 +54,15 @@ class GcsDouble(Endpoint):
     @property
     def environment(self) -> Mapping[str, str]:
         return {"GOOGLE_BEARER_TOKEN": _TOKEN}
+
+    def interfere(self, interference: Interference | None) -> None:
+        """From now on ask `interference(request, proceed)` for each answer to a request for our bucket.
+
+        `proceed()` does what was asked for and returns the honest answer. None means: break the connection off. An
+        answer whose `Content-Length` is larger than its body is sent so, and broken off. None instead of a function
+        ends the interference.
+        """
+        self._server.interference = interference
 
     def start(self) -> None:
         """Begin to answer."""
@@ -79,12 +92,15 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.name = name
         self.bucket = bucket
+        self.interference: Interference | None = None
 
-    def answer(self, request: Request, bucket: str, authorization: str) -> Answer:
+    def answer(self, request: Request, bucket: str, authorization: str) -> Answer | None:
         if authorization != f"Bearer {_TOKEN}":
             return error_answer(401, "AuthenticationRequired")
         if bucket != self.name:
             return error_answer(404, "NoSuchBucket")
+        if self.interference is not None:
+            return self.interference(request, lambda: self.bucket.answer(request))
         return self.bucket.answer(request)
 
 
@@ -100,7 +116,12 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[-1] for key, values in parse_qs(target.query, keep_blank_values=True).items()}
         headers = {key.lower(): value for key, value in self.headers.items()}
         request = Request(self.command, unquote(name), query, headers, body)
-        self._send(self.server.answer(request, unquote(bucket), headers.get("authorization", "")))
+        answer = self.server.answer(request, unquote(bucket), headers.get("authorization", ""))
+        if answer is not None:
+            self._send(answer)
+        promised = "0" if answer is None else answer.headers.get("Content-Length", "0")
+        if answer is None or (self.command != "HEAD" and int(promised) > len(answer.body)):
+            self.close_connection = True
 
     def _send(self, answer: Answer) -> None:
         self.send_response_only(answer.status)

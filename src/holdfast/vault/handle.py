@@ -13,7 +13,9 @@ from holdfast.vault.index import ChunkIndex
 from holdfast.vault.keys import VaultKeys
 from holdfast.vault.reading import ChunkReader
 
-__all__ = ["Handle"]
+__all__ = ["Handle", "PACK_BYTES"]
+
+PACK_BYTES = 32 << 20  # what writers aim at: few enough objects, small enough to fetch one for a chunk
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Handle:
     clock: Clock = SYSTEM_CLOCK
     progress: Progress = SILENT
     workers: int = field(default_factory=lambda: max(2, os.cpu_count() or 2))
+    pack_bytes: int = PACK_BYTES
     _index: ChunkIndex | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

@@ -14,9 +14,8 @@ from holdfast.vault.packs import PackBuilder, SealedPack
 from holdfast.vault.records import IndexedPack
 from holdfast.vault.regions.model import Element
 
-__all__ = ["PackWriter", "PACK_BYTES"]
+__all__ = ["PackWriter"]
 
-PACK_BYTES = 32 << 20
 _IN_FLIGHT = 2
 _PACKS_PER_INDEX = 32  # an interrupted save of 1 GiB or more leaves packs that the next one finds
 
@@ -27,9 +26,8 @@ class PackWriter:
     A full builder waits for a free buffer: a slow store slows the caller down instead of filling the memory.
     """
 
-    def __init__(self, handle: Handle, pack_bytes: int = PACK_BYTES) -> None:
+    def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        self._pack_bytes = pack_bytes
         self._pool = ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="holdfast-store")
         self._free: queue.SimpleQueue[PackBuilder] = queue.SimpleQueue()
         self._made = 0
@@ -75,7 +73,7 @@ class PackWriter:
     def _builder(self) -> PackBuilder:
         if self._made <= _IN_FLIGHT and self._free.empty():
             self._made += 1
-            return PackBuilder(self._handle.keys, self._pack_bytes)
+            return PackBuilder(self._handle.keys, self._handle.pack_bytes)
         self._collect(wait_for_all=False)
         builder = self._free.get()
         self._collect(wait_for_all=False)

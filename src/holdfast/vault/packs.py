@@ -76,7 +76,7 @@ class PackBuilder:
         """`capacity`: bytes of chunks and tags that fit; a pack is full when the next chunk would not."""
         self._keys = keys
         self._capacity = capacity
-        self._buffer = memoryview(bytearray(capacity + preamble_bytes(keys.suite)))
+        self._buffer = _uninitialised(capacity + preamble_bytes(keys.suite))
         self._begin()
 
     def _begin(self) -> None:
@@ -116,7 +116,7 @@ class PackBuilder:
         """Seal one coded chunk. Returns the bytes it takes, tag included."""
         stored = len(payload) + TAG_BYTES
         if self._end + stored > len(self._buffer):
-            grown = memoryview(bytearray(self._end + stored))
+            grown = _uninitialised(self._end + stored)
             grown[: self._end] = self._buffer[: self._end]
             self._buffer = grown
         target = self._buffer[self._end : self._end + stored]
@@ -146,7 +146,7 @@ class PackBuilder:
         tail = self._cipher.seal(_FOOTER_NONCE, footer, self._header + trailer) + trailer
         end = self._end + len(tail)
         if end > len(self._buffer):
-            grown = memoryview(bytearray(end))
+            grown = _uninitialised(end)
             grown[: self._end] = self._buffer[: self._end]
             self._buffer = grown
         self._buffer[self._end : end] = tail
@@ -253,6 +253,11 @@ def places_of(table: PackTable, suite: int, name: str) -> list[tuple[ChunkId, Ch
         )
         places.append((ChunkId(table.ids[32 * number : 32 * number + 32]), place))
     return places
+
+
+def _uninitialised(size: int) -> memoryview:
+    # Not bytearray: that writes zeros, and touching fresh pages costs more than sealing into them later.
+    return np.empty(size, np.uint8).data
 
 
 def _pack_info(header: bytes) -> bytes:

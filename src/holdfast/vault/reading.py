@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Generic, NamedTuple, TypeVar
 
-from holdfast.errors import DamageError, ObjectNotFoundError
+from holdfast.errors import DamageError, ObjectNotFoundError, UnsupportedFormatError
 from holdfast.events import SILENT, Progress
 from holdfast.ids import ChunkId, PackId
 from holdfast.stores.protocol import Store
@@ -128,6 +128,8 @@ class ChunkReader:
             if base is not None and len(base) != place.raw:
                 raise DamageError("the base of a delta has another length")
             data = decode(place.codec, place.element, payload, place.raw, base)
+        except UnsupportedFormatError as error:
+            raise UnsupportedFormatError(f"{name}, blob {place.number}: {error.message}", object_name=name) from error
         except DamageError as error:
             raise DamageError(f"{name} is damaged: blob {place.number} ({error.message})", object_name=name) from error
         if self._keys.names.chunk_id(data) != chunk:

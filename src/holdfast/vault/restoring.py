@@ -21,7 +21,7 @@ from holdfast.vault.records import Entry, Root
 from holdfast.vault.snapshots import read_parts
 from holdfast.vault.writing_files import Staging, translate_os_error
 
-__all__ = ["Restored", "restore", "select_entries", "snapshot_entries"]
+__all__ = ["Restored", "restore", "place_of", "select_entries", "snapshot_entries"]
 
 _OPEN_FILES_MAX = 64
 
@@ -62,16 +62,14 @@ def select_entries(entries: list[Entry], only: str | None) -> list[Entry]:
 
 
 def restore(handle: Handle, root: Root, target: Path, *, only: str | None = None, overwrite: bool = False) -> Restored:
-    """Write the snapshot's files to `target`: a file for a snapshot of one file, else a folder.
+    """Write the snapshot's files into the folder `target`: a folder's content, or the one file that was saved.
 
     The target appears when everything is there and checked. An interrupted restore goes on where it was. Raises
     RefusedError (target taken), DamageError, StorageFullError, NotFoundError (nothing matches `only`).
     """
     entries = select_entries(snapshot_entries(handle, root), only)
     folder = root.source != "file"
-    target = target.absolute()
-    if not folder and target.is_dir() and not target.is_symlink():
-        target = target / root.name  # like cp: a file restored to an existing folder goes into it
+    target = place_of(root, entries, target)
     files = [entry for entry in entries if entry.type == "file"]
     total = sum(entry.size for entry in files)
     # Another selection is another result, and must not grow in the same place.
@@ -92,6 +90,16 @@ def restore(handle: Handle, root: Root, target: Path, *, only: str | None = None
         writer.close()
     staging.publish()
     return Restored(root, target, len(files), total, writer.resumed_bytes)
+
+
+def place_of(root: Root, entries: list[Entry], target: Path) -> Path:
+    """Where a restore into `target` puts the snapshot: the folder itself, or the one file in it. Raises DamageError."""
+    target = target.absolute()
+    if root.source != "file":
+        return target
+    if len(entries) != 1 or entries[0].type != "file" or b"/" in entries[0].path:
+        raise DamageError(f"snapshot {root.id} is of one file and holds something else", object_name=root.id)
+    return target / os.fsdecode(entries[0].path)
 
 
 class _Place(NamedTuple):

@@ -7,9 +7,14 @@ import os
 import shutil
 from pathlib import Path
 
+from blake3 import blake3
+
 from holdfast.errors import FailedError, HoldfastError, PermissionDeniedError, RefusedError, StorageFullError
 
 __all__ = ["Staging", "translate_os_error"]
+
+_OLD = ".old"
+_NAME_BYTES_MAX = 255  # of one name, on the file systems of Linux
 
 
 def translate_os_error(error: OSError, path: Path | str) -> HoldfastError:
@@ -38,8 +43,8 @@ class Staging:
                 hint="restore to another place, or give --overwrite to replace it",
                 object_name=str(target),
             )
-        self.path = target.with_name(f".{target.name}.holdfast-{snapshot}.partial")
-        self.resumed = self.path.exists()
+        self.path = target.with_name(_staged_name(target.name, snapshot))
+        self.resumed = os.path.lexists(self.path)
 
     def prepare(self, *, folder: bool, needed_bytes: int) -> None:
         """Make the parent folders and see whether there is space. Raises StorageFullError, PermissionDeniedError."""
@@ -66,7 +71,7 @@ class Staging:
                 elif not self.overwrite:
                     raise RefusedError(f"{self.target} appeared while it was restored", object_name=str(self.target))
                 elif self.target.is_dir() and not self.target.is_symlink():
-                    old = self.target.with_name(f"{self.path.name}.old")
+                    old = self.target.with_name(f"{self.path.name}{_OLD}")
                     self.target.rename(old)
             self.path.rename(self.target)
         except OSError as error:
@@ -75,10 +80,17 @@ class Staging:
             shutil.rmtree(old, ignore_errors=True)
 
 
+def _staged_name(name: str, snapshot: str) -> str:
+    staged = f".{name}.holdfast-{snapshot}.partial"
+    if len(os.fsencode(staged)) + len(_OLD) <= _NAME_BYTES_MAX:
+        return staged
+    return f".holdfast-{blake3(os.fsencode(name)).hexdigest(16)}-{snapshot}.partial"
+
+
 def _is_empty_folder(path: Path) -> bool:
-    if path.is_symlink() or not path.is_dir():
-        return False
     try:
+        if path.is_symlink() or not path.is_dir():
+            return False
         with os.scandir(path) as found:
             return next(found, None) is None
     except OSError:

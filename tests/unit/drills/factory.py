@@ -170,7 +170,7 @@ def example_evidence(**changes: object) -> Evidence:
             recovery_site="B",
             recovery_point=snapshots[3].snapshot_id,
             resumed_step=80,
-            work_lost=WorkLost(steps=7, tokens=2688),
+            work_lost=WorkLost(steps=7, tokens=1792),
         ),
         "integrity": Integrity(
             checks=(

@@ -32,7 +32,7 @@ def with_check(record: Evidence, **changes: object) -> Evidence:
     return change(record, integrity=Integrity(checks=(change(first, **changes), *others)))
 
 
-def with_first_snapshot(record: Evidence, **changes: object) -> Evidence:
+def with_recovery_point(record: Evidence, **changes: object) -> Evidence:
     return change(record, snapshots=(*record.snapshots[:-1], change(record.snapshots[-1], **changes)))
 
 
@@ -49,7 +49,7 @@ CASES: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     ("not counted from the fault", lambda r: with_measured(r, fault_ns=at(9.4))),
     ("but not both", lambda r: without_moment(r, MomentKind.FAULT)),
     ("not among the snapshots", lambda r: change(r, results=change(r.results, recovery_point="x"))),
-    ("recorded as rejected", lambda r: with_first_snapshot(r, rejected="damaged")),
+    ("recorded as rejected", lambda r: with_recovery_point(r, rejected="damaged")),
     ("not counted from the content time", lambda r: with_measured(r, content_ns=at(9.0))),
     ("site Z is not in the scope", lambda r: change(r, results=change(r.results, recovery_site="Z"))),
     ("schema version is 7", lambda r: change(r, schema_version=7)),

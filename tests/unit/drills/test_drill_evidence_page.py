@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -81,10 +82,11 @@ def test_the_page_is_well_formed_and_self_contained(record: Evidence) -> None:
 
 def test_the_answer_comes_first() -> None:
     text = Page(render_page(example_evidence(), SEAL)).text
-    shown = "".join(text).replace("\N{NO-BREAK SPACE}", " ")
+    title, *body = text
+    shown = "".join(body).replace("\N{NO-BREAK SPACE}", " ")
     answer = "Site A was lost at step 87.Recovered on site B: lost 585 ms of training (7 steps), back in 4.2 s."
     assert shown.index(answer) < shown.index("Objective MET.") < shown.index("Timeline")
-    assert str(headline_of(example_evidence())) in text[0]  # the title
+    assert str(headline_of(example_evidence())) in title
 
 
 def test_nothing_in_a_record_can_break_out_of_its_place() -> None:
@@ -176,7 +178,7 @@ def test_labels_that_would_lie_on_each_other_are_left_out_but_not_the_important_
     chosen = spread(crowd)
     assert "41" in [text for _, _, text in chosen]
     places = [place for place, _, _ in chosen]
-    assert all(after - before >= 0.0749 for before, after in zip(places, places[1:], strict=False))
+    assert all(after - before >= 0.0749 for before, after in pairwise(places))
     assert len(chosen) > 8
 
 

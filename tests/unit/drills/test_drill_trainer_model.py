@@ -83,7 +83,7 @@ def test_adamw_agrees_with_its_definition() -> None:
         gradient = rng.normal(size=16) * (0.01 if step % 2 else 10.0)  # below and above the clipping norm
         gradients.flat[:] = gradient
         optimizer.update(weights, gradients, step)
-        gradient = gradient * min(1.0, 1.0 / np.linalg.norm(gradient))
+        gradient = gradient * min(1.0, 1.0 / float(np.linalg.norm(gradient)))
         mean = 0.9 * mean + 0.1 * gradient
         square = 0.95 * square + 0.05 * gradient**2
         rate = 2e-3 * min(1.0, step / 10)

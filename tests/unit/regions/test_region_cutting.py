@@ -112,6 +112,12 @@ def test_views_cut_at_their_starts_and_the_longest_leads() -> None:
     ]
 
 
+def test_of_tied_tensors_the_first_by_name_leads_always() -> None:
+    data = weights(100).tobytes()
+    tied = [Tensor(name, "f32", (100,), 0, 400) for name in ("head.weight", "wte.weight")]
+    assert [piece.label for piece in check(plain([Region(0, 400, F32)], tied), data)] == ["head.weight@0"]
+
+
 def test_behind_a_hole_chunks_return_to_the_grid_of_their_tensor() -> None:
     data = weights(10_000).tobytes()
     tensor = Tensor("w", "f32", (10_000,), 0, 40_000)

@@ -163,6 +163,21 @@ def test_a_member_that_is_not_where_the_directory_says_is_a_finding() -> None:
     assert "where its zip directory has one" in layout.problems[0]
 
 
+def test_a_member_that_reaches_into_the_directory_is_a_finding() -> None:
+    data = bytearray(torch_file({}, {"0": bytes(16)}))
+    entry = data.rindex(b"PK\x01\x02")
+    struct.pack_into("<II", data, entry + 20, 1000, 1000)
+    layout = layout_of(bytes(data), "x.pt")
+    assert layout.format == "opaque"
+    assert "reaches beyond its zip directory" in layout.problems[0]
+
+
+def test_a_member_with_two_sizes_is_a_finding() -> None:
+    data = bytearray(torch_file({}, {"0": bytes(16)}))
+    struct.pack_into("<II", data, data.rindex(b"PK\x01\x02") + 20, 16, 17)
+    assert "two different sizes" in layout_of(bytes(data), "x.pt").problems[0]
+
+
 def names(value: object, protocol: int = 2) -> list[str]:
     return [name for name, _ in name_tensors(read_pickle(torch_pickle(value, protocol)).root)]
 

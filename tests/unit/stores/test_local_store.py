@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         calls.append(f"fsync {name_of(descriptor)}")
         real_fsync(descriptor)
 
-    def link(source: str, target: str, **options: int) -> None:
+    def link(source: str, target: str, **options: Any) -> None:
         calls.append(f"link {target}")
         real_link(source, target, **options)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -22,7 +22,7 @@ from holdfast.errors import (
 )
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.memory import MemoryStore
-from holdfast.stores.protocol import Store
+from holdfast.stores.protocol import ObjectInfo, Store
 from holdfast.stores.retrying import RetryingStore, RetryPolicy
 from holdfast.testing.faults import Faults
 
@@ -203,7 +203,7 @@ class BreakingOff(MemoryStore):
         super().__init__()
         self.names, self.broken, self.listings = names, broken, 0
 
-    def list(self, prefix: str):  # type: ignore[no-untyped-def]  # the tests are not type-checked
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         self.listings += 1
         for number, info in enumerate(super().list(prefix)):
             if self.listings <= self.broken and number == self.names * self.listings:

@@ -90,7 +90,8 @@ class _Plot:
         self._stage = stage
         self._settings = settings
         self._say = say
-        self._recorder = Recorder(SYSTEM_CLOCK)
+        self._begun = SYSTEM_CLOCK.monotonic()
+        self._recorder = Recorder(SYSTEM_CLOCK)  # begins anew when training on site A does
         self._environment = stage.environment(os.environ)
         self._processes: list[OwnProcess] = []
 
@@ -111,13 +112,14 @@ class _Plot:
 
     def _scenes(self) -> Facts:
         stage = self._stage
-        self._mark(MomentKind.STARTED, "the demo begins")
+        self._tell("first an undisturbed run, to compare with")
         losses = self._train_undisturbed()
         keeper = stage.create_vault()
+        self._recorder = Recorder(SYSTEM_CLOCK)
         arrivals = Arrivals(stage.sites, stage.open_vault(stage.a, keeper), self._recorder.offset)
         trainer = self._trainer("trainer-a", stage.a)
         watch = self._watch("watch-a", stage.a, [stage.b, stage.c])
-        self._mark(MomentKind.STEP, "training starts on site A; `holdfast watch` protects it", stage.a)
+        self._mark(MomentKind.STARTED, "training starts on site A; `holdfast watch` protects it", stage.a)
         probe = SiteProbe(stage.a, stale_seconds=1.0)
         caught = self._wait_for_mid_save(arrivals, trainer, watch)
         facts = self._lose_site_a(caught, trainer, watch, arrivals, keeper)
@@ -146,7 +148,7 @@ class _Plot:
             )
         )
         self._await_exit(process)
-        self._mark(MomentKind.STEP, f"an undisturbed run of {settings.steps} steps is kept for comparison")
+        self._tell(f"{settings.steps} steps done; nobody but the proof at the end will look at them")
         return _losses(self._stage.logs / "undisturbed.out")
 
     # Scene 2: training and protecting, until a checkpoint is half written.
@@ -393,8 +395,11 @@ class _Plot:
             result_sha256=result,
             seconds_ago=seconds_ago,
         )
-        self._say(moment.offset_seconds, text)
+        self._tell(text, seconds_ago)
         return moment
+
+    def _tell(self, text: str, seconds_ago: float = 0.0) -> None:
+        self._say(SYSTEM_CLOCK.monotonic() - self._begun - seconds_ago, text)
 
 
 def _losses(log: Path) -> dict[int, float]:

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bf16=options.bf16,
         size=options.size,
         pace_seconds=options.pace,
+        learning_rate=options.learning_rate,
     )
     try:
         train(settings, stop)
@@ -54,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bf16", action="store_true", help="also write the weights rounded to bfloat16")
     parser.add_argument("--size", choices=["small", "medium"], default="small", help="1.7 or 19 million parameters")
     parser.add_argument("--pace", type=_seconds, default=0.0, help="least seconds that a step takes")
+    parser.add_argument(
+        "--learning-rate", type=float, help="of AdamW; when resuming, by default that of the checkpoint"
+    )
     return parser
 
 

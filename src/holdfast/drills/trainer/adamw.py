@@ -9,9 +9,9 @@ import numpy as np
 from holdfast.drills.trainer.layers import Floats
 from holdfast.drills.trainer.parameters import Parameters
 
-__all__ = ["AdamW"]
+__all__ = ["AdamW", "LEARNING_RATE"]
 
-_LEARNING_RATE = 2e-3
+LEARNING_RATE = 2e-3  # high, so that a run of seconds visibly learns
 _WARM_UP_STEPS = 10
 _BETA_1, _BETA_2 = 0.9, 0.95
 _EPSILON = 1e-8
@@ -21,9 +21,13 @@ _BLOCK = 1 << 16  # elements; five vectors of a block fit a core's second-level 
 
 
 class AdamW:
-    """First and second moments of the gradients of `weights`, zero at first."""
+    """First and second moments of the gradients of `weights`, zero at first.
+
+    `learning_rate` may be changed between steps.
+    """
 
     def __init__(self, weights: Parameters) -> None:
+        self.learning_rate = LEARNING_RATE
         self.exp_avg = weights.like()
         self.exp_avg_sq = weights.like()
         shapes = weights.shapes.values()
@@ -32,7 +36,7 @@ class AdamW:
     def update(self, weights: Parameters, gradients: Parameters, step: int) -> None:
         """Step number `step`, counted from 1. Changes `weights` and the moments, and uses up `gradients`."""
         _clip(gradients.flat)
-        rate = _LEARNING_RATE * min(1.0, step / _WARM_UP_STEPS)
+        rate = self.learning_rate * min(1.0, step / _WARM_UP_STEPS)
         step_size = rate / (1.0 - _BETA_1**step)
         correction = math.sqrt(1.0 - _BETA_2**step)
         weights.flat[: self._decayed] *= 1.0 - rate * _DECAY

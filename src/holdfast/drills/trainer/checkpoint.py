@@ -71,6 +71,7 @@ def load_checkpoint(checkpoint: Path, *, size: str, seed: int) -> TrainingState:
     _fill(state.optimizer.exp_avg, moments, "exp_avg.", checkpoint / names.OPTIMIZER)
     _fill(state.optimizer.exp_avg_sq, moments, "exp_avg_sq.", checkpoint / names.OPTIMIZER)
     _restore_random(state, checkpoint / names.RNG)
+    state.optimizer.learning_rate = marker.learning_rate
     state.step, state.tokens, state.loss = marker.step, marker.tokens, marker.loss
     return state
 
@@ -86,6 +87,7 @@ def _marker(state: TrainingState, clock: Clock) -> TrainerState:
         seed=state.seed,
         size=state.size,
         tokens=state.tokens,
+        learning_rate=state.optimizer.learning_rate,
     )
 
 

@@ -46,6 +46,7 @@ class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     size: str
     tokens: int  # read since step 0
+    learning_rate: float
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:

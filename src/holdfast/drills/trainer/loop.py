@@ -23,7 +23,10 @@ _LONGEST_SLEEP_SECONDS = 0.05  # a signal does not end time.sleep, so waiting is
 
 
 class Settings(NamedTuple):
-    """What the command line said. `pace_seconds` is the least time that a step takes (0: as fast as it goes)."""
+    """What the command line said. `pace_seconds` is the least time that a step takes (0: as fast as it goes).
+
+    `learning_rate` None: the default, or that of the checkpoint.
+    """
 
     folder: Path
     steps: int
@@ -33,6 +36,7 @@ class Settings(NamedTuple):
     bf16: bool = False
     size: str = "small"
     pace_seconds: float = 0.0
+    learning_rate: float | None = None
 
 
 class StopRequest:
@@ -65,6 +69,8 @@ def train(
     make_folder(settings.folder)
     state = _start(settings)
     report = say or _print_line
+    if settings.learning_rate is not None:
+        state.optimizer.learning_rate = settings.learning_rate
     while state.step < settings.steps and not stop.asked:
         started = clock.monotonic()
         state.advance()

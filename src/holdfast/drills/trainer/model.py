@@ -42,7 +42,7 @@ class Shape(NamedTuple):
 
 
 SHAPES = {
-    "small": Shape(width=256, layers=2, heads=4, context=64, batch=6),
+    "small": Shape(width=256, layers=2, heads=4, context=64, batch=4),
     "medium": Shape(width=512, layers=6, heads=8, context=64, batch=6),
 }
 

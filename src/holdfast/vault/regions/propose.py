@@ -38,7 +38,8 @@ class _Format(NamedTuple):
 def propose_layout(source: Source, name: str) -> Layout:
     """The layout of `source`, whose file is called `name`. Whatever the bytes are, `regions` cover [0, size).
 
-    Tensors are in order of their offsets; their names are unique, at most 512 characters, and free of surrogates.
+    Tensors are in order of their offsets; their names are unique, at most 512 characters, and free of
+    lone surrogates (parsers decode so), which no manifest could hold.
     Raises only what `source.read_at` raises.
     """
     problems: list[str] = []
@@ -59,12 +60,12 @@ def propose_layout(source: Source, name: str) -> Layout:
 
 def _sniffed(source: Source, head: bytes, problems: list[str]) -> Layout:
     spans = [] if head.startswith(OPAQUE_MAGICS) else sniff_span(source, 0, source.size)
-    return Layout("floats" if spans else "opaque", cover(source.size, spans), [], [_printable(p) for p in problems])
+    return Layout("floats" if spans else "opaque", cover(source.size, spans), [], problems)
 
 
 def _finish(proposal: Proposal, size: int) -> Layout:
     regions = cover(size, thin(size, coalesce(proposal.spans)))
-    problems = [_printable(problem) for problem in proposal.problems]
+    problems = proposal.problems.copy()
     if len(problems) > PROBLEMS_MAX:
         problems[PROBLEMS_MAX:] = [f"{len(problems) - PROBLEMS_MAX} more problems of this kind"]
     return Layout(proposal.format, regions, _named_apart(proposal.tensors), problems)
@@ -123,15 +124,9 @@ def _named_apart(tensors: list[Tensor]) -> list[Tensor]:
 
 
 def _short(name: str) -> str:
-    name = _printable(name)
     if len(name) <= NAME_LENGTH_MAX:
         return name
     return f"{name[: NAME_LENGTH_MAX - 33]}…{blake3(name.encode()).hexdigest(16)}"
-
-
-def _printable(text: str) -> str:
-    """Without lone surrogates, which no manifest could hold."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _position(tensor: Tensor) -> tuple[int, int, str]:

@@ -79,5 +79,10 @@ class FileContent:
             check_unchanged(self._item, os.fstat(descriptor))
         except OSError as error:
             raise FailedError(f"{path} cannot be read ({error.strerror})", object_name=str(path)) from error
+        except (SourceChangedError, FailedError) as error:
+            # Sources and cutters read descriptors, and do not know of what.
+            if type(error) not in (SourceChangedError, FailedError) or error.object_name:
+                raise
+            raise type(error)(f"{path}: {error.message}", object_name=str(path)) from error
         finally:
             os.close(descriptor)

@@ -38,7 +38,7 @@ class EntryBuilder:
         )
         self._measured = _disjoint(layout.tensors, order)
         self._starts = [layout.tensors[i].offset for i in self._measured]
-        self._sums: dict[int, float] = {}
+        self._norms: dict[int, float] = {}
         self._nonfinite: dict[int, int] = {}
         self._ids: list[bytes] = []
         self._lengths: list[int] = []
@@ -56,7 +56,9 @@ class EntryBuilder:
         for number in self._measured[first:last]:
             tensor = self.layout.tensors[number]
             start, end = max(tensor.offset - offset, 0), min(tensor.offset + tensor.nbytes - offset, length)
-            if start < end:
+            # A tensor in a region that was cut by content may be cut inside an element: such a piece says nothing.
+            aligned = (offset + start - tensor.offset) % DTYPES[tensor.dtype].width == 0
+            if start < end and aligned:
                 found.append((number, tensor, start, end))
         return found
 
@@ -75,7 +77,8 @@ class EntryBuilder:
         self._lengths.append(coded.raw)
         for piece in measured:
             if piece.norm is not None:
-                self._sums[piece.tensor] = self._sums.get(piece.tensor, 0.0) + piece.norm * piece.norm
+                # hypot, because the square of a large norm overflows
+                self._norms[piece.tensor] = math.hypot(self._norms.get(piece.tensor, 0.0), piece.norm)
             self._nonfinite[piece.tensor] = self._nonfinite.get(piece.tensor, 0) + piece.nonfinite
 
     def build(self) -> Entry:
@@ -95,16 +98,14 @@ class EntryBuilder:
         )
 
     def _tensor(self, number: int, tensor: Tensor) -> TensorRecord:
-        total = self._sums.get(number)
-        norm = math.sqrt(total) if total is not None else None
         return TensorRecord(
-            tensor.name,
+            _printable(tensor.name),
             tensor.dtype,
             list(tensor.shape),
             tensor.offset,
             tensor.nbytes,
             tensor.fortran,
-            norm,
+            self._norms.get(number),
             self._nonfinite.get(number, 0),
         )
 
@@ -130,6 +131,11 @@ def plain_entry(item: Item, target: bytes) -> Entry:
         mtime=item.stat.st_mtime_ns,
         target=target,
     )
+
+
+def _printable(name: str) -> str:
+    """Names from foreign headers may hold lone surrogates, which no UTF-8 text can."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _disjoint(tensors: list[Tensor], order: list[int]) -> list[int]:

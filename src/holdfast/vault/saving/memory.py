@@ -25,7 +25,7 @@ __all__ = ["Remembered", "LocalFile", "recall", "remember", "LocalBases", "memor
 class LocalFile(msgspec.Struct, frozen=True):
     """Where a saved file lay, and what it looked like."""
 
-    path: str
+    path: bytes
     size: int
     mtime: int
 
@@ -36,7 +36,7 @@ class Remembered(msgspec.Struct, frozen=True):
     snapshot: str
     content: int
     parts: list[Part]
-    files: dict[str, LocalFile]  # by relative path, surrogate-escaped
+    files: dict[bytes, LocalFile]  # by relative path
 
 
 def memory_path(keys: VaultKeys, asset: str, environment: Mapping[str, str] | None = None) -> Path:
@@ -57,7 +57,7 @@ def recall(path: Path) -> Remembered | None:
 def remember(path: Path, snapshot: str, content: int, parts: list[Part], contents: list[Content]) -> None:
     """Keep it, replacing what was there. Never fails the save: a machine without a writable home just forgets."""
     files = {
-        os.fsdecode(content.relative): LocalFile(content.local_path, content.size, content.mtime_ns)
+        content.relative: LocalFile(os.fsencode(content.local_path), content.size, content.mtime_ns)
         for content in contents
         if content.local_path
     }
@@ -82,7 +82,7 @@ class LocalBases:
             return
         for part in remembered.parts:
             for entry in part.entries:
-                file = remembered.files.get(os.fsdecode(entry.path))
+                file = remembered.files.get(entry.path)
                 if file is not None:
                     for offset, length, chunk, _ in entry_chunks(entry):
                         self._places.setdefault(chunk, (file, offset, length))
@@ -94,7 +94,7 @@ class LocalBases:
             return None
         file, offset, length = place
         try:
-            with Path(file.path).open("rb", buffering=0) as opened:
+            with Path(os.fsdecode(file.path)).open("rb", buffering=0) as opened:
                 now = os.fstat(opened.fileno())
                 if (now.st_size, now.st_mtime_ns) != (file.size, file.mtime):
                     return None

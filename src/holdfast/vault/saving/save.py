@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.errors import ConflictError, RefusedError, SourceChangedError, UsageError
+from holdfast.errors import ConflictError, NotFoundError, RefusedError, SourceChangedError, UsageError
 from holdfast.ids import SnapshotId, new_snapshot_id
 from holdfast.vault.documents import write_document
 from holdfast.vault.handle import Handle
@@ -23,7 +23,7 @@ from holdfast.vault.saving.entries import plain_entry
 from holdfast.vault.saving.memory import memory_path, remember
 from holdfast.vault.saving.parents import Parent, find_parent
 from holdfast.vault.saving.pipeline import Saved, Tally, code_contents
-from holdfast.vault.saving.tree import Tree, check_unchanged, component_of, walk_tree
+from holdfast.vault.saving.tree import Tree, check_unchanged, component_of, read_link, walk_tree
 from holdfast.vault.saving.validation import NORM_JUMP, Policy, examine_file, judge_findings
 from holdfast.vault.series import create_once
 from holdfast.version import VERSION
@@ -61,9 +61,7 @@ def path_job(path: Path) -> Job:
     tree = walk_tree(path)
     contents: list[Content] = [FileContent(item) for item in tree.items if item.type == "file"]
     others = [
-        plain_entry(item, os.fsencode(item.path.readlink()) if item.type == "link" else b"")
-        for item in tree.items
-        if item.type != "file"
+        plain_entry(item, read_link(item) if item.type == "link" else b"") for item in tree.items if item.type != "file"
     ]
     return Job(tree.source, tree.name, contents, others, tree.newest_ns, tree)
 
@@ -76,6 +74,8 @@ def save_job(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Root
     """
     handle.keys.require_writer("saving")
     memory = memory_path(handle.keys, asset)
+    for skipped in job.tree.skipped if job.tree is not None else ():
+        handle.progress.note(skipped)
     handle.progress.phase("saving", sum(content.size for content in job.contents))
     handle.refresh()  # what others have stored since is not stored twice, what is gone is not relied upon
     parent, bases = find_parent(handle, asset, memory)
@@ -111,15 +111,21 @@ def _move_latest(handle: Handle, root: Root, parent: Parent) -> None:
 
 
 def _check_tree(tree: Tree) -> None:
-    """Every file is what it was when the walk began: the snapshot is one point in time."""
+    """Every file and link is what it was when the walk began: the snapshot is one point in time."""
     for item in tree.items:
-        if item.type == "file":
+        if item.type != "folder":  # a folder's own time changes with what is checked one by one below
             check_unchanged(item)
-    now = {item.relative for item in walk_tree(tree.items[0].path).items} if tree.source == "folder" else None
-    if now is not None and now != {item.relative for item in tree.items}:
-        changed = now.symmetric_difference(item.relative for item in tree.items)
-        shown = os.fsdecode(sorted(changed)[0])
-        raise SourceChangedError(f"{shown!r} came or went while {tree.items[0].path} was saved")
+    if tree.source != "folder":
+        return
+    top = tree.items[0].path
+    try:
+        now = {(item.relative, item.type) for item in walk_tree(top).items}
+    except NotFoundError as error:
+        raise SourceChangedError(f"{top} vanished while it was saved", object_name=str(top)) from error
+    changed = now.symmetric_difference((item.relative, item.type) for item in tree.items)
+    if changed:
+        shown = os.fsdecode(min(changed)[0])
+        raise SourceChangedError(f"{shown!r} came or went while {top} was saved", object_name=str(top))
 
 
 def _validate(saved: list[Saved], parent: Parent, options: SaveOptions) -> Validation:
@@ -179,8 +185,10 @@ def _root(
 ) -> Root:
     now = handle.clock.now_ns()
     for key, value in options.meta.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise UsageError(f"metadata is text: {key!r} is not")
+        try:
+            (key + value).encode()
+        except (TypeError, UnicodeEncodeError) as error:
+            raise UsageError(f"metadata is valid text: {key!r} is not") from error
     return Root(
         id=new_snapshot_id(now),
         asset=asset,
@@ -190,7 +198,7 @@ def _root(
         parents=[parent.snapshot] if parent.snapshot else [],
         writer=handle.keys.label,
         source=job.source,
-        name=job.name,
+        name=os.fsencode(job.name).decode("utf-8", "replace"),  # for people; entries hold the bytes of names
         parts=links,
         meta=dict(options.meta),
         versions={**_versions(), **options.versions},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -9,9 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.errors import FailedError, NotFoundError, PermissionDeniedError, RefusedError, SourceChangedError
+from holdfast.errors import (
+    FailedError,
+    HoldfastError,
+    NotFoundError,
+    PermissionDeniedError,
+    RefusedError,
+    SourceChangedError,
+    UsageError,
+)
 
-__all__ = ["Item", "Tree", "walk_tree", "component_of", "check_unchanged"]
+__all__ = ["Item", "Tree", "walk_tree", "component_of", "check_unchanged", "read_link"]
 
 # Which component of an asset a file belongs to; retention can treat components differently. First match wins.
 _COMPONENTS = (
@@ -67,17 +76,17 @@ def walk_tree(path: Path) -> Tree:
     Raises NotFoundError, PermissionDeniedError.
     """
     top = _lstat(path)
-    name = path.absolute().name
+    name = path.absolute().name or "root"
     if stat.S_ISLNK(top.st_mode):  # a path that the user names is followed, links below it are not
-        path = path.resolve()
+        path = Path(os.path.realpath(path))  # Path.resolve would fail on a loop
         top = _lstat(path)
     if stat.S_ISREG(top.st_mode):
-        return Tree("file", name, [Item(path, os.fsencode(name), top)], [])
+        return Tree("file", _printable(name), [Item(path, os.fsencode(name), top)], [])
     if not stat.S_ISDIR(top.st_mode):
         raise RefusedError(f"{path} is neither a file nor a folder", object_name=str(path))
     skipped: list[str] = []
     items = [Item(path, b".", top), *_walk(path, b"", skipped)]
-    return Tree("folder", name, items, skipped)
+    return Tree("folder", _printable(name), items, skipped)
 
 
 def component_of(relative: bytes) -> str:
@@ -106,13 +115,14 @@ def _walk(folder: Path, prefix: bytes, skipped: list[str]) -> Iterator[Item]:
     try:
         with os.scandir(os.fsencode(folder)) as found:
             names = sorted(entry.name for entry in found)
-    except PermissionError as error:
-        raise PermissionDeniedError(f"the folder {folder} may not be read", object_name=str(folder)) from error
-    except FileNotFoundError as error:
-        raise SourceChangedError(f"{folder} vanished while it was saved", object_name=str(folder)) from error
+    except OSError as error:
+        raise _lost(folder, error) from error
     for name in names:
         path = folder / os.fsdecode(name)
-        item = Item(path, prefix + name, _lstat(path))
+        try:
+            item = Item(path, prefix + name, path.lstat())
+        except OSError as error:
+            raise _lost(path, error) from error
         mode = item.stat.st_mode
         if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
             yield item
@@ -123,12 +133,41 @@ def _walk(folder: Path, prefix: bytes, skipped: list[str]) -> Iterator[Item]:
             skipped.append(f"{path} is a socket, pipe or device and was left out")
 
 
+def read_link(item: Item) -> bytes:
+    """The target of a link, as it is written there. Raises SourceChangedError, PermissionDeniedError."""
+    try:
+        return os.readlink(os.fsencode(item.path))  # noqa: PTH115 - a Path would turn `./a//b` into `a/b`
+    except OSError as error:
+        raise _lost(item.path, error) from error
+
+
+def _printable(name: str) -> str:
+    """A name as text that any record can hold: bytes that are no UTF-8 as `\\xff`."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 def _lstat(path: Path) -> os.stat_result:
     try:
         return path.lstat()
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no {path}", object_name=str(path)) from error
-    except PermissionError as error:
-        raise PermissionDeniedError(f"{path} may not be read", object_name=str(path)) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFoundError(f"there is no {path}", hint="name what is to be saved", object_name=str(path)) from error
     except OSError as error:
-        raise FailedError(f"{path} cannot be read ({error.strerror})", object_name=str(path)) from error
+        raise _unreadable(path, error) from error
+    except ValueError as error:
+        raise UsageError(f"{str(path)!r} is no path") from error
+
+
+def _lost(path: Path, error: OSError) -> HoldfastError:
+    """For what was there a moment ago."""
+    if isinstance(error, PermissionError):
+        return _unreadable(path, error)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):  # EINVAL: a link that is none any more
+        return SourceChangedError(f"{path} vanished while it was saved", object_name=str(path))
+    return _unreadable(path, error)
+
+
+def _unreadable(path: Path, error: OSError) -> HoldfastError:
+    if isinstance(error, PermissionError):
+        hint = "see who owns it, or leave it out"
+        return PermissionDeniedError(f"{path} may not be read", hint=hint, object_name=str(path))
+    return FailedError(f"{path} cannot be read ({error.strerror})", object_name=str(path))

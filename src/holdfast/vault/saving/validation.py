@@ -13,6 +13,10 @@ __all__ = ["Policy", "CHECKS", "NORM_JUMP", "examine_file", "judge_findings"]
 
 CHECKS = ("non-finite", "shape", "dtype", "missing-tensor", "empty-file", "truncated", "norm-jump")
 NORM_JUMP = 20.0  # a norm that grew or shrank by this factor since the parent
+# Moments of an optimizer follow the gradients, which change by orders of magnitude in a healthy run (seen: × 800 for
+# AdamW's second moment within 20 steps). Only what no training does is a finding there.
+OPTIMIZER_NORM_JUMP = 1e5
+_OPTIMIZER_STATE = re.compile(r"optim|exp_avg|momentum|adam", re.IGNORECASE)
 _SMALL = 64  # elements; norms of tiny tensors jump for good reasons
 _FINDINGS_MAX = 200
 _HOLDS_TENSORS = re.compile(r"\.(safetensors|pt|pth|bin|ckpt|npy|npz|gguf|distcp)$", re.IGNORECASE)
@@ -71,6 +75,7 @@ def _examine_tensor(path: str, tensor: TensorRecord, before: TensorRecord | None
         findings.append(Finding("dtype", where, f"the dtype was {before.dtype}, and is {tensor.dtype}"))
     elif tensor.norm and before.norm and math.prod(tensor.shape) >= _SMALL:
         ratio = tensor.norm / before.norm
-        if not 1 / norm_jump <= ratio <= norm_jump:
+        limit = max(norm_jump, OPTIMIZER_NORM_JUMP) if _OPTIMIZER_STATE.search(where) else norm_jump
+        if not 1 / limit <= ratio <= limit:
             findings.append(Finding("norm-jump", where, f"the norm went from {before.norm:.4g} to {tensor.norm:.4g}"))
     return findings

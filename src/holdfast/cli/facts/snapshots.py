@@ -1,0 +1,200 @@
+"""Facts about snapshots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from holdfast.cli.phrases import clean
+from holdfast.cli.schemas.snapshots import (
+    ComponentFacts,
+    FileFacts,
+    FindingFacts,
+    MechanismFacts,
+    PointerFacts,
+    ReadBack,
+    SnapshotFacts,
+    SnapshotSaved,
+    SnapshotShown,
+    SnapshotVerified,
+    TensorFacts,
+)
+from holdfast.clock import to_rfc3339
+from holdfast.vault.records import Check, Entry, Ref, Root
+from holdfast.vault.refs import LATEST, VALIDATED, read_history
+
+if TYPE_CHECKING:
+    from holdfast.vault.vault import SaveReport, Vault
+    from holdfast.vault.verifying import Verified
+
+__all__ = ["snapshot_facts", "pointers_of", "saved_facts", "shown_facts", "verified_facts"]
+
+_CODECS = ("delta", "planes", "zstd", "raw")
+
+
+def snapshot_facts(root: Root, pointers: list[str]) -> SnapshotFacts:
+    """A snapshot in short; `pointers` are those that point to it."""
+    return SnapshotFacts(
+        id=root.id,
+        asset=root.asset,
+        step=root.step,
+        content_time=to_rfc3339(root.content),
+        saved_time=to_rfc3339(root.created),
+        source=root.source,
+        name=clean(root.name),
+        writer=root.writer,
+        parents=list(root.parents),
+        files=sum(link.files for link in root.parts),
+        bytes=sum(link.size for link in root.parts),
+        stored_bytes=root.stats.get("stored", 0),
+        verdict=root.validation.verdict,
+        findings=len(root.validation.findings),
+        pointers=pointers,
+    )
+
+
+def pointers_of(refs: Mapping[str, Ref], snapshot: str) -> list[str]:
+    """The pointers of an asset that point to a snapshot: `latest` and `validated` first, then tags by name."""
+    names = sorted((name for name, ref in refs.items() if ref.target == snapshot), key=_pointer_order)
+    return [clean(name) for name in names]
+
+
+def saved_facts(report: SaveReport, tags: Sequence[str], now_ns: int) -> SnapshotSaved:
+    """What saving did. The pointers are those that it moved: a writer's key could not read them back."""
+    root = report.root
+    latest = [LATEST] if root.validation.verdict != "quarantined" else []
+    validated = [VALIDATED] if report.validated else []
+    return SnapshotSaved(
+        snapshot=snapshot_facts(root, [*latest, *validated, *sorted(clean(tag) for tag in tags)]),
+        policy=root.validation.policy,
+        findings=_findings(root),
+        mechanisms=_mechanisms(root),
+        read_back=_read_back(report.verified, now_ns) if report.verified is not None else None,
+        validated=report.validated,
+    )
+
+
+def verified_facts(vault: Vault, report: SaveReport, verified: Verified, now_ns: int) -> SnapshotVerified:
+    """What reading back a snapshot found."""
+    root = report.root
+    refs = vault.tags(root.asset) if vault.handle.keys.can_read else {}
+    return SnapshotVerified(
+        snapshot=snapshot_facts(root, pointers_of(refs, root.id)),
+        read_back=_read_back(verified, now_ns),
+        files=verified.files,
+        chunks=verified.chunks,
+        validated=report.validated,
+        findings=_findings(root),
+    )
+
+
+def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool) -> SnapshotShown:
+    """All there is to know about a snapshot. Reads its manifests and the asset's pointers. Raises DamageError."""
+    refs = vault.tags(root.asset)
+    entries = vault.files(root)
+    records = [(entry, tensor) for entry in entries for tensor in entry.tensors]
+    return SnapshotShown(
+        snapshot=snapshot_facts(root, pointers_of(refs, root.id)),
+        policy=root.validation.policy,
+        checks=list(root.validation.checks),
+        findings=_findings(root),
+        read_back=_last_read_back(vault, root),
+        pointers=[
+            PointerFacts(
+                name=clean(name), snapshot=ref.target, moved=to_rfc3339(ref.created), reason=clean(ref.reason)
+            )
+            for name, ref in sorted(refs.items(), key=lambda item: _pointer_order(item[0]))
+        ],
+        components=_components(root),
+        mechanisms=_mechanisms(root),
+        tensor_count=len(records),
+        tensor_bytes=sum(tensor.bytes for _, tensor in records),
+        meta=_cleaned(root.meta),
+        versions=_cleaned(root.versions),
+        tensors=[
+            TensorFacts(
+                file=_path(entry),
+                name=clean(tensor.name),
+                dtype=tensor.dtype,
+                shape=list(tensor.shape),
+                bytes=tensor.bytes,
+                norm=tensor.norm,
+                nonfinite=tensor.nonfinite,
+            )
+            for entry, tensor in records
+        ]
+        if tensors
+        else None,
+        files=[_file(entry) for entry in entries] if files else None,
+    )
+
+
+def _pointer_order(name: str) -> tuple[int, str]:
+    return ({LATEST: 0, VALIDATED: 1}.get(name, 2), name)
+
+
+def _findings(root: Root) -> list[FindingFacts]:
+    return [
+        FindingFacts(check=finding.check, where=clean(finding.where), message=clean(finding.message))
+        for finding in root.validation.findings
+    ]
+
+
+def _mechanisms(root: Root) -> list[MechanismFacts]:
+    """Those that took in any bytes, the most first."""
+    stats = root.stats
+    found = [
+        MechanismFacts(mechanism="deduplicated", bytes=stats.get("dedup", 0), stored_bytes=0),
+        MechanismFacts(mechanism="hole", bytes=stats.get("hole", 0), stored_bytes=0),
+    ]
+    found += [
+        MechanismFacts(
+            mechanism=codec, bytes=stats.get(f"raw_{codec}", 0), stored_bytes=stats.get(f"stored_{codec}", 0)
+        )
+        for codec in _CODECS
+    ]
+    return sorted((one for one in found if one.bytes), key=lambda one: -one.bytes)
+
+
+def _components(root: Root) -> list[ComponentFacts]:
+    totals: dict[str, tuple[int, int]] = {}
+    for link in root.parts:
+        files, size = totals.get(link.component, (0, 0))
+        totals[link.component] = (files + link.files, size + link.size)
+    largest_first = sorted(totals.items(), key=lambda item: -item[1][1])
+    return [
+        ComponentFacts(component=name, files=files, bytes=size) for name, (files, size) in largest_first if files
+    ]
+
+
+def _file(entry: Entry) -> FileFacts:
+    return FileFacts(
+        path=_path(entry),
+        type=entry.type,
+        bytes=entry.size,
+        modified=to_rfc3339(entry.mtime),
+        format=entry.format if entry.type == "file" else None,
+        tensors=len(entry.tensors),
+        target=clean(os.fsdecode(entry.target)) if entry.type == "link" else None,
+    )
+
+
+def _read_back(verified: Verified, now_ns: int) -> ReadBack:
+    return ReadBack(level=verified.level, bytes=verified.bytes, time=to_rfc3339(now_ns))
+
+
+def _last_read_back(vault: Vault, root: Root) -> ReadBack | None:
+    check: Check | None = None
+    for ref in read_history(vault.handle, root.asset, VALIDATED):
+        if ref.target == root.id and ref.check is not None:
+            check = ref.check
+    return None if check is None else ReadBack(level=check.level, bytes=check.bytes, time=to_rfc3339(check.at))
+
+
+def _path(entry: Entry) -> str:
+    return clean(os.fsdecode(entry.path))
+
+
+def _cleaned(texts: Mapping[str, str]) -> dict[str, str]:
+    return {clean(key): clean(value) for key, value in texts.items()}

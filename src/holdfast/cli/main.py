@@ -1,0 +1,97 @@
+"""The program: nouns put together, errors turned into words and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from holdfast.cli import key, replicate, restore, snapshot, vault, watch
+from holdfast.cli.exit_codes import PIPE_CLOSED
+from holdfast.cli.failing import tell_failure, tell_interrupt, tell_unexpected, tell_usage
+from holdfast.cli.help import Group
+from holdfast.cli.output import write_line
+from holdfast.errors import HoldfastError
+from holdfast.version import VERSION
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="holdfast",
+    cls=Group,
+    help="Disaster recovery for AI training: know your RPO, prove your RTO.",
+    epilog="Each command lists its options and exit codes: holdfast COMMAND --help",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(vault.app, name="vault")
+app.add_typer(snapshot.app, name="snapshot")
+restore.add_to(app)
+watch.add_to(app)
+replicate.add_to(app)
+app.add_typer(key.app, name="key")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        write_line(sys.stdout, f"holdfast {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (by default the process's own) and return its exit code. Raises nothing."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(given, json="--json" in _before_dashes(given))
+    except BrokenPipeError:
+        _close_pipes()
+        return PIPE_CLOSED
+
+
+def _run(given: list[str], *, json: bool) -> int:
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("holdfast", given) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.TyperException as error:
+        return tell_usage(error, json=json)
+    except KeyboardInterrupt:
+        return tell_interrupt(json=json)
+    except HoldfastError as error:
+        return tell_failure(error, json=json)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a person gets words, not a traceback
+        return tell_unexpected(error, json=json)
+    return 0
+
+
+def _before_dashes(given: list[str]) -> list[str]:
+    return given[: given.index("--")] if "--" in given else given
+
+
+def _close_pipes() -> None:
+    """What is still buffered goes nowhere: else the interpreter would complain about it on its way out."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -1,0 +1,58 @@
+"""What `--json` prints, as types. `python -m holdfast.cli.schemas docs/schemas` writes them as JSON Schema files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from holdfast.cli.schemas.differences import SnapshotDiff
+from holdfast.cli.schemas.failures import Failure
+from holdfast.cli.schemas.keys import KeyExported, KeyList, KeyRevoked
+from holdfast.cli.schemas.moves import Replicated, Restored, TensorsExported
+from holdfast.cli.schemas.snapshots import (
+    SavePlanned,
+    SnapshotDropped,
+    SnapshotList,
+    SnapshotSaved,
+    SnapshotShown,
+    SnapshotTagged,
+    SnapshotVerified,
+)
+from holdfast.cli.schemas.vaults import VaultChecked, VaultCreated, VaultInfo
+from holdfast.cli.schemas.watching import WatchEvent
+
+__all__ = ["OUTPUTS", "schema_files"]
+
+OUTPUTS: dict[str, Any] = {
+    "vault-create": VaultCreated,
+    "vault-info": VaultInfo,
+    "vault-check": VaultChecked,
+    "snapshot-save": SnapshotSaved,
+    "snapshot-save-plan": SavePlanned,
+    "snapshot-list": SnapshotList,
+    "snapshot-show": SnapshotShown,
+    "snapshot-diff": SnapshotDiff,
+    "snapshot-verify": SnapshotVerified,
+    "snapshot-tag": SnapshotTagged,
+    "snapshot-drop": SnapshotDropped,
+    "restore": Restored,
+    "restore-tensors": TensorsExported,
+    "watch": WatchEvent,
+    "replicate": Replicated,
+    "key-list": KeyList,
+    "key-export": KeyExported,
+    "key-revoke": KeyRevoked,
+    "error": Failure,
+}
+"""Name of the schema → type of one line of output."""
+
+
+def schema_files() -> dict[str, bytes]:
+    """File name → content: one JSON Schema (2020-12) for each output."""
+    return {f"{name}.json": _schema(name, output) for name, output in OUTPUTS.items()}
+
+
+def _schema(name: str, output: Any) -> bytes:
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"holdfast {name}"}
+    return msgspec.json.format(msgspec.json.encode(schema | msgspec.json.schema(output)), indent=2) + b"\n"

@@ -1,0 +1,1 @@
+"""From outputs to lines for a person, at most as wide as the terminal."""

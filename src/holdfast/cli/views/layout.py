@@ -1,0 +1,60 @@
+"""Aligned columns and labelled facts."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from holdfast.cli.phrases import printable
+
+__all__ = ["Column", "table", "fact_lines"]
+
+_GAP = 2
+_LEAST = 8  # a shortened cell still says something
+
+
+class Column(NamedTuple):
+    """A column of a table. One that is `elastic` is shortened where the line would not fit otherwise."""
+
+    title: str
+    right: bool = False
+    elastic: bool = False
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int) -> list[str]:
+    """Lines of aligned cells below their titles, no wider than `width`, unless the last cell is longer: it is left whole."""
+    cells = [[column.title for column in columns], *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    excess = sum(widths) + _GAP * (len(widths) - 1) - width
+    for i, column in enumerate(columns):
+        if column.elastic and excess > 0:
+            taken = min(excess, max(0, widths[i] - _LEAST))
+            widths[i] -= taken
+            excess -= taken
+    return [_row(columns, row, widths) for row in cells]
+
+
+def _row(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int]) -> str:
+    shown = []
+    for column, cell, width in zip(columns, row, widths, strict=True):
+        text = _shortened(cell, width) if column.elastic else cell
+        shown.append(text.rjust(width) if column.right else text.ljust(width))
+    return (" " * _GAP).join(shown).rstrip()
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def fact_lines(facts: Iterable[tuple[str, str]], width: int) -> list[str]:
+    """`label  value` with the values below each other; a long value goes on in the next line. Empty values are left out."""
+    kept = [(name, printable(value)) for name, value in facts if value]
+    indent = max((len(name) for name, _ in kept), default=0) + _GAP
+    lines: list[str] = []
+    for name, value in kept:
+        # Paths and ids are never broken: one has to be able to copy them.
+        wrapped = textwrap.wrap(value, max(20, width - indent), break_long_words=False, break_on_hyphens=False)
+        lines.append(f"{name.ljust(indent)}{wrapped[0] if wrapped else value}")
+        lines.extend(" " * indent + line for line in wrapped[1:])
+    return lines
