@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from holdfast.control.replicating import Source, copy_vault
 from holdfast.errors import HoldfastError
-from holdfast.replication.copying import Replicated, replicate
+from holdfast.replication.copying import Replicated
 from holdfast.stores.protocol import Store
 from holdfast.training.candidates import Candidate
 from holdfast.vault.saving.validation import Policy
@@ -35,8 +36,9 @@ def protect_checkpoint(
 ) -> Protected:
     """Save one complete checkpoint and copy it to every replica.
 
-    Raises what saving raises. A replica that fails is reported in `failed`: the snapshot is durable all the same, and
-    the next checkpoint's copy brings along what is missing.
+    With a writer's key, which cannot tell snapshots apart, all of the vault is mirrored. Raises what saving raises.
+    A replica that fails is reported in `failed`: the snapshot is durable all the same, and the next checkpoint's copy
+    brings along what is missing.
     """
     metadata = {"framework": candidate.framework, "checkpoint": candidate.path.name}
     report = vault.save(
@@ -44,9 +46,13 @@ def protect_checkpoint(
     )
     copies: dict[str, Replicated] = {}
     failed: dict[str, HoldfastError] = {}
+    readable = vault.handle.keys.can_read
+    source = Source(vault.handle.store, vault if readable else None)
     for store in replicas:
         try:
-            copies[store.url] = replicate(vault.handle, store, asset=asset, progress=vault.handle.progress)
+            copies[store.url] = copy_vault(
+                source, store, asset=asset if readable else None, progress=vault.handle.progress
+            )
         except HoldfastError as error:
             failed[store.url] = error
     return Protected(report, copies, failed)

@@ -238,7 +238,7 @@ class StoreContract:
         store.put("name", b"content")
         assert store.get_ranges("name", []) == []
 
-    @pytest.mark.parametrize("wanted", [(0, 8), (6, 2), (7, 1), (100, 5), (8, 0)])
+    @pytest.mark.parametrize("wanted", [(0, 8), (6, 2), (7, 1), (100, 5), (500_000, 5), (8, 0)])
     def test_a_range_past_the_end_is_damage(self, store: Store, wanted: tuple[int, int]) -> None:
         store.put("name", b"content")
         with pytest.raises(DamageError) as caught:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from holdfast.clock import Clock
 from holdfast.errors import (
+    ConflictError,
     CredentialError,
     DamageError,
-    HoldfastError,
     NotFoundError,
     RefusedError,
     UntrustedError,
@@ -33,7 +33,7 @@ from holdfast.trust.signing import SigningKey, fingerprint
 from holdfast.trust.suites import Suite, suite_of
 from holdfast.vault.documents import read_config, write_config
 from holdfast.vault.keys import VaultKeys
-from holdfast.vault.names import CONFIG, config_key, generation_of
+from holdfast.vault.names import CONFIG, PACKS, config_key, generation_of
 from holdfast.vault.records import Config, Epoch, Signer, decode_record, encode_record
 from holdfast.vault.series import append_generation, create_once
 
@@ -42,6 +42,7 @@ __all__ = [
     "StoredConfig",
     "create_vault",
     "load_config",
+    "read_generation",
     "unlock",
     "append_config",
     "read_vault_id",
@@ -50,7 +51,7 @@ __all__ = [
     "wrap_epoch",
 ]
 
-_MARK_BYTES = 16
+_OTHER_KEY = "use a key file or passphrase that a keeper let into this vault"
 _PRIVATE_BYTES = 96
 
 
@@ -86,6 +87,7 @@ def create_vault(
     """
     if next(iter(store.list(CONFIG)), None) is not None:
         raise RefusedError(f"there is a vault at {store.url} already", hint="use it, or choose another place")
+    _refuse_orphans(store)
     vault, now = os.urandom(16), clock.now_ns()
     signer, opener = SigningKey.generate(), SealingKey.generate()
     secrets = os.urandom(64)
@@ -135,15 +137,19 @@ def read_suite(store: Store) -> Suite:
     return suite_of(stored.config.suite)
 
 
-def load_config(store: Store, pinned: Sequence[str]) -> StoredConfig:
+def load_config(store: Store, pinned: Sequence[str], *, expected_vault: str = "") -> StoredConfig:
     """The highest generation whose signer is trusted: pinned, or listed as keeper by a trusted generation before it.
 
     With no pins (a public vault without any key), generation 1 is taken at its word. Raises NotFoundError when there is
-    no vault, UntrustedError when the highest generation is not signed by a trusted keeper.
+    no vault, WrongKeyError when it is not the expected one, UntrustedError when the highest generation is not signed by
+    a trusted keeper, DamageError. A damaged older generation only matters where trust has to be followed through it.
     """
-    generations = _load_generations(store)
+    damaged: list[DamageError] = []
+    generations = _load_generations(store, damaged)
     trusted = set(pinned)
     newest = generations[-1][0]
+    if expected_vault and newest.vault.hex() != expected_vault:
+        raise _key_of_another_vault(expected_vault, newest)
     if not trusted:
         trusted = {fingerprint(signer.public) for signer in generations[0][0].config.signers if signer.role == "keeper"}
     publics: dict[str, bytes] = {}
@@ -157,6 +163,8 @@ def load_config(store: Store, pinned: Sequence[str]) -> StoredConfig:
             trusted |= {
                 fingerprint(s.public) for s in stored.config.signers if s.role == "keeper" and s.revoked is None
             }
+    if not counts and damaged:
+        raise damaged[-1]
     if not counts:
         name = config_key(newest.config.generation)
         raise UntrustedError(
@@ -174,7 +182,7 @@ def unlock(stored: StoredConfig, credential: Credential | None, passphrase: str 
     signer = credential.signer if credential else None
     private: dict[int, SealingKey] = {}
     if credential is not None and credential.vault_id != vault.hex():
-        raise WrongKeyError(f"this key is of vault {credential.vault_id}, the vault here is {vault.hex()}")
+        raise _key_of_another_vault(credential.vault_id, stored)
     if config.suite == Suite.PLAIN:
         secrets = config.secrets
         label = label if credential else "anyone"
@@ -186,7 +194,7 @@ def unlock(stored: StoredConfig, credential: Credential | None, passphrase: str 
         private = _private_keys(stored, credential, passphrase)
         last = config.epochs[-1].number
         if last not in private:
-            raise WrongKeyError(f"this key opens no epoch of vault {vault.hex()} that is in use")
+            raise WrongKeyError(f"this key opens no epoch of vault {vault.hex()} that is in use", hint=_OTHER_KEY)
         secrets = unwrap_with_private(private[last], config.secrets, _secrets_info(vault))
     if len(secrets) != 64:
         raise DamageError("the vault's configuration holds no valid secrets", object_name=CONFIG)
@@ -213,7 +221,7 @@ def append_config(store: Store, keys: VaultKeys, config: Config) -> None:
 
     def make(generation: int) -> bytes:
         if generation != config.generation:
-            raise HoldfastError("somebody else changed the vault's configuration meanwhile", hint="try again")
+            raise ConflictError("somebody else changed the vault's configuration meanwhile", hint="try again")
         return write_config(keys.vault, config.suite, config_key(generation), encode_record(config), signer)
 
     append_generation(store, CONFIG, make)
@@ -243,29 +251,60 @@ def _private_keys(stored: StoredConfig, credential: Credential | None, passphras
                 private[epoch.number] = key
                 break
     if not private:
-        raise WrongKeyError(f"this key opens no epoch of vault {stored.vault.hex()}")
+        raise WrongKeyError(f"this key opens no epoch of vault {stored.vault.hex()}", hint=_OTHER_KEY)
     return private
 
 
-def _load_generations(store: Store) -> list[tuple[StoredConfig, Callable[[bytes], None]]]:
-    generations: list[tuple[StoredConfig, Callable[[bytes], None]]] = []
-    for info in store.list(CONFIG):
-        generation = generation_of(info.key)
-        if generation is None:
-            continue
-        header, opened, verify_signature = read_config(info.key, store.get(info.key))
-        config = decode_record(opened.body, Config, info.key)
-        if config.generation != generation or config.suite != header.suite or not _coherent(config):
-            raise DamageError(f"{info.key} contradicts itself", object_name=info.key)
-        stored = StoredConfig(header.vault, config, opened.signer)
-        if generations and stored.vault != generations[0][0].vault:
-            raise DamageError(f"{info.key} belongs to another vault ({stored.vault.hex()})", object_name=info.key)
-        generations.append((stored, verify_signature))
-    if not generations:
+def read_generation(store: Store, key: str) -> tuple[StoredConfig, Callable[[bytes], None]]:
+    """One generation, and what verifies its signature, given a keeper's public key. Raises DamageError."""
+    header, opened, verify_signature = read_config(key, store.get(key))
+    config = decode_record(opened.body, Config, key)
+    if config.generation != generation_of(key) or config.suite != header.suite or not _coherent(config):
+        raise DamageError(f"{key} contradicts itself", object_name=key)
+    return StoredConfig(header.vault, config, opened.signer), verify_signature
+
+
+def _load_generations(
+    store: Store, damaged: list[DamageError] | None = None
+) -> list[tuple[StoredConfig, Callable[[bytes], None]]]:
+    """All generations, oldest first; what is wrong with older ones goes to `damaged`. The newest must be sound."""
+    keys = [info.key for info in store.list(CONFIG) if generation_of(info.key) is not None]
+    if not keys:
+        _refuse_orphans(store)
         raise NotFoundError(
             f"there is no vault at {store.url}", hint=f"make one with `holdfast vault create {store.url}`"
         )
-    return generations
+    newest = read_generation(store, keys[-1])
+    generations = []
+    for key in keys[:-1]:
+        try:
+            generation = read_generation(store, key)
+            if generation[0].vault != newest[0].vault:
+                raise DamageError(f"{key} and {keys[-1]} belong to different vaults", object_name=key)
+            generations.append(generation)
+        except DamageError as error:
+            if damaged is not None:
+                damaged.append(error)
+    return [*generations, newest]
+
+
+def _refuse_orphans(store: Store) -> None:
+    """Packs without a configuration are a damaged vault: nobody must be led to make a new one over them."""
+    if next(iter(store.list(PACKS)), None) is not None:
+        raise DamageError(
+            f"{store.url} holds packs, but its config/ is missing",
+            hint="copy config/ from another replica of the vault; without it nothing can be opened",
+            object_name=CONFIG,
+        )
+
+
+def _key_of_another_vault(vault_id: str, stored: StoredConfig) -> WrongKeyError:
+    name = config_key(stored.config.generation)
+    return WrongKeyError(
+        f"this key is of vault {vault_id}, and {name} is of vault {stored.vault.hex()}",
+        hint="use a key of that vault; or, if it should be the same, somebody replaced its configuration",
+        object_name=name,
+    )
 
 
 def _coherent(config: Config) -> bool:

@@ -190,7 +190,9 @@ def _document_cipher(keys: VaultKeys, kind: Kind, name: str, frame: _Frame) -> B
     private = keys.private.get(frame.header.epoch)
     if private is None:
         raise WrongKeyError(
-            f"{name} is sealed to epoch {frame.header.epoch}, which this key does not open", object_name=name
+            f"{name} is sealed to epoch {frame.header.epoch}, which this key does not open",
+            hint="use a key that opens that epoch; if there is no such epoch, somebody altered the object",
+            object_name=name,
         )
     try:
         return keys.cipher(open_key(private, frame.key_field, _key_info(frame.header.pack(), _bound_name(kind, name))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from holdfast.errors import RefusedError
+from holdfast.errors import ConflictError, RefusedError
 from holdfast.ids import SnapshotId
 from holdfast.vault.handle import Handle
 from holdfast.vault.records import Root
@@ -48,12 +48,14 @@ def plan_drop(handle: Handle, root: Root) -> DropPlan:
             for listed in list_roots(handle, root.asset)
             if listed.root is not None and listed.root.id != root.id and listed.root.validation.verdict != "quarantined"
         ]
-        moves[LATEST] = others[-1].id if others else ""
+        moves[LATEST] = max(others, key=lambda other: (other.content, other.id)).id if others else ""
     return DropPlan(root, handle.keys.names.snapshot_key(root.asset, SnapshotId(root.id)), moves)
 
 
 def apply_drop(handle: Handle, plan: DropPlan) -> None:
-    """Carry the plan out: refs, then the root."""
+    """Carry the plan out: refs, then the root. Raises RefusedError, ConflictError (pointers moved meanwhile)."""
+    if plan_drop(handle, plan.root) != plan:
+        raise ConflictError(f"pointers of {plan.root.asset!r} moved since the plan was made", hint="plan it again")
     for name, target in plan.moves.items():
         move_ref(handle, plan.root.asset, name, target, f"snapshot {plan.root.id} was dropped")
     handle.store.delete(plan.key)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
-from holdfast.errors import RefusedError, UsageError
+from holdfast.errors import NotFoundError, RefusedError, UsageError
 from holdfast.trust.credentials import Credential
 from holdfast.trust.sealing import SealingKey
 from holdfast.trust.signing import SigningKey, fingerprint
@@ -17,14 +19,14 @@ from holdfast.vault.records import Config, Epoch, Signer
 __all__ = ["admit_writer", "admit_reader", "revoke_signer"]
 
 
-def admit_writer(handle: Handle, label: str) -> Credential:
+def admit_writer(handle: Handle, label: str, *, keep: Callable[[Credential], None] | None = None) -> Credential:
     """A new writer's credential: it adds snapshots, and neither reads nor deletes.
 
-    Raises CredentialError, RefusedError.
+    `keep` is given the credential and must make it durable before it returns: only then is the writer admitted.
+    Raises CredentialError, RefusedError (the label is taken), ConflictError.
     """
     config = _newest(handle, "admitting a writer")
-    if any(signer.label == label for signer in config.signers):
-        raise RefusedError(f"there is a signer {label!r} already", hint="choose another label")
+    _require_free(config, label)
     signer = SigningKey.generate()
     credential = Credential(
         role="writer",
@@ -35,20 +37,28 @@ def admit_writer(handle: Handle, label: str) -> Credential:
         index_key=handle.keys.index_key,
         keepers=_keepers(config),
     )
+    if keep is not None:
+        keep(credential)
     entry = Signer("writer", label, signer.public, handle.clock.now_ns())
     _write(handle, msgspec.structs.replace(config, signers=[*config.signers, entry]))
     return credential
 
 
-def admit_reader(handle: Handle, label: str) -> Credential:
-    """A new reader's credential: it reads everything of the epochs so far, and writes nothing."""
+def admit_reader(handle: Handle, label: str, *, keep: Callable[[Credential], None] | None = None) -> Credential:
+    """A new reader's credential: it reads everything of the epochs so far, and writes nothing.
+
+    `keep` and errors are those of `admit_writer`; UsageError when the vault is not encrypted.
+    """
     config = _newest(handle, "admitting a reader")
     if handle.keys.suite is Suite.PLAIN:
         raise UsageError("this vault is not encrypted: everybody who reaches it can read it")
+    _require_free(config, label)
     opener = SealingKey.generate()
     credential = Credential(
         role="reader", vault_id=handle.keys.vault.hex(), label=label, opener=opener, keepers=_keepers(config)
     )
+    if keep is not None:
+        keep(credential)
     epochs = [
         Epoch(
             epoch.number,
@@ -62,16 +72,31 @@ def admit_reader(handle: Handle, label: str) -> Credential:
 
 
 def revoke_signer(handle: Handle, label: str) -> None:
-    """From now on, what that writer signs does not count. What it signed before stays."""
+    """From now on, what that writer signs does not count. What it signed before stays.
+
+    Raises NotFoundError, RefusedError for a keeper and for a reader (who has the keys), CredentialError, ConflictError.
+    """
     config = _newest(handle, "revoking a writer")
     found = [signer for signer in config.signers if signer.label == label and signer.revoked is None]
+    if not found and any(label == one.label for epoch in config.epochs for one in epoch.recipients):
+        raise RefusedError(
+            f"{label!r} can read, which cannot be taken back: what it opened once it may have kept",
+            hint="only writers are revoked",
+        )
     if not found:
-        raise UsageError(f"there is no signer {label!r}")
+        raise NotFoundError(f"there is no writer {label!r} whose signatures count", hint="see `holdfast vault info`")
     if found[0].role == "keeper":
-        raise RefusedError("a keeper is not revoked this way")
+        raise RefusedError(f"{label!r} is a keeper, and a keeper is not revoked this way")
     now = handle.clock.now_ns()
     signers = [msgspec.structs.replace(s, revoked=now) if s is found[0] else s for s in config.signers]
     _write(handle, msgspec.structs.replace(config, signers=signers))
+
+
+def _require_free(config: Config, label: str) -> None:
+    taken = {signer.label for signer in config.signers}
+    taken |= {recipient.label for epoch in config.epochs for recipient in epoch.recipients}
+    if label in taken:
+        raise RefusedError(f"there is a member {label!r} of this vault already", hint="choose another label")
 
 
 def _newest(handle: Handle, what: str) -> Config:

@@ -178,7 +178,9 @@ class PackOpener:
         private = keys.private.get(header.epoch)
         if private is None:
             raise WrongKeyError(
-                f"{name} is sealed to epoch {header.epoch}, which this key does not open", object_name=name
+                f"{name} is sealed to epoch {header.epoch}, which this key does not open",
+                hint="use a key that opens that epoch; if there is no such epoch, somebody altered the object",
+                object_name=name,
             )
         try:
             self._cipher = keys.cipher(open_key(private, preamble[HEADER_BYTES:], _pack_info(self._header)))

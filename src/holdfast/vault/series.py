@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from holdfast.errors import AlreadyExistsError, ConflictError, DamageError
+from holdfast.errors import AlreadyExistsError, ConflictError
 from holdfast.stores.protocol import Store
 from holdfast.vault.names import generation_of
 
@@ -29,23 +29,26 @@ def create_once(store: Store, key: str, data: bytes) -> bool:
 
 
 def highest_generation(store: Store, prefix: str) -> int:
-    """The highest generation of a series, 0 when it is empty. Raises DamageError on a name that is no generation."""
-    highest = 0
-    for info in store.list(prefix):
-        generation = generation_of(info.key)
-        if generation is None or info.key != f"{prefix}{generation:010d}":
-            raise DamageError(f"{info.key} does not belong into a series of generations", object_name=info.key)
-        highest = max(highest, generation)
-    return highest
+    """The highest generation of a series, 0 when it is empty. Other names are none of its business."""
+    return max((generation for info in store.list(prefix) if (generation := _of_series(info.key, prefix))), default=0)
 
 
-def append_generation(store: Store, prefix: str, make: Callable[[int], bytes]) -> int:
+def _of_series(key: str, prefix: str) -> int | None:
+    generation = generation_of(key)
+    return generation if generation is not None and key == f"{prefix}{generation:010d}" else None
+
+
+def append_generation(store: Store, prefix: str, make: Callable[[int], bytes | None]) -> int:
     """Write the next generation of a series; `make(generation)` gives its bytes and is called anew after a lost race.
 
-    Returns the generation written. Raises ConflictError when it keeps losing.
+    Whatever `make` sees of the generations before its own still holds when its bytes are written. When it gives None,
+    nothing is written. Returns the generation written, or 0. Raises ConflictError when it keeps losing.
     """
     for _ in range(_ATTEMPTS):
         generation = highest_generation(store, prefix) + 1
-        if create_once(store, f"{prefix}{generation:010d}", make(generation)):
+        data = make(generation)
+        if data is None:
+            return 0
+        if create_once(store, f"{prefix}{generation:010d}", data):
             return generation
     raise ConflictError(f"lost the race for the next generation of {prefix} {_ATTEMPTS} times", hint="try again")

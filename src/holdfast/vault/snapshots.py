@@ -8,12 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from holdfast.clock import from_rfc3339
-from holdfast.errors import DamageError, HoldfastError, NotFoundError, ObjectNotFoundError, UntrustedError, UsageError
+from holdfast.errors import (
+    CredentialError,
+    DamageError,
+    HoldfastError,
+    NotFoundError,
+    ObjectNotFoundError,
+    UntrustedError,
+    UsageError,
+)
 from holdfast.ids import PartId, SnapshotId, is_snapshot_id
 from holdfast.vault.documents import read_document
 from holdfast.vault.handle import Handle
 from holdfast.vault.header import Kind
-from holdfast.vault.names import REFS, SNAPSHOTS, part_key
+from holdfast.vault.names import REFS, SNAPSHOTS, generation_of, part_key
 from holdfast.vault.records import Part, Ref, Root, decode_record
 from holdfast.vault.refs import read_newest_ref, read_ref
 
@@ -38,19 +46,22 @@ def read_root(handle: Handle, key: str) -> Root:
     root = decode_record(opened.body, Root, key)
     if not is_snapshot_id(root.id) or handle.keys.names.snapshot_key(root.asset, SnapshotId(root.id)) != key:
         raise DamageError(f"{key} holds the root of another snapshot", object_name=key)
+    if any(len(link.id) != 32 for link in root.parts):
+        raise DamageError(f"{key} names an impossible part", object_name=key)
     _check_revocation(handle, opened.signer, root.created, key)
     return root
 
 
 def list_roots(handle: Handle, asset: str | None = None) -> list[Listed]:
-    """All snapshots (of one asset), oldest first. A damaged root is listed with its error."""
+    """All snapshots (of one asset), oldest first. A damaged or untrusted root is listed with its error."""
+    handle.keys.require_reader("listing snapshots")
     prefix = SNAPSHOTS if asset is None else f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/"
     keys = [info.key for info in handle.store.list(prefix)]
 
     def one(key: str) -> Listed:
         try:
             return Listed(key, read_root(handle, key), None)
-        except (DamageError, NotFoundError) as error:
+        except (DamageError, NotFoundError, CredentialError) as error:
             return Listed(key, None, error)
 
     with ThreadPoolExecutor(handle.workers) as pool:
@@ -87,7 +98,8 @@ def check_part(part: Part, key: str) -> None:
     """Raises DamageError when the numbers of a manifest do not fit together, or a path leads outside."""
     for entry in part.entries:
         names = entry.path.split(b"/")
-        legal = entry.path == b"." or all(name not in (b"", b".", b"..") and b"\0" not in name for name in names)
+        legal = all(name not in (b"", b".", b"..") and b"\0" not in name for name in names)
+        legal = legal or (entry.path == b"." and entry.type == "folder")  # a link there would lead a restore astray
         lengths = [int.from_bytes(entry.lengths[i : i + 4], "little") for i in range(0, len(entry.lengths), 4)]
         counted = 0
         sound = legal and entry.type in ("file", "folder", "link") and len(entry.lengths) % 4 == 0
@@ -124,10 +136,14 @@ def resolve_key(handle: Handle, prefix: str) -> str:
         if len(keys) == 1:
             return keys[0]
         if keys:
-            raise UsageError(f"{prefix!r} begins the ids of {len(keys)} snapshots", hint="give more digits of the id")
+            raise _ambiguous(prefix, keys)
     raise NotFoundError(
         f"there is no asset or snapshot {prefix!r} in {handle.store.url}", hint="see `holdfast snapshot list`"
     )
+
+
+def _ambiguous(prefix: str, keys: list[str]) -> UsageError:
+    return UsageError(f"{prefix!r} begins the ids of {len(keys)} snapshots", hint="give more digits of the id")
 
 
 def tags_of(handle: Handle, asset: str) -> dict[str, Ref]:
@@ -135,7 +151,8 @@ def tags_of(handle: Handle, asset: str) -> dict[str, Ref]:
     prefix = f"{REFS}{handle.keys.names.asset_key(asset)}/"
     newest: dict[str, str] = {}
     for info in handle.store.list(prefix):  # in order of keys, so the last generation of each series wins
-        newest[info.key.rsplit("/", 1)[0]] = info.key
+        if generation_of(info.key) is not None:
+            newest[info.key.rsplit("/", 1)[0]] = info.key
     refs = [read_ref(handle, key) for key in newest.values()]
     return {ref.name: ref for ref in refs if ref.target}
 
@@ -157,6 +174,8 @@ def _select(handle: Handle, asset: str, selector: str) -> Root:
         keys = [info.key for info in handle.store.list(prefix)]
         if len(keys) == 1:
             return read_root(handle, keys[0])
+        if keys:
+            raise _ambiguous(selector, keys)
     raise NotFoundError(
         f"{asset!r} has no snapshot {selector!r}",
         hint="none was read back and found good yet: `holdfast snapshot verify`"
@@ -187,6 +206,9 @@ def _target(handle: Handle, ref: Ref) -> Root:
 def _newest(handle: Handle, asset: str, what: str, wanted: Callable[[Root], bool]) -> Root:
     """Of the roots that fit and were not quarantined, the one with the newest content."""
     listed = list_roots(handle, asset)
+    for one in listed:
+        if one.error is not None:
+            handle.progress.note(f"passed over, it may be the one: {one.error.message}")
     fitting = [
         one.root for one in listed if one.root and wanted(one.root) and one.root.validation.verdict != "quarantined"
     ]
@@ -218,4 +240,8 @@ def _moment(text: str) -> int | None:
 def _check_revocation(handle: Handle, mark: str, created: int, key: str) -> None:
     signer = handle.keys.trusted_signer(Kind.ROOT, mark, key)
     if signer.revoked is not None and created >= signer.revoked:
-        raise UntrustedError(f"{key} was signed by {signer.label!r} after that key was revoked", object_name=key)
+        raise UntrustedError(
+            f"{key} was signed by {signer.label!r} after that key was revoked",
+            hint="do not restore from it; ask the keeper who still has that key",
+            object_name=key,
+        )

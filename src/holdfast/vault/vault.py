@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
-from holdfast.errors import CredentialError, UsageError
+from holdfast.errors import NotFoundError, UsageError
 from holdfast.events import SILENT, Progress
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
@@ -17,10 +17,9 @@ from holdfast.vault.configuration import load_config, pins_for_passphrase, unloc
 from holdfast.vault.differences import Difference, compare_snapshots
 from holdfast.vault.dropping import DropPlan, apply_drop, plan_drop
 from holdfast.vault.handle import Handle
-from holdfast.vault.records import Ref, Root
+from holdfast.vault.records import Part, Ref, Root
 from holdfast.vault.refs import LATEST, VALIDATED, move_ref
 from holdfast.vault.restoring import Restored, restore, snapshot_entries
-from holdfast.vault.saving.memory import memory_path, recall
 from holdfast.vault.saving.save import SaveOptions, path_job, save_job
 from holdfast.vault.saving.validation import NORM_JUMP, Policy
 from holdfast.vault.snapshots import Listed, list_roots, resolve, tags_of
@@ -84,14 +83,15 @@ class Vault:
         )
         job = tensor_job(source) if isinstance(source, Mapping) else path_job(Path(source))
         for tag in tags:
-            _check_tag(tag)
-        root = save_job(self.handle, asset, job, options)
+            self._check_tag(tag)
+        root, parts = save_job(self.handle, asset, job, options)
         for tag in tags:
             move_ref(self.handle, asset, tag, root.id, "tagged when saved")
         if not verify:
             return SaveReport(root, None, False)
-        verified, moved = self._read_back(root, accept_findings=False)
-        return SaveReport(root, verified, moved)
+        reads = self.handle.keys.can_read
+        verified = verify_decoded(self.handle, root) if reads else verify_stored_bytes(self.handle, parts)
+        return SaveReport(root, verified, self._move_validated(root, verified))
 
     def load(self, reference: str) -> LazyTensors:
         """The arrays of a snapshot: a mapping that reads each when it is touched. Raises NotFoundError, DamageError."""
@@ -125,21 +125,21 @@ class Vault:
         Raises DamageError naming what is wrong.
         """
         root = self.find(reference)
-        verified, moved = self._read_back(root, accept_findings=accept_findings)
-        return SaveReport(root, verified, moved)
+        verified = verify_decoded(self.handle, root)
+        return SaveReport(root, verified, self._move_validated(root, verified, accept_findings=accept_findings))
 
     def tag(self, reference: str, name: str) -> Root:
         """Give the snapshot a tag; the tag leaves where it was."""
-        _check_tag(name)
+        self._check_tag(name)
         root = self.find(reference)
         move_ref(self.handle, root.asset, name, root.id, "tagged")
         return root
 
     def untag(self, asset: str, name: str) -> None:
-        """Remove a tag. Its history stays."""
-        _check_tag(name)
+        """Remove a tag. Its history stays. Raises NotFoundError, UsageError for a name that cannot be a tag."""
+        self._check_tag(name)
         if name not in self.tags(asset):
-            raise UsageError(f"{asset!r} has no tag {name!r}")
+            raise NotFoundError(f"{asset!r} has no tag {name!r}", hint="see `holdfast snapshot list`")
         move_ref(self.handle, asset, name, "", "tag removed")
 
     def plan_drop(self, reference: str) -> DropPlan:
@@ -158,20 +158,17 @@ class Vault:
         """Check the whole vault. Damage is in the report."""
         return check_vault(self.handle, read_data=read_data, sample=sample, seed=seed)
 
-    def _read_back(self, root: Root, *, accept_findings: bool) -> tuple[Verified, bool]:
-        if self.handle.keys.can_read:
-            verified = verify_decoded(self.handle, root)
-        else:
-            remembered = recall(memory_path(self.handle.keys, root.asset))
-            if remembered is None or remembered.snapshot != root.id:
-                raise CredentialError(
-                    f"this writer's key cannot read snapshot {root.id} back, and this machine did not save it"
-                )
-            verified = verify_stored_bytes(self.handle, remembered.parts)
-        moved = bool(self.handle.keys.can_write) and move_validated(
-            self.handle, root, verified, accept_findings=accept_findings
-        )
-        return verified, moved
+    def _move_validated(self, root: Root, verified: Verified, *, accept_findings: bool = False) -> bool:
+        if not self.handle.keys.can_write:
+            return False
+        return move_validated(self.handle, root, verified, accept_findings=accept_findings)
+
+    def _check_tag(self, name: str) -> None:
+        if name in (LATEST, VALIDATED) or "=" in name or "@" in name:
+            raise UsageError(
+                f"{name!r} cannot be a tag", hint="`latest` and `validated` are kept by holdfast; no `=`, no `@`"
+            )
+        self.handle.keys.names.ref_key(name)
 
 
 def open_vault(
@@ -187,7 +184,8 @@ def open_vault(
         pins: Sequence[str] = credential.keepers
     else:
         pins = pins_for_passphrase(store, passphrase) if passphrase is not None else ()
-    keys = unlock(load_config(store, pins), credential, passphrase)
+    expected = credential.vault_id if credential is not None else ""
+    keys = unlock(load_config(store, pins, expected_vault=expected), credential, passphrase)
     return Vault(Handle(store, keys, clock, progress))
 
 
@@ -196,13 +194,6 @@ def _policy(policy: Policy | str) -> Policy:
         return Policy(policy)
     except ValueError as error:
         raise UsageError(f"{policy!r} is not a policy", hint="warn, refuse or quarantine") from error
-
-
-def _check_tag(name: str) -> None:
-    if name in (LATEST, VALIDATED) or "=" in name or "@" in name:
-        raise UsageError(
-            f"{name!r} cannot be a tag", hint="`latest` and `validated` are kept by holdfast; no `=`, no `@`"
-        )
 
 
 def _texts(metadata: Mapping[str, Any] | None) -> dict[str, str]:

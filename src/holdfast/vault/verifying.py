@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from holdfast.errors import DamageError, NotFoundError, ObjectNotFoundError
+from holdfast.errors import DamageError, ObjectNotFoundError
 from holdfast.ids import ChunkId, PackId
+from holdfast.vault.advancing import advance_ref
 from holdfast.vault.handle import Handle
 from holdfast.vault.labels import entry_chunks
 from holdfast.vault.names import pack_key
@@ -17,7 +18,6 @@ from holdfast.vault.reading import Wanted
 from holdfast.vault.records import Check, Part, Root
 from holdfast.vault.refs import VALIDATED, move_ref
 from holdfast.vault.restoring import snapshot_entries
-from holdfast.vault.snapshots import resolve
 
 __all__ = [
     "Verified",
@@ -83,14 +83,6 @@ def verify_stored_bytes(handle: Handle, parts: Iterable[Part]) -> Verified:
     return Verified(STORED_BYTES, files, len(chunks), total)
 
 
-def _validated_is_newer(handle: Handle, root: Root) -> bool:
-    try:
-        current = resolve(handle, f"{root.asset}@{VALIDATED}")
-    except (NotFoundError, DamageError):
-        return False
-    return current.content > root.content
-
-
 def verify_pack(handle: Handle, pack: PackId) -> int:
     """Compare the stored bytes of a pack with its name. Returns its size. Raises DamageError."""
     key = pack_key(pack)
@@ -112,9 +104,8 @@ def move_validated(handle: Handle, root: Root, verified: Verified, *, accept_fin
     """
     if root.validation.verdict != "good" and not accept_findings:
         return False
-    if handle.keys.can_read and not accept_findings and _validated_is_newer(handle, root):
-        return False
     reason = "read back" if root.validation.verdict == "good" else "read back, findings accepted"
     check = Check(verified.level, verified.bytes, handle.clock.now_ns())
-    move_ref(handle, root.asset, VALIDATED, root.id, reason, check)
-    return True
+    if handle.keys.can_read and not accept_findings:
+        return advance_ref(handle, root, VALIDATED, reason, check)
+    return bool(move_ref(handle, root.asset, VALIDATED, root.id, reason, check))

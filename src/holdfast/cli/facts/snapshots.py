@@ -75,13 +75,15 @@ def saved_facts(report: SaveReport, tags: Sequence[str], now_ns: int) -> Snapsho
     )
 
 
-def verified_facts(vault: Vault, report: SaveReport, verified: Verified, now_ns: int) -> SnapshotVerified:
+def verified_facts(vault: Vault, report: SaveReport) -> SnapshotVerified:
     """What reading back a snapshot found."""
-    root = report.root
+    root, verified = report.root, report.verified
+    if verified is None:
+        raise AssertionError("verifying always reads back")
     refs = vault.tags(root.asset) if vault.handle.keys.can_read else {}
     return SnapshotVerified(
         snapshot=snapshot_facts(root, pointers_of(refs, root.id)),
-        read_back=_read_back(verified, now_ns),
+        read_back=_read_back(verified, vault.handle.clock.now_ns()),
         files=verified.files,
         chunks=verified.chunks,
         validated=report.validated,
@@ -101,9 +103,7 @@ def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool) -> Snap
         findings=_findings(root),
         read_back=_last_read_back(vault, root),
         pointers=[
-            PointerFacts(
-                name=clean(name), snapshot=ref.target, moved=to_rfc3339(ref.created), reason=clean(ref.reason)
-            )
+            PointerFacts(name=clean(name), snapshot=ref.target, moved=to_rfc3339(ref.created), reason=clean(ref.reason))
             for name, ref in sorted(refs.items(), key=lambda item: _pointer_order(item[0]))
         ],
         components=_components(root),
@@ -163,9 +163,7 @@ def _components(root: Root) -> list[ComponentFacts]:
         files, size = totals.get(link.component, (0, 0))
         totals[link.component] = (files + link.files, size + link.size)
     largest_first = sorted(totals.items(), key=lambda item: -item[1][1])
-    return [
-        ComponentFacts(component=name, files=files, bytes=size) for name, (files, size) in largest_first if files
-    ]
+    return [ComponentFacts(component=name, files=files, bytes=size) for name, (files, size) in largest_first if files]
 
 
 def _file(entry: Entry) -> FileFacts:

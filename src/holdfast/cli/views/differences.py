@@ -44,7 +44,9 @@ def diff_lines(record: SnapshotDiff, page: Page) -> Iterator[str]:
 
 
 def _snapshot(snapshot: SnapshotFacts, page: Page) -> str:
-    return f"{snapshot.id} {snapshot.asset}, step {step_text(snapshot.step)}, {moment(snapshot.content_time, page.now_ns)}"
+    return (
+        f"{snapshot.id} {snapshot.asset}, step {step_text(snapshot.step)}, {moment(snapshot.content_time, page.now_ns)}"
+    )
 
 
 def _file(file: FileChanged) -> list[str]:

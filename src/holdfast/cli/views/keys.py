@@ -28,7 +28,10 @@ def list_lines(record: KeyList, page: Page) -> Iterator[str]:
 
 
 def exported_lines(record: KeyExported, page: Page) -> Iterator[str]:
-    may = {"writer": "add snapshots; neither read nor drop any", "reader": "read everything up to now and in this epoch"}
+    may = {
+        "writer": "add snapshots; neither read nor drop any",
+        "reader": "read everything up to now and in this epoch",
+    }
     facts = [
         ("vault", record.vault),
         ("member", f"{record.label} ({record.role})"),

@@ -45,7 +45,10 @@ def exported_lines(record: TensorsExported, page: Page) -> Iterator[str]:
 
 
 def replicated_lines(record: Replicated, page: Page) -> Iterator[str]:
-    how = {"snapshots": "snapshot by snapshot, the newest first", "objects": "object by object, without a key that reads"}
+    how = {
+        "snapshots": "snapshot by snapshot, the newest first",
+        "objects": "object by object, without a key that reads",
+    }
     whole = count(len(record.arrived), "snapshot")
     facts = [
         ("from", record.source),

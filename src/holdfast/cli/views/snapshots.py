@@ -148,7 +148,9 @@ def content_text(snapshot: SnapshotFacts, page: Page) -> str:
 
 def stored_text(snapshot: SnapshotFacts) -> str:
     """`16.9 MiB (0.527 of the original)`."""
-    return f"{format_size(snapshot.stored_bytes)} ({format_ratio(snapshot.stored_bytes, snapshot.bytes)} of the original)"
+    return (
+        f"{format_size(snapshot.stored_bytes)} ({format_ratio(snapshot.stored_bytes, snapshot.bytes)} of the original)"
+    )
 
 
 def read_back_text(read_back: ReadBack, page: Page) -> str:

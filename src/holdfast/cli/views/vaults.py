@@ -34,8 +34,11 @@ def info_lines(record: VaultInfo, page: Page) -> Iterator[str]:
         ("format", f"{record.format}, configuration {record.generation}"),
         ("encryption", _ENCRYPTED if record.encrypted else _PLAIN),
         ("this key", record.label if record.label == record.role else f"{record.label} ({record.role})"),
-        ("holds", f"{count(record.snapshots, 'snapshot')}, {format_size(record.stored_bytes)} in "
-                  f"{count(record.packs, 'pack')}"),
+        (
+            "holds",
+            f"{count(record.snapshots, 'snapshot')}, {format_size(record.stored_bytes)} in "
+            f"{count(record.packs, 'pack')}",
+        ),
     ]
     yield from fact_lines(facts, page.width)
     yield ""
@@ -46,7 +49,12 @@ def info_lines(record: VaultInfo, page: Page) -> Iterator[str]:
         yield "a writer's key reads no snapshots: the assets are not shown"
     elif record.assets:
         yield ""
-        columns = [Column("ASSET", elastic=True), Column("SNAPSHOTS", right=True), Column("LATEST"), Column("VALIDATED")]
+        columns = [
+            Column("ASSET", elastic=True),
+            Column("SNAPSHOTS", right=True),
+            Column("LATEST"),
+            Column("VALIDATED"),
+        ]
         rows = [
             [
                 asset.name,
@@ -69,7 +77,10 @@ def checked_lines(record: VaultChecked, page: Page) -> Iterator[str]:
         ("vault", record.vault),
         ("structure", f"{count(record.objects, 'object')}, {count(record.snapshots, 'snapshot')}"),
         ("data", read),
-        ("result", "sound as far as was looked" if record.sound else f"DAMAGED: {count(len(record.damages), 'object')}"),
+        (
+            "result",
+            "sound as far as was looked" if record.sound else f"DAMAGED: {count(len(record.damages), 'object')}",
+        ),
     ]
     yield from fact_lines(facts, page.width)
     for note in record.notes:

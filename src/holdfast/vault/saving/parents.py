@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.errors import DamageError, NotFoundError
+from holdfast.errors import DamageError, NotFoundError, UntrustedError, WrongKeyError
 from holdfast.ids import ChunkId
 from holdfast.vault.handle import Handle
 from holdfast.vault.records import Entry, Part
@@ -60,7 +60,7 @@ def find_parent(handle: Handle, asset: str, memory: Path) -> tuple[Parent, Bases
         return Parent(root.id, root.content, _files(read_parts(handle, root))), bases
     except NotFoundError:
         return _NO_PARENT, bases
-    except DamageError as error:
+    except (DamageError, UntrustedError, WrongKeyError) as error:
         handle.progress.note(f"saved without a parent: {error.message}")
         return _NO_PARENT, bases
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from holdfast.errors import ConflictError, NotFoundError, RefusedError, SourceChangedError, UsageError
 from holdfast.ids import SnapshotId, new_snapshot_id
+from holdfast.vault.advancing import advance_ref
 from holdfast.vault.documents import write_document
 from holdfast.vault.handle import Handle
 from holdfast.vault.header import Kind
@@ -28,7 +29,7 @@ from holdfast.vault.saving.validation import NORM_JUMP, Policy, examine_file, ju
 from holdfast.vault.series import create_once
 from holdfast.version import VERSION
 
-__all__ = ["SaveOptions", "Job", "path_job", "save_job"]
+__all__ = ["SaveOptions", "Job", "Committed", "path_job", "save_job"]
 
 _OWN_PART_BYTES = 8 << 20
 _PART_ENTRIES_MAX = 4096
@@ -56,6 +57,13 @@ class Job(NamedTuple):
     tree: Tree | None
 
 
+class Committed(NamedTuple):
+    """A new snapshot, and its manifests: a writer could not read them back."""
+
+    root: Root
+    parts: list[Part]
+
+
 def path_job(path: Path) -> Job:
     """The job of saving a file or a folder. Raises NotFoundError, PermissionDeniedError."""
     tree = walk_tree(path)
@@ -66,8 +74,8 @@ def path_job(path: Path) -> Job:
     return Job(tree.source, tree.name, contents, others, tree.newest_ns, tree)
 
 
-def save_job(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Root:
-    """Save, commit, and point `latest` to the new snapshot (unless it is quarantined). Returns the root.
+def save_job(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Committed:
+    """Save, commit, and point `latest` to the new snapshot (unless it is quarantined).
 
     Raises SourceChangedError (nothing was committed), RefusedError (the policy is `refuse` and there are findings),
     CredentialError, and what the store raises.
@@ -97,17 +105,19 @@ def save_job(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Root
     if validation.verdict != "quarantined":
         _move_latest(handle, root, parent)
         remember(memory, root.id, root.content, parts, job.contents)
-    return root
+    return Committed(root, parts)
 
 
 def _move_latest(handle: Handle, root: Root, parent: Parent) -> None:
     """`latest` is the newest content, not the last save: a backlog may be saved in another order than it was
     written.
     """
-    if root.content >= parent.content:
-        move_ref(handle, root.asset, LATEST, root.id, "saved")
+    if handle.keys.can_read:
+        moved = advance_ref(handle, root, LATEST, "saved")
     else:
-        handle.progress.note(f"`latest` of {root.asset!r} stays on {parent.snapshot}, whose content is newer")
+        moved = root.content >= parent.content and bool(move_ref(handle, root.asset, LATEST, root.id, "saved"))
+    if not moved:
+        handle.progress.note(f"`latest` of {root.asset!r} stays where it is: the content there is newer")
 
 
 def _check_tree(tree: Tree) -> None:

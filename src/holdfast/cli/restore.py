@@ -1,0 +1,90 @@
+"""`holdfast restore`: a snapshot's files, or some of its tensors, byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.cli.exit_codes import exit_codes
+from holdfast.cli.help import Command
+from holdfast.cli.options import Json, Overwrite, Quiet, StoreOptions, VaultOption, pairs
+from holdfast.cli.output import Output
+from holdfast.cli.snapshot import Reference
+from holdfast.errors import UsageError
+
+__all__ = ["add_to"]
+
+
+def restore(
+    context: typer.Context,
+    ref: Reference,
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A new or empty folder; with --tensor a file or folder.")
+    ],
+    vault: VaultOption,
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="GLOB", help="Only files (and folders) whose path matches.")
+    ] = None,
+    tensor: Annotated[
+        str | None,
+        typer.Option("--tensor", metavar="GLOB", help="Only tensors whose name matches, as one safetensors file."),
+    ] = None,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")] = False,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Restore a snapshot into TARGET: the content of a folder, or the one file that was saved.
+
+    TARGET appears when everything is there and checked; an interrupted restore goes on where it was. With --tensor, the
+    matching tensors become TARGET (if it ends in .safetensors) or TARGET/tensors.safetensors.
+    """
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    if only is not None and tensor is not None:
+        raise UsageError("--only chooses files and --tensor chooses tensors", hint="give one of them")
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    if tensor is not None:
+        from holdfast.cli.facts.moves import exported_facts
+        from holdfast.cli.views.moves import exported_lines
+        from holdfast.vault.tensors.exporting import apply_export, plan_export
+
+        plan = plan_export(opened.handle, opened.find(ref), tensor, Path(target), overwrite=overwrite)
+        if not dry_run:
+            apply_export(opened.handle, plan, overwrite=overwrite)
+        output.give(exported_facts(plan, dry_run=dry_run), exported_lines)
+        done = plan.root.id
+    else:
+        from holdfast.cli.facts.moves import restore_plan_facts, restored_facts
+        from holdfast.cli.views.moves import restored_lines
+        from holdfast.control.restore_plans import plan_restore
+
+        if dry_run:
+            planned = plan_restore(opened, ref, Path(target), only=only, overwrite=overwrite)
+            record = restore_plan_facts(planned)
+        else:
+            record = restored_facts(opened.restore(ref, target, only=only, overwrite=overwrite))
+        output.give(record, restored_lines)
+        done = record.snapshot.id
+    output.finish("dry run: nothing was written," if dry_run else f"restored {done}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command part of the program."""
+    app.command(
+        cls=Command,
+        epilog=exit_codes(
+            0,
+            1,
+            2,
+            7,
+            8,
+            _3="not found: no such vault or snapshot, or nothing matches",
+            _4="damage found: nothing appeared",
+            _5="refused: TARGET exists",
+        ),
+    )(restore)

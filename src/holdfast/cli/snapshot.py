@@ -1,0 +1,248 @@
+"""`holdfast snapshot`: save, list, show, compare, verify, tag and drop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.cli.exit_codes import exit_codes
+from holdfast.cli.help import Command, Group
+from holdfast.cli.options import Json, NoVerify, Policy, Quiet, StoreOptions, VaultOption, pairs
+from holdfast.cli.output import Output
+from holdfast.cli.phrases import count
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    cls=Group,
+    help="Save snapshots, look at them, verify, tag and drop them.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF",
+        help="asset, asset@validated, asset@step=500, asset@2026-11-20T10:00Z, asset@TAG, or an id's start.",
+    ),
+]
+
+
+@app.command(
+    cls=Command,
+    epilog=exit_codes(
+        0,
+        1,
+        2,
+        7,
+        8,
+        _3="not found: no such vault or PATH",
+        _4="damage found: it did not read back as saved",
+        _5="refused: validation found something and the policy is `refuse`",
+        _6="lost a race: save again",
+    ),
+)
+def save(
+    context: typer.Context,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file or a folder.")],
+    vault: VaultOption,
+    asset: Annotated[str, typer.Option("--asset", metavar="NAME", help="The asset that this is a state of.")],
+    step: Annotated[int | None, typer.Option("--step", metavar="N", help="The training step.")] = None,
+    meta: Annotated[
+        list[str] | None, typer.Option("--meta", metavar="K=V", help="A fact to keep with it; repeatable.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="A name for it; repeatable.")] = None,
+    policy: Policy = "warn",
+    no_verify: NoVerify = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be read; write nothing.")] = False,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Save a file or a folder as a new snapshot, and read it back.
+
+    Only what the vault lacks is stored. `validated` moves to the snapshot when it was read back and nothing was found
+    wrong with it (NaN, changed shapes, missing tensors, norms that jump).
+    """
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    facts = pairs(meta, "--meta")
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    if dry_run:
+        from holdfast.cli.facts.plans import save_plan_facts
+        from holdfast.cli.views.snapshots import planned_lines
+        from holdfast.control.save_plans import plan_save
+
+        output.give(save_plan_facts(plan_save(opened, asset, Path(path))), planned_lines)
+        output.finish("dry run: nothing was written,")
+        return
+    from holdfast.cli.facts.snapshots import saved_facts
+    from holdfast.cli.views.snapshots import saved_lines
+
+    tags = tag or []
+    report = opened.save(asset, Path(path), step=step, metadata=facts, tags=tags, policy=policy, verify=not no_verify)
+    record = saved_facts(report, tags, opened.handle.clock.now_ns())
+    output.give(record, saved_lines)
+    if record.findings:
+        output.warn(f"{count(len(record.findings), 'finding')}: `validated` did not move to this snapshot")
+    state = "quarantined" if record.snapshot.verdict == "quarantined" else "saved"
+    output.finish(f"{state} {record.snapshot.id}")
+
+
+@app.command("list", cls=Command, epilog=exit_codes(0, 1, 2, 3, 7, 8, _4="damage found: some snapshots cannot be read"))
+def list_(
+    context: typer.Context,
+    vault: VaultOption,
+    asset: Annotated[str | None, typer.Option("--asset", metavar="NAME", help="Only those of this asset.")] = None,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List snapshots, oldest first. The beginning of an id is enough to refer to it."""
+    from holdfast.cli.facts.lists import list_facts
+    from holdfast.cli.views.snapshots import list_lines
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    record = list_facts(opened, asset)
+    output.give(record, list_lines)
+    hurt = f", {count(len(record.damaged), 'damaged object')}," if record.damaged else ""
+    output.finish(f"listed {count(len(record.snapshots), 'snapshot')}{hurt}")
+    if record.damaged:
+        raise typer.Exit(4)
+
+
+@app.command(cls=Command, epilog=exit_codes(0, 1, 2, 3, 4, 7, 8))
+def show(
+    context: typer.Context,
+    ref: Reference,
+    vault: VaultOption,
+    tensors: Annotated[bool, typer.Option("--tensors", help="List tensors with dtype, shape and norm.")] = False,
+    files: Annotated[bool, typer.Option("--files", help="List files, folders and links.")] = False,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show everything about one snapshot: what was checked and found, what it is made of, what points to it."""
+    from holdfast.cli.facts.snapshots import shown_facts
+    from holdfast.cli.views.shown import shown_lines
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    record = shown_facts(opened, opened.find(ref), tensors=tensors, files=files)
+    output.give(record, shown_lines)
+    output.finish(f"showed {record.snapshot.id}")
+
+
+@app.command(cls=Command, epilog=exit_codes(0, 1, 2, 3, 4, 7, 8))
+def diff(
+    context: typer.Context,
+    before: Annotated[str, typer.Argument(metavar="A", help="A snapshot, as for `show`.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The snapshot to compare with it.")],
+    vault: VaultOption,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare two snapshots: files, tensors and their norms, facts. Reads manifests only."""
+    from holdfast.cli.facts.differences import diff_facts
+    from holdfast.cli.views.differences import diff_lines
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    record = diff_facts(opened.diff(before, after))
+    output.give(record, diff_lines)
+    output.finish(f"compared {record.before.id} with {record.after.id}")
+
+
+@app.command(cls=Command, epilog=exit_codes(1, 2, 3, 7, 8, _0="it is good", _4="damage found: the message names it"))
+def verify(
+    context: typer.Context,
+    ref: Reference,
+    vault: VaultOption,
+    accept_findings: Annotated[
+        bool, typer.Option("--accept-findings", help="Let `validated` move to it in spite of what was found at save.")
+    ] = False,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read a snapshot back from the store, all of it, and compare it with what was saved.
+
+    If it is good and the newest to be so, `validated` moves to it. A snapshot with findings moves it only with
+    --accept-findings.
+    """
+    from holdfast.cli.facts.snapshots import verified_facts
+    from holdfast.cli.views.snapshots import verified_lines
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    report = opened.verify(ref, accept_findings=accept_findings)
+    record = verified_facts(opened, report)
+    output.give(record, verified_lines)
+    if record.findings and not record.validated:
+        output.warn("`validated` did not move: --accept-findings would move it")
+    output.finish(f"verified {record.snapshot.id}: good")
+
+
+@app.command(cls=Command, epilog=exit_codes(0, 1, 2, 3, 4, 6, 7, 8))
+def tag(
+    context: typer.Context,
+    ref: Reference,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The tag: asset@NAME then refers to the snapshot.")],
+    vault: VaultOption,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tag off again.")] = False,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give a snapshot a tag. A tag is on one snapshot of an asset at a time. A tagged snapshot is not dropped."""
+    from holdfast.cli.facts.plans import tagged_facts
+    from holdfast.cli.views.snapshots import tagged_lines
+    from holdfast.control.opening import open_at
+    from holdfast.control.tagging import change_tag
+
+    output: Output = context.obj
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    record = tagged_facts(change_tag(opened, ref, name, remove=remove))
+    output.give(record, tagged_lines)
+    output.finish(f"{'removed the tag from' if remove else 'tagged'} {record.snapshot}")
+
+
+@app.command(
+    cls=Command,
+    epilog=exit_codes(0, 1, 2, 3, 4, 6, 7, 8, _5="refused: it is tagged, or it is what `validated` points to"),
+)
+def drop(
+    context: typer.Context,
+    ref: Reference,
+    vault: VaultOption,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")] = False,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Drop a snapshot, for good. Its data stays until it is collected, and as long as another snapshot needs it.
+
+    Needs the keeper's key. The newest validated snapshot and tagged ones are never dropped.
+    """
+    from holdfast.cli.facts.plans import dropped_facts
+    from holdfast.cli.views.snapshots import dropped_lines
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    plan = opened.plan_drop(ref)
+    if not dry_run:
+        opened.apply_drop(plan)
+    record = dropped_facts(plan, dry_run=dry_run)
+    output.give(record, dropped_lines)
+    output.finish("dry run: nothing was changed," if dry_run else f"dropped {record.snapshot.id}")

@@ -1,0 +1,126 @@
+"""`holdfast vault`: make a vault, look at it, check it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from holdfast.cli.exit_codes import exit_codes
+from holdfast.cli.help import Command, Group
+from holdfast.cli.options import Json, Quiet, StoreOptions, VaultUrl, pairs, percentage
+from holdfast.cli.output import Output
+from holdfast.cli.phrases import count
+
+__all__ = ["app"]
+
+app = typer.Typer(cls=Group, help="Make a vault, look at it, check it.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.command(
+    cls=Command, epilog=exit_codes(0, 1, 2, 7, 8, _5="refused: there is a vault already, or the key file exists")
+)
+def create(
+    context: typer.Context,
+    url: VaultUrl,
+    no_encryption: Annotated[
+        bool, typer.Option("--no-encryption", help="For public data: signed and checked, but readable by everybody.")
+    ] = False,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a new vault, and the keeper's key file for it.
+
+    The key file goes to $XDG_CONFIG_HOME/holdfast/keys (or where HOLDFAST_KEY_FILE points). Losing it loses the data.
+    With HOLDFAST_PASSPHRASE set, the passphrase opens the vault, too.
+    """
+    from holdfast.cli.facts.vaults import created_facts
+    from holdfast.cli.views.vaults import created_lines
+    from holdfast.control.opening import create as create_vault
+
+    output: Output = context.obj
+    created = create_vault(
+        url,
+        options=pairs(store_option, "--store-option"),
+        encryption=not no_encryption,
+        progress=output.progress,
+    )
+    record = created_facts(created)
+    output.give(record, created_lines)
+    if record.encrypted:
+        output.warn("losing the key file loses the data: copy it to a safe place now")
+        if "passphrase" not in record.recipients:
+            output.say("to add a second recipient, so that one loss is not the end:")
+            output.say(f"  holdfast key export-reader LABEL --vault {record.url} --to FILE")
+            output.say("  (or set HOLDFAST_PASSPHRASE when you create a vault)")
+    else:
+        output.warn("nothing in this vault is secret; the key file is needed to add snapshots")
+    output.finish(f"created vault {record.vault}")
+
+
+@app.command(cls=Command, epilog=exit_codes(0, 1, 2, 3, 7, 8, _4="damage found: something in the overview is missing"))
+def info(
+    context: typer.Context,
+    url: VaultUrl,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what a vault holds, and who may do what in it."""
+    from holdfast.cli.facts.vaults import info_facts
+    from holdfast.cli.views.vaults import info_lines
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    vault = open_at(url, options=pairs(store_option, "--store-option"), progress=output.progress)
+    record, damaged = info_facts(vault)
+    output.give(record, info_lines)
+    for one in damaged:
+        output.warn(one.message)
+    output.finish(f"looked at vault {record.vault}")
+    if damaged:
+        raise typer.Exit(4)
+
+
+@app.command(
+    cls=Command,
+    epilog=exit_codes(1, 2, 3, 7, 8, _0="sound as far as was looked", _4="damage found: the output names it"),
+)
+def check(
+    context: typer.Context,
+    url: VaultUrl,
+    read_data: Annotated[
+        bool, typer.Option("--read-data", help="Read the packs, too, and compare them with their names.")
+    ] = False,
+    sample: Annotated[
+        str, typer.Option("--sample", metavar="SHARE", help="Read only this share of the packs, at random: 5%.")
+    ] = "",
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a whole vault.
+
+    Opens every small object, verifies signatures, follows every snapshot to its packs, and compares sizes. --read-data
+    (or --sample) also reads the packs. Needs a key that reads.
+    """
+    from holdfast.cli.facts.vaults import checked_facts
+    from holdfast.cli.views.vaults import checked_lines
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    share = percentage(sample) if sample else 1.0
+    reading = read_data or bool(sample)
+    vault = open_at(url, options=pairs(store_option, "--store-option"), progress=output.progress)
+    record = checked_facts(vault, vault.check(read_data=reading, sample=share), data_read=reading)
+    output.give(record, checked_lines)
+    if record.sound:
+        output.finish(f"checked vault {record.vault}: sound")
+        return
+    hurt = {snapshot for damage in record.damages for snapshot in damage.snapshots}
+    output.finish(
+        f"checked vault {record.vault}: {count(len(record.damages), 'damaged object')}, "
+        f"{count(len(hurt), 'snapshot')} hurt,"
+    )
+    raise typer.Exit(4)

@@ -1,0 +1,35 @@
+"""Pointers that only move forward: `latest` and `validated` never go back behind newer content, whoever races."""
+
+from __future__ import annotations
+
+from holdfast.errors import CredentialError, DamageError, NotFoundError
+from holdfast.ids import SnapshotId, is_snapshot_id
+from holdfast.vault.handle import Handle
+from holdfast.vault.records import Check, Ref, Root
+from holdfast.vault.refs import move_ref
+from holdfast.vault.snapshots import read_root
+
+__all__ = ["advance_ref"]
+
+
+def advance_ref(handle: Handle, root: Root, name: str, reason: str, check: Check | None = None) -> bool:
+    """Point `name` of the snapshot's asset to it, unless it leads to newer content. Returns whether it moved.
+
+    Comparing and moving are one step: of several writers, the one with the newest content wins, in whatever order
+    they come. A generation that cannot be read does not count. Raises CredentialError for one who may not read.
+    """
+    handle.keys.require_reader(f"comparing {name!r}")
+    return bool(
+        move_ref(handle, root.asset, name, root.id, reason, check, unless=lambda ref: _is_newer(handle, ref, root))
+    )
+
+
+def _is_newer(handle: Handle, ref: Ref, root: Root) -> bool:
+    if not is_snapshot_id(ref.target):
+        return False
+    try:
+        current = read_root(handle, handle.keys.names.snapshot_key(ref.asset, SnapshotId(ref.target)))
+    except (NotFoundError, DamageError, CredentialError) as error:
+        handle.progress.note(f"{ref.name!r} of {ref.asset!r} leads to a snapshot that cannot be read: {error.message}")
+        return False
+    return current.content > root.content
