@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
 import independent_reader
+import msgpack  # type: ignore[import-untyped]  # has neither hints nor a package of stubs here
 import pytest
+import zstandard
+from blake3 import blake3
 from small_checkpoints import describe
 
 import holdfast
@@ -85,6 +89,47 @@ def test_the_independent_reader_restores_the_newest_of_each_asset(name: str, vau
         target = tmp_path / str(newest["id"])
         reader.restore(asset, os.fsencode(target))
         assert held(target, newest) == newest["holds"]
+
+
+def test_refs_are_as_the_page_says(name: str, vault: Path) -> None:
+    reader = independent_reader.Vault(vault, json.loads((vault.parent / "keeper.key").read_text()))
+    targets: dict[tuple[str, str], str] = {}
+    for path in sorted(vault.glob("refs/*/*/*")):
+        ref, _, _ = reader.read_document(str(path.relative_to(vault)), b"R", {"keeper", "writer"})
+        keys = (reader.chunk_id_key, b"asset", ref["asset"]), (reader.chunk_id_key, b"ref", ref["name"])
+        assert path.parts[-3:-1] == tuple(independent_reader.key_of_name(*key) for key in keys)
+        targets[ref["asset"], ref["name"]] = ref["target"]
+    *_, step_1, step_2, notes = MANIFEST[name]
+    tags = {(step_1["asset"], "first"): step_1["id"]}
+    newest = {(it["asset"], ref): it["id"] for it in (step_2, notes) for ref in ("latest", "validated")}
+    assert targets == tags | newest
+
+
+def test_indexes_are_as_the_page_says(vault: Path) -> None:
+    reader = independent_reader.Vault(vault, json.loads((vault.parent / "keeper.key").read_text()))
+    suite, secrets = reader.config["suite"], reader.config["secrets"]
+    if suite == 1:
+        secrets = independent_reader.unwrap(reader.epochs[1], secrets, b"holdfast 1 secrets\0" + reader.id)
+    listed: dict[str, bytes] = {}
+    for path in vault.glob("index/*"):
+        data = path.read_bytes()
+        assert path.name == blake3(data).hexdigest()
+        assert data[-32:] == blake3(data[:-32]).digest()
+        header, salt, (length,) = data[:32], data[32:64], struct.unpack_from("<I", data, 64)
+        assert header == struct.pack("<8scBHI16s", b"HOLDFAST", b"I", 1, suite, 0, reader.id)
+        signed, signer, signature = data[: 68 + length], data[68 + length : 84 + length], data[84 + length : -32]
+        [keeper] = reader.config["signers"]
+        assert independent_reader.fingerprint(keeper["public"]) == signer.hex()
+        independent_reader.verify(keeper["public"], signature, b"holdfast 1 object\0\6\0index/" + signed)
+        key = blake3(salt, key=secrets[32:]).digest()
+        body = independent_reader.open_blob(suite, key, 0, signed[68:], header + b"index/")
+        for pack in msgpack.unpackb(zstandard.decompress(body))["packs"]:
+            assert (vault / "packs" / pack["id"].hex()[:2] / pack["id"].hex()).stat().st_size == pack["size"]
+            listed[pack["id"].hex()] = pack["table"]["ids"]
+    assert set(listed) == {path.name for path in vault.glob("packs/*/*")}
+    assert {chunk_id for ids in listed.values() for chunk_id in independent_reader.column("32s", ids)} == set(
+        reader.blobs
+    )
 
 
 def test_every_codec_and_width_occurs_in_the_fixture(vault: Path) -> None:

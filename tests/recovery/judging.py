@@ -6,17 +6,28 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import TypeVar
 
 from holdfast.errors import HoldfastError
-from holdfast.testing.damage import DamageDone, put_back
+from holdfast.testing.damage import (
+    Append,
+    DamageDone,
+    Delete,
+    FutureVersion,
+    Replace,
+    Resealed,
+    Swap,
+    Truncate,
+    put_back,
+)
 from holdfast.testing.invariants import read_tree, trees_are_equal
 from holdfast.vault.checking import CheckReport
 from holdfast.vault.vault import Vault
 
 from .sample_vault import ASSET, Sample
 
-__all__ = ["Verdict", "judge", "must_be_found"]
+__all__ = ["WHOLE_OBJECT_DAMAGES", "Verdict", "judge", "must_be_found"]
 
 _EXIT_CODES = (3, 4, 7)
 T = TypeVar("T")
@@ -57,7 +68,9 @@ class Verdict:
         told = f"{what} after {self._damage}: {type(error).__name__}: {error} (hint: {error.hint})"
         assert error.exit_code in _EXIT_CODES, told
         assert error.hint, f"no hint: {told}"
-        assert self._names_the_object(error), f"does not say what is damaged: {told}"
+        # What is gone cannot be told from what never was: then the message repeats what was asked for.
+        asked_for = error.exit_code == 3 and what in error.message
+        assert asked_for or self._names_the_object(error), f"does not say what is damaged: {told}"
         self.errors.append(error)
 
     def _names_the_object(self, error: HoldfastError) -> bool:
@@ -96,17 +109,40 @@ def must_be_found(damage: DamageDone, sample: Sample) -> bool:
     of a series, to a root that no pointer leads to (it may have been dropped), to an index (a cache; what it lacks
     is noted).
     """
-    if any(sample.contents[key] == "" for key in damage.keys):
-        return False
-    if type(damage).__name__ != "Delete":
+    if not isinstance(damage, Delete):
         return True
-    (key,) = damage.keys
+    key = damage.key
     if key.startswith(("config/", "refs/")):
         series = [other for other in sample.contents if other.startswith(key[:-10])]
         return key != max(series)
     if key.startswith("snapshots/"):
         return key.rsplit("/", 1)[-1] in _pointed_at(sample)
     return not key.startswith("index/")
+
+
+def _foreign(sample: Sample, key: str) -> bytes:
+    """An object of another vault, of the same kind."""
+    prefix = key.partition("/")[0]
+    return next(data for other, data in sorted(sample.foreign.items()) if other.startswith(prefix))
+
+
+def _neighbour(sample: Sample, key: str) -> str:
+    keys = sample.keys(key.partition("/")[0])
+    return keys[keys.index(key) - 1]
+
+
+WHOLE_OBJECT_DAMAGES: tuple[Callable[[Sample, str, Random], DamageDone], ...] = (
+    lambda sample, key, random: Truncate(key, 0),
+    lambda sample, key, random: Truncate(key, random.randrange(1, len(sample.contents[key]))),
+    lambda sample, key, random: Append(key, random.randbytes(1 + random.randrange(40))),
+    lambda sample, key, random: Delete(key),
+    lambda sample, key, random: Replace(key, _foreign(sample, key)),
+    lambda sample, key, random: Replace(key, random.randbytes(len(sample.contents[key]))),
+    lambda sample, key, random: Replace(key, bytes(len(sample.contents[key]))),
+    lambda sample, key, random: FutureVersion(key),
+    lambda sample, key, random: Resealed(key, random.randrange(len(sample.contents[key]))),
+    lambda sample, key, random: Swap(key, _neighbour(sample, key)),
+)
 
 
 def _pointed_at(sample: Sample) -> set[str]:

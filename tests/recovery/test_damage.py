@@ -17,20 +17,17 @@ from holdfast.errors import (
 )
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.damage import (
-    Append,
-    DamageDone,
     Delete,
     Flip,
     FutureVersion,
     Replace,
     Resealed,
     Swap,
-    Truncate,
     put_back,
 )
 from holdfast.testing.workspace import new_trial_vault, own_memory
 
-from .judging import judge, must_be_found
+from .judging import WHOLE_OBJECT_DAMAGES, judge, must_be_found
 from .sample_vault import ASSET, Sample, build_sample
 
 PREFIXES = ("config/", "packs/", "index/", "parts/", "snapshots/", "refs/")
@@ -41,12 +38,6 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     work = tmp_path_factory.mktemp("sample")
     with own_memory(work / "state"):
         return build_sample(work, encrypted=request.param)
-
-
-def foreign_like(sample: Sample, key: str) -> bytes:
-    """An object of another vault, of the same kind."""
-    prefix = key.split("/")[0]
-    return next(data for other, data in sorted(sample.foreign.items()) if other.startswith(prefix))
 
 
 def test_an_undamaged_vault_is_sound(sample: Sample, tmp_path: Path) -> None:
@@ -62,38 +53,30 @@ def test_an_undamaged_vault_is_sound(sample: Sample, tmp_path: Path) -> None:
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_a_changed_byte_anywhere(sample: Sample, tmp_path: Path, prefix: str) -> None:
     random = Random(f"flip {prefix}")
-    for _ in range(12):
+    for number in range(6):
         key = random.choice(sample.keys(prefix))
         size = len(sample.contents[key])
-        offset = random.choice(
-            [random.randrange(size), random.randrange(min(64, size)), size - 1 - random.randrange(64)]
-        )
+        offset = [random.randrange(size), random.randrange(64), size - 1 - random.randrange(64)][number % 3]
         assert judge(sample, Flip(key, offset, 1 << random.randrange(8)), tmp_path).found
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_every_whole_object_damage(sample: Sample, tmp_path: Path, prefix: str) -> None:
-    """Empty, short, long, gone, swapped with its neighbour, of another vault, of a future version: for each object."""
+    """Empty, short, long, gone, swapped with another, of another vault, of a future version."""
     random = Random(f"whole {prefix}")
-    keys = sample.keys(prefix)
-    for number, key in enumerate(keys):
-        data = sample.contents[key]
-        damages: list[DamageDone] = [
-            Truncate(key, 0),
-            Truncate(key, random.randrange(1, len(data))),
-            Append(key, random.randbytes(1 + random.randrange(40))),
-            Delete(key),
-            Replace(key, foreign_like(sample, key)),
-            Replace(key, random.randbytes(len(data))),
-            Replace(key, bytes(len(data))),
-            FutureVersion(key),
-            Resealed(key, random.randrange(len(data))),
-            Swap(key, keys[number - 1]),
-        ]
-        for damage in random.sample(damages, 4):
-            verdict = judge(sample, damage, tmp_path)
-            assert verdict.found or not must_be_found(damage, sample), f"check did not find {damage}"
-            assert verdict.noted or not prefix.startswith("index/"), f"check said nothing about {damage}"
+    for make in WHOLE_OBJECT_DAMAGES:
+        damage = make(sample, random.choice(sample.keys(prefix)), random)
+        verdict = judge(sample, damage, tmp_path)
+        assert verdict.found or not must_be_found(damage, sample), f"check did not find {damage}"
+        assert verdict.noted or not prefix.startswith("index/"), f"check said nothing about {damage}"
+
+
+@pytest.mark.parametrize("prefix", ["packs/", "parts/", "refs/", "index/"])
+def test_every_object_missed(sample: Sample, tmp_path: Path, prefix: str) -> None:
+    for key in sample.keys(prefix):
+        damage = Delete(key)
+        verdict = judge(sample, damage, tmp_path)
+        assert verdict.found == must_be_found(damage, sample), f"{damage}: {verdict.report}"
 
 
 @pytest.mark.parametrize("pair", [("packs/", "index/"), ("parts/", "snapshots/"), ("refs/", "snapshots/")], ids=str)
@@ -105,15 +88,17 @@ def test_every_header_field_altered_on_purpose(sample: Sample, tmp_path: Path) -
     """With the checksum made right again, each byte of the header is still bound by seals and signatures."""
     for prefix in ("config/", "parts/", "snapshots/", "refs/"):
         key = sample.keys(prefix)[-1]
-        for offset in range(32):
+        for offset in (0, 8, 9, 10, 11, 12, 15, 16, 31):
             assert judge(sample, Resealed(key, offset, 1 + offset * 7 % 255), tmp_path).found, (key, offset)
 
 
 @pytest.mark.parametrize("prefix", ["config/", "parts/", "snapshots/", "refs/"])
 def test_a_future_version_says_so(sample: Sample, tmp_path: Path, prefix: str) -> None:
-    verdict = judge(sample, FutureVersion(sample.keys(prefix)[-1]), tmp_path)
-    assert all(isinstance(error, UnsupportedFormatError) for error in verdict.errors)
-    assert verdict.errors or prefix == "parts/"
+    keys = sample.keys(prefix)
+    verdicts = [judge(sample, FutureVersion(key), tmp_path) for key in (keys if prefix == "refs/" else keys[-2:])]
+    errors = [error for verdict in verdicts for error in verdict.errors]
+    assert errors and all(verdict.found for verdict in verdicts)
+    assert all(isinstance(error, UnsupportedFormatError) and "newer" in error.hint for error in errors)
 
 
 def test_the_whole_config_is_gone(sample: Sample, tmp_path: Path) -> None:
@@ -153,7 +138,7 @@ def test_wrong_keys(sample: Sample) -> None:
         sample.trial.open(stranger.keeper)
     assert caught.value.exit_code == 7 and caught.value.hint
     store = MemoryStore()
-    put_back(store, {key: data for key, data in sample.foreign.items()})
+    put_back(store, sample.foreign)
     with pytest.raises(CredentialError):
         sample.trial.open(store=store)
 

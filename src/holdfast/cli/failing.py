@@ -1,4 +1,4 @@
-"""How failures are told: `error:` and `hint:` lines on stderr, with `--json` also one object on stdout; never a traceback."""
+"""How failures are told: `error:` and `hint:` lines on stderr, with `--json` an object on stdout; never a traceback."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def tell_interrupt(*, json: bool) -> int:
 
 
 def tell_unexpected(error: BaseException, *, json: bool) -> int:
-    """Something that should not be: a fault of ours. Its text may hold anything, so only its kind and place are told."""
+    """Something that should not be: a fault of ours. Its text may hold anything: only its kind and place are told."""
     _debug(error)
     return _tell(
         f"unexpected {type(error).__name__}{_place_of(error)}: this is a fault in holdfast",

@@ -9,7 +9,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from holdfast.cli.output import Output
 
-__all__ = ["Command", "Group"]
+__all__ = ["Command", "Group", "Program"]
 
 # Typer does not export the type of its formatter, hence `Any`.
 
@@ -49,9 +49,26 @@ class Group(TyperGroup):
         self.format_commands(ctx, formatter)
         _format_options(self, ctx, formatter)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        rows = [(name, _first_sentence(self.commands[name].help or "")) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         if self.epilog:
             formatter.write(f"\n{self.epilog}\n")
+
+
+class Program(Group):
+    """The whole program: its commands in the order in which one comes to need them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        order = ("demo", "vault", "snapshot", "restore", "watch", "replicate", "key")
+        return sorted(self.commands, key=order.index)
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition("\n\n")[0].replace("\n", " ").partition(". ")[0].rstrip(".")
 
 
 def _argument_name(param: TyperArgument) -> str:

@@ -53,7 +53,8 @@ def export_writer(
 ) -> None:
     """Admit a writer, and put its key into FILE.
 
-    A writer adds snapshots; it can neither read nor drop any. That is the key for training machines. Needs the keeper's.
+    A writer adds snapshots; it can neither read nor drop any. That is the key for training machines. Needs the
+    keeper's key.
     """
     _export(context.obj, "writer", label, vault, to, store_option)
 
@@ -101,7 +102,10 @@ def revoke(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Revoke a writer: what it signs from now on does not count. What it signed before stays. Needs the keeper's key."""
+    """Revoke a writer: what it signs from now on does not count. What it signed before stays.
+
+    Needs the keeper's key.
+    """
     from holdfast.cli.schemas.keys import KeyRevoked
     from holdfast.cli.views.keys import revoked_lines
     from holdfast.control.opening import open_at

@@ -9,11 +9,16 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli import key, replicate, restore, snapshot, vault, watch
 from holdfast.cli.exit_codes import PIPE_CLOSED
 from holdfast.cli.failing import tell_failure, tell_interrupt, tell_unexpected, tell_usage
-from holdfast.cli.help import Group
+from holdfast.cli.help import Program
+from holdfast.cli.key import app as key_app
 from holdfast.cli.output import write_line
+from holdfast.cli.replicate import add_to as add_replicate
+from holdfast.cli.restore import add_to as add_restore
+from holdfast.cli.snapshot import app as snapshot_app
+from holdfast.cli.vault import app as vault_app
+from holdfast.cli.watch import add_to as add_watch
 from holdfast.errors import HoldfastError
 from holdfast.version import VERSION
 
@@ -21,7 +26,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="holdfast",
-    cls=Group,
+    cls=Program,
     help="Disaster recovery for AI training: know your RPO, prove your RTO.",
     epilog="Each command lists its options and exit codes: holdfast COMMAND --help",
     rich_markup_mode=None,
@@ -29,12 +34,12 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(vault.app, name="vault")
-app.add_typer(snapshot.app, name="snapshot")
-restore.add_to(app)
-watch.add_to(app)
-replicate.add_to(app)
-app.add_typer(key.app, name="key")
+app.add_typer(vault_app, name="vault")
+app.add_typer(snapshot_app, name="snapshot")
+add_restore(app)
+add_watch(app)
+add_replicate(app)
+app.add_typer(key_app, name="key")
 
 
 def _print_version(wanted: bool) -> None:
@@ -95,3 +100,7 @@ def _close_pipes() -> None:
         except BrokenPipeError:
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

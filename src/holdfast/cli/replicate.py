@@ -37,8 +37,8 @@ def replicate(
 ) -> None:
     """Copy a vault to another place, which then opens with the same keys.
 
-    What TO has already is not sent again, and an interrupted copy goes on where it was. With a key that reads, snapshots
-    are copied one by one, the newest first; without, all objects are. Every object is checked on the way.
+    What TO has already is not sent again, and an interrupted copy goes on where it was. With a key that reads,
+    snapshots are copied one by one, the newest first; without, all objects are. Every object is checked on the way.
     """
     from holdfast.cli.facts.moves import replicated_facts, replication_plan_facts
     from holdfast.cli.views.moves import replicated_lines

@@ -190,7 +190,7 @@ def verify(
     output.give(record, verified_lines)
     if record.findings and not record.validated:
         output.warn("`validated` did not move: --accept-findings would move it")
-    output.finish(f"verified {record.snapshot.id}: good")
+    output.finish(f"verified {record.snapshot.id}: it is what was saved,")
 
 
 @app.command(cls=Command, epilog=exit_codes(0, 1, 2, 3, 4, 6, 7, 8))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from holdfast.cli.output import Output, Page
 from holdfast.cli.phrases import clean, count, printable, short_id
 from holdfast.cli.schemas.watching import (
+    CheckpointFacts,
     CopyFacts,
     Failed,
     Found,
@@ -54,15 +55,15 @@ class WatchTeller:
         self._outcomes[candidate.path] = outcome
 
     def found(self, candidate: Candidate) -> None:
-        record = Found(**self._named(candidate), bytes=candidate.size)
-        self._talk(record, f"found {_called(record)}, {format_size(record.bytes)}, {record.framework}")
+        record = Found(time=self._now(), checkpoint=self._named(candidate), bytes=candidate.size)
+        self._talk(record, f"found {_called(record)}, {format_size(record.bytes)}, {record.checkpoint.framework}")
 
     def waiting(self, candidate: Candidate, reason: str) -> None:
-        record = Waiting(**self._named(candidate), reason=clean(reason))
+        record = Waiting(time=self._now(), checkpoint=self._named(candidate), reason=clean(reason))
         self._talk(record, f"waiting for {_called(record)}: {record.reason}")
 
     def protecting(self, candidate: Candidate) -> None:
-        record = Protecting(**self._named(candidate))
+        record = Protecting(time=self._now(), checkpoint=self._named(candidate))
         self._talk(record, f"saving {_called(record)}")
 
     def protected(self, candidate: Candidate, seconds: float) -> None:
@@ -74,7 +75,8 @@ class WatchTeller:
         copies += [CopyFacts(url=url, bytes=0, error=clean(error.message)) for url, error in outcome.failed.items()]
         self.copies_missing = any(copy.error for copy in copies)
         record = Protected(
-            **self._named(candidate),
+            time=self._now(),
+            checkpoint=self._named(candidate),
             snapshot=root.id,
             bytes=sum(link.size for link in root.parts),
             stored_bytes=root.stats.get("stored", 0),
@@ -96,7 +98,8 @@ class WatchTeller:
         known = error if isinstance(error, HoldfastError) else None
         self.exit_code = known.exit_code if known is not None else 1
         record = Failed(
-            **self._named(candidate),
+            time=self._now(),
+            checkpoint=self._named(candidate),
             code=known.code if known is not None else "unexpected",
             message=clean(known.message) if known is not None else f"unexpected {type(error).__name__}",
             hint=clean(known.hint) if known is not None else "this is a fault in holdfast: please report it",
@@ -108,7 +111,7 @@ class WatchTeller:
             self._output.say(f"hint: {record.hint}")
 
     def vanished(self, candidate: Candidate) -> None:
-        record = Vanished(**self._named(candidate))
+        record = Vanished(time=self._now(), checkpoint=self._named(candidate))
         self._talk(record, f"{_called(record)} was deleted before it could be saved", warn=True)
 
     def warning(self, message: str) -> None:
@@ -138,15 +141,10 @@ class WatchTeller:
         else:
             self._output.say(f"{_at(record)}  {text}")
 
-    def _named(self, candidate: Candidate) -> dict[str, object]:
+    def _named(self, candidate: Candidate) -> CheckpointFacts:
         path = candidate.path
         relative = path.name if path == self._folder else os.path.relpath(path, self._folder)
-        return {
-            "time": self._now(),
-            "checkpoint": clean(relative),
-            "step": candidate.step,
-            "framework": candidate.framework,
-        }
+        return CheckpointFacts(path=clean(relative), step=candidate.step, framework=candidate.framework)
 
     def _now(self) -> str:
         return to_rfc3339(self._clock.now_ns())
@@ -168,8 +166,8 @@ def _at(record: WatchEvent) -> str:
 
 
 def _called(record: Found | Waiting | Protecting | Protected | Failed | Vanished) -> str:
-    step = "" if record.step is None else f" (step {record.step})"
-    return f"{printable(record.checkpoint)}{step}"
+    step = record.checkpoint.step
+    return printable(record.checkpoint.path) + ("" if step is None else f" (step {step})")
 
 
 def _missing(left_out: list[str]) -> str:

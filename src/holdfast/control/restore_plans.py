@@ -23,7 +23,7 @@ class RestorePlan(NamedTuple):
 
 
 def plan_restore(vault: Vault, reference: str, target: Path, *, only: str | None, overwrite: bool) -> RestorePlan:
-    """Resolve, select, and see whether the target is free. Raises what the restore itself would raise before it writes."""
+    """Resolve, select, and see whether the target is free. Raises what the restore would raise before it writes."""
     root = vault.find(reference)
     entries = select_entries(snapshot_entries(vault.handle, root), only)
     target = place_of(root, entries, target)

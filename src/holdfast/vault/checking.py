@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
-from holdfast.errors import CredentialError, DamageError, HoldfastError, NotFoundError, UntrustedError
-from holdfast.ids import ChunkId, PackId, PartId
+from holdfast.errors import CredentialError, DamageError, FailedError, HoldfastError, NotFoundError, UntrustedError
+from holdfast.ids import ChunkId, PackId, PartId, SnapshotId
 from holdfast.stores.protocol import ObjectInfo
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.configuration import load_config
+from holdfast.vault.configuration import load_config, read_generation
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import ChunkIndex, pack_of_key, read_index, read_pack_table
 from holdfast.vault.labels import entry_chunks
@@ -79,7 +81,7 @@ class _Check:
         roots = self._check_roots()
         self._check_parts_and_refs(roots)
         for root in roots:
-            self._follow(root, index, packs)
+            self._follow(root, index)
         chosen = self._choose(packs, sample, seed) if read_data else []
         bytes_read = self._read_packs(chosen, packs)
         self._note_strays()
@@ -95,7 +97,8 @@ class _Check:
     def _guard(self, name: str, work: Callable[[], object], snapshot: str = "") -> bool:
         try:
             work()
-        except (DamageError, NotFoundError, CredentialError) as error:  # untrusted is a kind of credential error
+        except (DamageError, NotFoundError, CredentialError, FailedError) as error:
+            # Untrusted is a kind of credential error; a medium that fails to read is one of failed.
             self._damage(error, name, snapshot)
             return False
         return True
@@ -107,9 +110,34 @@ class _Check:
             list(pool.map(lambda info: self._guard(info.key, lambda: work(info)), infos))
 
     def _check_config(self) -> None:
-        self._objects += sum(1 for _ in self._handle.store.list(CONFIG))
-        pins = [signer.public for signer in self._handle.keys.config.signers if signer.role == "keeper"]
-        self._guard(CONFIG, lambda: load_config(self._handle.store, [fingerprint(public) for public in pins]))
+        store, keys = self._handle.store, self._handle.keys
+        keepers = {fingerprint(one.public): one.public for one in keys.config.signers if one.role == "keeper"}
+
+        def generation(info: ObjectInfo) -> None:
+            stored, verify_signature = read_generation(store, info.key)
+            if stored.vault != keys.vault:
+                raise DamageError(f"{info.key} belongs to another vault ({stored.vault.hex()})", object_name=info.key)
+            if stored.signer not in keepers:
+                raise UntrustedError(f"{info.key} is signed by nobody who is a keeper now", object_name=info.key)
+            verify_signature(keepers[stored.signer])
+
+        self._each(CONFIG, generation)
+        self._find_gaps(info.key for info in store.list(CONFIG))
+        self._guard(CONFIG, lambda: load_config(store, list(keepers)))
+
+    def _find_gaps(self, keys: Iterable[str]) -> None:
+        """Generations are written one after the other and never deleted: one that is missing was lost."""
+        series: dict[str, list[int]] = {}
+        for key in keys:
+            generation = generation_of(key)
+            if generation is not None:
+                series.setdefault(key.rpartition("/")[0], []).append(generation)
+        for prefix, generations in series.items():
+            for before, after in pairwise([0, *sorted(generations)]):
+                if after - before > 1:
+                    key = f"{prefix}/{before + 1:010d}"
+                    later = f"{prefix}/{after:010d}"
+                    self._damages.setdefault(key, f"{key} is missing, though the later {later} is there")
 
     def _list_packs(self) -> dict[PackId, int]:
         packs = {}
@@ -138,21 +166,28 @@ class _Check:
 
         with ThreadPoolExecutor(handle.workers) as pool:
             list(pool.map(lambda pack: self._guard(pack_key(pack), lambda: take(pack)), packs))
+        self._compare_index(packs, index)
+        return index
+
+    def _compare_index(self, packs: dict[PackId, int], index: ChunkIndex) -> None:
+        handle = self._handle
         listed: set[PackId] = set()
 
         def compare(info: ObjectInfo) -> None:
             for pack in read_index(handle.store, handle.keys, info.key).packs:
-                pack_id = PackId(pack.id.hex())
+                pack_id, name = PackId(pack.id.hex()), pack_key(PackId(pack.id.hex()))
                 listed.add(pack_id)
                 if packs.get(pack_id, pack.size) != pack.size:
-                    message = f"{pack_key(pack_id)} has {packs[pack_id]} bytes, the index says {pack.size}"
-                    raise DamageError(message, object_name=pack_key(pack_id))
+                    message = f"{name} has {packs[pack_id]} bytes, {info.key} says {pack.size}"
+                    raise DamageError(message, object_name=name)
+                if index.table(pack_id) not in (None, pack.table):
+                    raise DamageError(f"{info.key} says otherwise than {name} what is in it", object_name=info.key)
 
         self._each(INDEX, compare)
-        unlisted = len(packs.keys() - listed)
-        if unlisted:
-            self._notes.append(f"{unlisted} packs are in no index; they are found by their footers")
-        return index
+        if packs.keys() - listed:
+            self._notes.append(f"{len(packs.keys() - listed)} packs are in no index; they are found by their footers")
+        if listed - packs.keys():
+            self._notes.append(f"{len(listed - packs.keys())} packs that an index lists are not there")
 
     def _check_roots(self) -> list[Root]:
         roots: list[Root] = []
@@ -170,29 +205,30 @@ class _Check:
 
         self._each(PARTS, part)
         ids = {root.id for root in roots}
+        keys = [info.key for info in handle.store.list(REFS)]
+        self._find_gaps(keys)
+        newest = set({key.rpartition("/")[0]: key for key in keys if generation_of(key) is not None}.values())
 
         def ref(info: ObjectInfo) -> None:
             if generation_of(info.key) is None:
                 raise DamageError(f"{info.key} is not the name of a ref", object_name=info.key)
             target = read_ref(handle, info.key)
-            newest = max(i.key for i in handle.store.list(info.key.rsplit("/", 1)[0] + "/"))
-            if newest == info.key and target.target and target.target not in ids:
-                message = f"{info.key} ({target.name!r} of {target.asset!r}) points to a snapshot that is not there"
-                raise DamageError(message, object_name=info.key)
+            if info.key in newest and target.target and target.target not in ids:
+                missing = handle.keys.names.snapshot_key(target.asset, SnapshotId(target.target))
+                message = f"{missing}, to which {target.name!r} of {target.asset!r} points, is missing or unreadable"
+                raise DamageError(message, object_name=missing)
 
         self._each(REFS, ref)
 
-    def _follow(self, root: Root, index: ChunkIndex, packs: dict[PackId, int]) -> None:
+    def _follow(self, root: Root, index: ChunkIndex) -> None:
         for link in root.parts:
-            key = part_key(PartId(link.id.hex()))
-            try:
-                part = read_part(self._handle, PartId(link.id.hex()))
-            except (DamageError, UntrustedError) as error:
-                self._damage(error, key, root.id)
-                continue
-            for entry in part.entries:
-                for _, length, chunk, _ in entry_chunks(entry):
-                    self._follow_chunk(root, index, chunk, length)
+            part_id = PartId(link.id.hex())
+            self._guard(part_key(part_id), partial(self._follow_part, root, part_id, index), root.id)
+
+    def _follow_part(self, root: Root, part: PartId, index: ChunkIndex) -> None:
+        for entry in read_part(self._handle, part).entries:
+            for _, length, chunk, _ in entry_chunks(entry):
+                self._follow_chunk(root, index, chunk, length)
 
     def _follow_chunk(self, root: Root, index: ChunkIndex, chunk: ChunkId, length: int) -> None:
         for _ in range(9):

@@ -21,6 +21,7 @@ from holdfast.ids import VaultId
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
 from holdfast.trust.recipients import (
+    PASSPHRASE,
     Recipient,
     keyfile_recipient,
     passphrase_recipient,
@@ -150,6 +151,11 @@ def load_config(store: Store, pinned: Sequence[str], *, expected_vault: str = ""
     newest = generations[-1][0]
     if expected_vault and newest.vault.hex() != expected_vault:
         raise _key_of_another_vault(expected_vault, newest)
+    if not trusted and newest.config.suite != Suite.PLAIN:
+        raise CredentialError(
+            "this key names no keeper whose signature would make the configuration count",
+            hint="ask the keeper for a key file made by `holdfast key export-reader` or `export-writer`",
+        )
     if not trusted:
         trusted = {fingerprint(signer.public) for signer in generations[0][0].config.signers if signer.role == "keeper"}
     publics: dict[str, bytes] = {}
@@ -160,9 +166,7 @@ def load_config(store: Store, pinned: Sequence[str], *, expected_vault: str = ""
         counts = stored.signer in trusted and stored.signer in publics
         if counts:
             verify_signature(publics[stored.signer])
-            trusted |= {
-                fingerprint(s.public) for s in stored.config.signers if s.role == "keeper" and s.revoked is None
-            }
+            trusted = {fingerprint(s.public) for s in stored.config.signers if s.role == "keeper" and s.revoked is None}
     if not counts and damaged:
         raise damaged[-1]
     if not counts:
@@ -207,11 +211,19 @@ def pins_for_passphrase(store: Store, passphrase: str) -> tuple[str, ...]:
     Nobody who does not know the passphrase can wrap another one.
     """
     stored, _ = _load_generations(store)[-1]
+    wrong: WrongKeyError | None = None
     for epoch in stored.config.epochs:
         for recipient in epoch.recipients:
-            if recipient.kind == "passphrase":
+            if recipient.kind != PASSPHRASE:
+                continue
+            try:
                 secret = unwrap(recipient, passphrase, _epoch_info(stored.vault, epoch.number))
-                return (secret[_PRIVATE_BYTES:].hex(),)
+            except WrongKeyError as error:
+                wrong = error
+                continue
+            return (secret[_PRIVATE_BYTES:].hex(),)
+    if wrong is not None:
+        raise wrong
     raise CredentialError("this vault cannot be opened by a passphrase", hint="set HOLDFAST_KEY_FILE to a key file")
 
 

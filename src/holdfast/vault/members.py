@@ -114,4 +114,5 @@ def _write(handle: Handle, config: Config) -> None:
 
 
 def _keepers(config: Config) -> tuple[str, ...]:
-    return tuple(fingerprint(signer.public) for signer in config.signers if signer.role == "keeper")
+    keepers = (signer for signer in config.signers if signer.role == "keeper" and signer.revoked is None)
+    return tuple(fingerprint(signer.public) for signer in keepers)

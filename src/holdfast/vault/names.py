@@ -20,6 +20,7 @@ __all__ = [
     "config_key",
     "generation_of",
     "index_key",
+    "normalised",
     "pack_key",
     "part_key",
 ]
@@ -50,8 +51,13 @@ def generation_of(key: str) -> int | None:
     return int(last) if len(last) == 10 and last.isascii() and last.isdigit() and int(last) > 0 else None
 
 
+def normalised(name: str) -> str:
+    """Names that look alike are alike: Unicode form NFC."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _checked(name: str, what: str) -> bytes:
-    text = unicodedata.normalize("NFC", name)
+    text = normalised(name)
     try:
         data = text.encode()
     except UnicodeEncodeError as error:

@@ -8,7 +8,7 @@ from holdfast.errors import DamageError, NotFoundError, UntrustedError
 from holdfast.vault.documents import read_document, write_document
 from holdfast.vault.handle import Handle
 from holdfast.vault.header import Kind
-from holdfast.vault.names import generation_of
+from holdfast.vault.names import generation_of, normalised
 from holdfast.vault.records import Check, Ref, decode_record, encode_record
 from holdfast.vault.series import append_generation
 
@@ -61,7 +61,7 @@ def move_ref(
     """
     handle.keys.require_writer(f"moving {name!r}")
     prefix = handle.keys.names.ref_prefix(asset, name)
-    record = encode_record(Ref(asset, name, target, handle.clock.now_ns(), reason, check))
+    record = encode_record(Ref(normalised(asset), normalised(name), target, handle.clock.now_ns(), reason, check))
 
     def make(generation: int) -> bytes | None:
         before = _newest_readable(handle, asset, name) if unless is not None else None

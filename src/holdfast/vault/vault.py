@@ -17,7 +17,7 @@ from holdfast.vault.configuration import load_config, pins_for_passphrase, unloc
 from holdfast.vault.differences import Difference, compare_snapshots
 from holdfast.vault.dropping import DropPlan, apply_drop, plan_drop
 from holdfast.vault.handle import Handle
-from holdfast.vault.records import Part, Ref, Root
+from holdfast.vault.records import Ref, Root
 from holdfast.vault.refs import LATEST, VALIDATED, move_ref
 from holdfast.vault.restoring import Restored, restore, snapshot_entries
 from holdfast.vault.saving.save import SaveOptions, path_job, save_job

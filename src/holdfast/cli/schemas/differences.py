@@ -19,7 +19,10 @@ class FactChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TensorChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """A tensor that differs. `what`: `added`, `removed`, `shape`, `dtype` or `values`; dtype and shape before and after."""
+    """A tensor that differs. `what`: `added`, `removed`, `shape`, `dtype` or `values`.
+
+    `before` and `after` are dtype and shape.
+    """
 
     name: str
     what: str

@@ -20,9 +20,9 @@ class KeyFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyList(Record, frozen=True, kw_only=True, tag="holdfast/key-list/1"):
-    """`key list`: the key files that commands on this machine look at. `folder` is null when HOLDFAST_KEY_FILE names one.
+    """`key list`: the key files that commands on this machine look at.
 
-    `passphrase`: HOLDFAST_PASSPHRASE is set.
+    `folder` is null when HOLDFAST_KEY_FILE names one file. `passphrase`: HOLDFAST_PASSPHRASE is set.
     """
 
     folder: str | None

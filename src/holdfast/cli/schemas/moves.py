@@ -42,7 +42,7 @@ class Replicated(Record, frozen=True, kw_only=True, tag="holdfast/replicate/1"):
     """`replicate`. `objects` and `bytes` were copied (or, in a dry run, would be).
 
     `arrived`: snapshots that are whole at the target, newest first; `left_out`: those that need something in `damaged`,
-    which could not be copied from the source. Both are empty for a mirror: without a key snapshots cannot be told apart.
+    which could not be copied from the source. Both are empty for a mirror: without a key no snapshots are told apart.
     """
 
     source: str

@@ -28,8 +28,8 @@ __all__ = [
 class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot in short.
 
-    `content_time` is of the state inside, `saved_time` of the save; `bytes` is what restoring gives, `stored_bytes` what
-    this snapshot added to the store; `pointers` are those that point to it now.
+    `content_time` is of the state inside, `saved_time` of the save; `bytes` is what restoring gives, `stored_bytes`
+    what this snapshot added to the store; `pointers` are those that point to it now.
     """
 
     id: SnapshotRef
@@ -88,9 +88,10 @@ class SnapshotSaved(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-sa
 
 
 class SavePlanned(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-save-plan/1"):
-    """`snapshot save --dry-run`: what would be read. `parent` is what it would be compared with and delta-coded against.
+    """`snapshot save --dry-run`: what would be read.
 
-    `like_parent_bytes` belongs to files whose path, size and time of modification are those of the parent's.
+    `parent` is what it would be compared with and delta-coded against; `like_parent_bytes` belongs to files whose path,
+    size and time of modification are those of the parent's.
     """
 
     asset: str
@@ -162,8 +163,8 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
 class SnapshotShown(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-show/1"):
     """`snapshot show`. `tensors` and `files` are null unless asked for with `--tensors` and `--files`.
 
-    `pointers` are all those of the asset, wherever they point; `read_back` is the newest time that this snapshot was read
-    back and found good, as far as the pointer `validated` remembers.
+    `pointers` are all those of the asset, wherever they point; `read_back` is the newest time that this snapshot was
+    read back and found good, as far as the pointer `validated` remembers.
     """
 
     snapshot: SnapshotFacts

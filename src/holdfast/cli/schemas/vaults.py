@@ -40,7 +40,7 @@ class AssetFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VaultInfo(Record, frozen=True, kw_only=True, tag="holdfast/vault-info/1"):
-    """`vault info`. `role` and `label` are of the key at hand; a writer's key cannot read, so `assets` is null for it."""
+    """`vault info`. `role` and `label` are of the key at hand; `assets` is null for a writer's key: it cannot read."""
 
     vault: str
     url: str

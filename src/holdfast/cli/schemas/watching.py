@@ -7,6 +7,7 @@ import msgspec
 from holdfast.cli.schemas.common import Bytes, Count, Seconds, SnapshotRef, Time
 
 __all__ = [
+    "CheckpointFacts",
     "CopyFacts",
     "Found",
     "Waiting",
@@ -24,10 +25,16 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     time: Time
 
 
-class _OfCheckpoint(_Event, frozen=True, kw_only=True):
-    checkpoint: str
+class CheckpointFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint: its path in the watched folder, and what its framework's layout tells."""
+
+    path: str
     step: int | None
     framework: str
+
+
+class _OfCheckpoint(_Event, frozen=True, kw_only=True):
+    checkpoint: CheckpointFacts
 
 
 class CopyFacts(msgspec.Struct, frozen=True, kw_only=True):

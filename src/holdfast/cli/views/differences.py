@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast.cli.output import Page
-from holdfast.cli.phrases import count, moment
+from holdfast.cli.phrases import count
 from holdfast.cli.schemas.differences import FileChanged, SnapshotDiff, TensorChanged
 from holdfast.cli.schemas.snapshots import SnapshotFacts
 from holdfast.cli.views.layout import Column, fact_lines, table
@@ -20,8 +20,8 @@ TENSORS_SHOWN = 20  # of each file; `--json` has all
 def diff_lines(record: SnapshotDiff, page: Page) -> Iterator[str]:
     changed = sum(file.changed_bytes for file in record.files)
     facts = [
-        ("before", _snapshot(record.before, page)),
-        ("after", _snapshot(record.after, page)),
+        ("before", _snapshot(record.before)),
+        ("after", _snapshot(record.after)),
         ("files", f"{count(len(record.files), 'difference')}, {record.same_files:,} the same"),
         ("bytes", f"{format_size(changed)} of {format_size(record.after.bytes)} changed"),
         *((one.fact, f"{one.before or '–'} -> {one.after or '–'}") for one in record.facts),
@@ -43,10 +43,9 @@ def diff_lines(record: SnapshotDiff, page: Page) -> Iterator[str]:
             yield from _tensors(file, page)
 
 
-def _snapshot(snapshot: SnapshotFacts, page: Page) -> str:
-    return (
-        f"{snapshot.id} {snapshot.asset}, step {step_text(snapshot.step)}, {moment(snapshot.content_time, page.now_ns)}"
-    )
+def _snapshot(snapshot: SnapshotFacts) -> str:
+    content = f"{snapshot.content_time[:10]} {snapshot.content_time[11:19]} UTC"
+    return f"{snapshot.id} {snapshot.asset}, step {step_text(snapshot.step)}, {content}"
 
 
 def _file(file: FileChanged) -> list[str]:

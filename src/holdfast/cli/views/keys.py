@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast.cli.output import Page
-from holdfast.cli.schemas.keys import KeyExported, KeyList, KeyRevoked
+from holdfast.cli.schemas.keys import KeyExported, KeyFacts, KeyList, KeyRevoked
 from holdfast.cli.views.layout import Column, fact_lines, table
 
 __all__ = ["list_lines", "exported_lines", "revoked_lines"]
@@ -18,8 +18,9 @@ def list_lines(record: KeyList, page: Page) -> Iterator[str]:
     usable = [key for key in record.keys if key.error is None]
     if usable:
         yield ""
-        columns = [Column("VAULT"), Column("ROLE"), Column("LABEL", elastic=True), Column("FILE")]
-        rows = [[key.vault or "", key.role or "", key.label or "", _short(key.file, record.folder)] for key in usable]
+        rows = [[key.vault or "", key.role or "", key.label or "", _unusual_name(key)] for key in usable]
+        file = "FILE" if any(row[-1] for row in rows) else ""
+        columns = [Column("VAULT"), Column("ROLE"), Column("LABEL"), Column(file)]
         yield from table(columns, rows, page.width)
     for key in record.keys:
         if key.error is not None:
@@ -45,5 +46,7 @@ def revoked_lines(record: KeyRevoked, page: Page) -> Iterator[str]:
     yield from fact_lines([("vault", record.vault), ("revoked", record.label)], page.width)
 
 
-def _short(path: str, folder: str | None) -> str:
-    return path.removeprefix(f"{folder}/") if folder else path
+def _unusual_name(key: KeyFacts) -> str:
+    """The file, unless its name is made of what the other columns say."""
+    label = "" if key.label in ("", key.role) else f"-{key.label}"
+    return "" if key.file.endswith(f"/{key.vault}.{key.role}{label}.key") else key.file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from holdfast.cli.phrases import printable
 __all__ = ["Column", "table", "fact_lines"]
 
 _GAP = 2
+_QUANTITY = re.compile(r"(?<=\d) (?=(?:[KMGTP]iB|B|ms|s|min|h|d)\b)")
+_BOUND = "\x00"  # no text has it: `printable` escapes it
 _LEAST = 8  # a shortened cell still says something
 
 
@@ -23,8 +26,8 @@ class Column(NamedTuple):
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int) -> list[str]:
-    """Lines of aligned cells below their titles, no wider than `width`, unless the last cell is longer: it is left whole."""
-    cells = [[column.title for column in columns], *([printable(cell) for cell in row] for row in rows)]
+    """Lines of aligned cells below their titles. No wider than `width`, unless cells that are not elastic are."""
+    cells = [[printable(column.title) for column in columns], *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     excess = sum(widths) + _GAP * (len(widths) - 1) - width
     for i, column in enumerate(columns):
@@ -48,13 +51,15 @@ def _shortened(text: str, width: int) -> str:
 
 
 def fact_lines(facts: Iterable[tuple[str, str]], width: int) -> list[str]:
-    """`label  value` with the values below each other; a long value goes on in the next line. Empty values are left out."""
+    """`label  value`, the values below each other; a long one goes on in the next line. Empty ones are left out."""
     kept = [(name, printable(value)) for name, value in facts if value]
     indent = max((len(name) for name, _ in kept), default=0) + _GAP
     lines: list[str] = []
     for name, value in kept:
-        # Paths and ids are never broken: one has to be able to copy them.
-        wrapped = textwrap.wrap(value, max(20, width - indent), break_long_words=False, break_on_hyphens=False)
+        # Paths and ids are never broken: one has to be able to copy them. A number stays with its unit.
+        bound = _QUANTITY.sub(_BOUND, value)
+        wrapped = textwrap.wrap(bound, max(20, width - indent), break_long_words=False, break_on_hyphens=False)
+        wrapped = [line.replace(_BOUND, " ") for line in wrapped]
         lines.append(f"{name.ljust(indent)}{wrapped[0] if wrapped else value}")
         lines.extend(" " * indent + line for line in wrapped[1:])
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
 from holdfast.cli.output import Page
 from holdfast.cli.phrases import age, count, moment, short_id
@@ -24,7 +25,6 @@ def shown_lines(record: SnapshotShown, page: Page) -> Iterator[str]:
     yield ""
     yield from _pointers(record, page)
     if record.tensors is not None:
-        yield ""
         yield from _tensors(record.tensors, page)
     if record.files is not None:
         yield ""
@@ -88,28 +88,30 @@ def _pointers(record: SnapshotShown, page: Page) -> list[str]:
     return table(columns, rows, page.width)
 
 
-def _tensors(tensors: list[TensorFacts], page: Page) -> list[str]:
-    several = len({tensor.file for tensor in tensors}) > 1
-    columns = [
-        Column("DTYPE"),
-        Column("SHAPE"),
-        Column("SIZE", right=True),
-        Column("NORM", right=True),
-        Column("NAN/INF", right=True),
-        Column("TENSOR"),
-    ]
-    rows = [
-        [
-            tensor.dtype,
-            " × ".join(map(str, tensor.shape)) or "scalar",
-            format_size(tensor.bytes),
-            "–" if tensor.norm is None else f"{tensor.norm:.4g}",
-            f"{tensor.nonfinite:,}",
-            f"{tensor.file}::{tensor.name}" if several else tensor.name,
+def _tensors(tensors: list[TensorFacts], page: Page) -> Iterator[str]:
+    """A table for each file that holds any."""
+    for file, members in groupby(tensors, key=lambda tensor: tensor.file):
+        columns = [
+            Column("DTYPE"),
+            Column("SHAPE"),
+            Column("SIZE", right=True),
+            Column("NORM", right=True),
+            Column("NAN/INF", right=True),
+            Column(f"TENSOR IN {file}"),
         ]
-        for tensor in tensors
+        yield ""
+        yield from table(columns, [_tensor(tensor) for tensor in members], page.width)
+
+
+def _tensor(tensor: TensorFacts) -> list[str]:
+    return [
+        tensor.dtype,
+        " × ".join(map(str, tensor.shape)) or "scalar",
+        format_size(tensor.bytes),
+        "–" if tensor.norm is None else f"{tensor.norm:.4g}",
+        f"{tensor.nonfinite:,}" if tensor.nonfinite else "–",
+        tensor.name,
     ]
-    return table(columns, rows, page.width)
 
 
 def _files(files: list[FileFacts], page: Page) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from holdfast.cli.output import Page
 from holdfast.cli.phrases import SHORT_ID, age, count, moment, short_id
@@ -22,6 +23,7 @@ from holdfast.cli.views.layout import Column, fact_lines, table
 from holdfast.units import format_ratio, format_size
 
 __all__ = [
+    "FINDINGS_SHOWN",
     "list_lines",
     "saved_lines",
     "planned_lines",
@@ -34,6 +36,8 @@ __all__ = [
     "read_back_text",
     "step_text",
 ]
+
+FINDINGS_SHOWN = 20
 
 
 def list_lines(record: SnapshotList, page: Page) -> Iterator[str]:
@@ -134,11 +138,15 @@ def dropped_lines(record: SnapshotDropped, page: Page) -> Iterator[str]:
 
 
 def finding_lines(findings: Sequence[FindingFacts], page: Page) -> Iterator[str]:
-    """A table of what validation found, below an empty line; nothing when it found nothing."""
+    """What validation found, below an empty line; nothing when it found nothing."""
     if findings:
         yield ""
-        rows = [[one.check, one.message, one.where] for one in findings]
-        yield from table([Column("FINDING"), Column("WHAT", elastic=True), Column("WHERE")], rows, page.width)
+        yield from fact_lines(
+            ((one.check, f"{one.where}: {one.message}") for one in findings[:FINDINGS_SHOWN]), page.width
+        )
+        hidden = len(findings) - FINDINGS_SHOWN
+        if hidden > 0:
+            yield f"and {count(hidden, 'finding')} more, which --json lists"
 
 
 def content_text(snapshot: SnapshotFacts, page: Page) -> str:
@@ -147,7 +155,9 @@ def content_text(snapshot: SnapshotFacts, page: Page) -> str:
 
 
 def stored_text(snapshot: SnapshotFacts) -> str:
-    """`16.9 MiB (0.527 of the original)`."""
+    """`16.9 MiB (0.527 of the original)`. Of a few bytes, the manifest is more than they are: no ratio then."""
+    if snapshot.stored_bytes > snapshot.bytes:
+        return format_size(snapshot.stored_bytes)
     return (
         f"{format_size(snapshot.stored_bytes)} ({format_ratio(snapshot.stored_bytes, snapshot.bytes)} of the original)"
     )
@@ -159,7 +169,8 @@ def read_back_text(read_back: ReadBack, page: Page) -> str:
         "decoded": "decoded and compared with the saved content",
         "stored-bytes": "stored bytes compared with their names (a writer's key cannot decode)",
     }
-    return f"{format_size(read_back.bytes)} {how.get(read_back.level, read_back.level)}, {age(read_back.time, page.now_ns)}"
+    done = how.get(read_back.level, read_back.level)
+    return f"{format_size(read_back.bytes)} {done}, {age(read_back.time, page.now_ns)}"
 
 
 def step_text(step: int | None) -> str:
@@ -170,7 +181,7 @@ def _digits(ids: Sequence[str]) -> int:
     """How many characters tell all these ids apart, and never fewer than usual."""
     ordered = sorted(ids)
     shared = 0
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         same = next((i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b), len(before))
         shared = max(shared, same)
     return max(SHORT_ID, shared + 1)
@@ -185,4 +196,4 @@ def _mechanism(one: MechanismFacts) -> str:
 def _verdict(snapshot: SnapshotFacts) -> str:
     if not snapshot.findings:
         return "nothing wrong"
-    return f"{count(snapshot.findings, 'finding')}: {snapshot.verdict}"
+    return f"{count(snapshot.findings, 'finding')} ({snapshot.verdict})"

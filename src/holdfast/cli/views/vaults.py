@@ -13,6 +13,7 @@ from holdfast.units import format_size
 __all__ = ["created_lines", "info_lines", "checked_lines"]
 
 _ENCRYPTED = "AES-256-GCM, keys sealed by X25519 + ML-KEM-768"
+_RIGHTS = {"keeper": "add, drop, admit", "writer": "add"}
 _PLAIN = "none: everybody who reaches the store can read it"
 
 
@@ -43,7 +44,7 @@ def info_lines(record: VaultInfo, page: Page) -> Iterator[str]:
     yield from fact_lines(facts, page.width)
     yield ""
     columns = [Column("MEMBER", elastic=True), Column("MAY"), Column("SINCE")]
-    yield from table(columns, [_member(member, page) for member in record.members], page.width)
+    yield from table(columns, _members(record.members, page), page.width)
     if record.assets is None:
         yield ""
         yield "a writer's key reads no snapshots: the assets are not shown"
@@ -69,7 +70,7 @@ def info_lines(record: VaultInfo, page: Page) -> Iterator[str]:
 
 def checked_lines(record: VaultChecked, page: Page) -> Iterator[str]:
     read = (
-        f"{count(record.packs_read, 'pack')} of {record.packs:,} read, {format_size(record.bytes_read)}"
+        f"{record.packs_read:,} of {count(record.packs, 'pack')} read, {format_size(record.bytes_read)}"
         if record.data_read
         else f"{count(record.packs, 'pack')}, sizes only (--read-data reads them)"
     )
@@ -94,17 +95,18 @@ def checked_lines(record: VaultChecked, page: Page) -> Iterator[str]:
         )
 
 
-def _member(member: Member, page: Page) -> list[str]:
-    rights = {
-        "keeper": "read, add, drop, admit",
-        "writer": "add",
-        "reader": "read (key file)",
-        "passphrase": "read (passphrase)",
-    }
-    since = moment(member.added, page.now_ns) if member.added else ""
-    if member.revoked:
-        return [member.label, "nothing", f"revoked {moment(member.revoked, page.now_ns)}"]
-    return [member.label, rights.get(member.role, member.role), since]
+def _members(members: list[Member], page: Page) -> Iterator[list[str]]:
+    """One row for each label: a keeper signs and, as a rule, reads."""
+    readers = {member.label for member in members if member.role == "reader"}
+    signers = {member.label for member in members if member.added is not None}
+    for member in members:
+        if member.revoked:
+            yield [member.label, "nothing", f"revoked {moment(member.revoked, page.now_ns)}"]
+        elif member.added:
+            reads = "read, " if member.label in readers else ""
+            yield [member.label, reads + _RIGHTS.get(member.role, member.role), moment(member.added, page.now_ns)]
+        elif member.label not in signers:
+            yield [member.label, "read (with the passphrase)" if member.role == "passphrase" else "read", ""]
 
 
 def _pointed(snapshot: str | None, content: str | None, page: Page) -> str:

@@ -14,7 +14,7 @@ from holdfast.vault.advancing import advance_ref
 from holdfast.vault.documents import write_document
 from holdfast.vault.handle import Handle
 from holdfast.vault.header import Kind
-from holdfast.vault.names import part_key
+from holdfast.vault.names import normalised, part_key
 from holdfast.vault.pack_writer import PackWriter
 from holdfast.vault.records import Entry, Finding, Part, PartLink, Root, Validation, encode_record
 from holdfast.vault.refs import LATEST, move_ref
@@ -201,7 +201,7 @@ def _root(
             raise UsageError(f"metadata is valid text: {key!r} is not") from error
     return Root(
         id=new_snapshot_id(now),
-        asset=asset,
+        asset=normalised(asset),
         created=now,
         content=options.content_ns if options.content_ns is not None else job.content_ns,
         step=options.step,

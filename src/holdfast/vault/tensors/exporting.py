@@ -35,7 +35,7 @@ _PACKED_BITS = {"f4": ("F4", 4), "f6_e2m3": ("F6_E2M3", 6), "f6_e3m2": ("F6_E3M2
 
 
 class ChosenTensor(NamedTuple):
-    """A tensor to be written: its name in the new file, that file's name for its dtype, and its place there in bytes."""
+    """A tensor to be written: its name in the new file, that format's name of its dtype, and its offset there."""
 
     name: str
     dtype: str
@@ -110,8 +110,7 @@ def apply_export(handle: Handle, plan: ExportPlan, *, overwrite: bool = False) -
     except OSError as error:
         raise translate_os_error(error, plan.target) from error
     finally:
-        if os.path.lexists(staging.path):
-            os.unlink(staging.path)
+        staging.path.unlink(missing_ok=True)
     return plan.target
 
 
@@ -187,7 +186,7 @@ def _write_tensors(handle: Handle, plan: ExportPlan, descriptor: int) -> None:
         arrays = load_tensors(handle, plan.root)
         for tensor in transposed:
             array = np.ascontiguousarray(arrays[_full_name(tensor.entry, tensor.record)][...])
-            _write_at(descriptor, memoryview(array.reshape(-1).view(np.uint8)), data_start + tensor.offset)
+            _write_at(descriptor, array.reshape(-1).view(np.uint8).data, data_start + tensor.offset)
             handle.progress.advance(tensor.record.bytes)
 
 
