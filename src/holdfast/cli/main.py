@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli.demo import add_to as add_demo
 from holdfast.cli.exit_codes import PIPE_CLOSED
 from holdfast.cli.failing import tell_failure, tell_interrupt, tell_unexpected, tell_usage
 from holdfast.cli.help import Program
@@ -34,6 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+add_demo(app)
 app.add_typer(vault_app, name="vault")
 app.add_typer(snapshot_app, name="snapshot")
 add_restore(app)

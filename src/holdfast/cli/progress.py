@@ -168,6 +168,7 @@ class Bars:
 
     def _new_bar(self) -> RichProgress:
         from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+        from rich.table import Column
         from rich.text import Text
 
         figures = self._figures
@@ -177,9 +178,9 @@ class Bars:
                 return Text(figures())
 
         return Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            Figures(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
+            Figures(table_column=Column(no_wrap=True)),
             console=self._console,
             transient=True,
             expand=True,

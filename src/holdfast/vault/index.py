@@ -8,7 +8,14 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from holdfast.errors import CredentialError, DamageError, HoldfastError, UntrustedError
+from holdfast.errors import (
+    DamageError,
+    FailedError,
+    NotFoundError,
+    ObjectNotFoundError,
+    UntrustedError,
+    WrongKeyError,
+)
 from holdfast.events import SILENT, Progress
 from holdfast.ids import ChunkId, PackId
 from holdfast.stores.protocol import ObjectInfo, Store
@@ -36,7 +43,9 @@ class ChunkIndex:
     def __init__(self, suite: int) -> None:
         self._suite = suite
         self._places: dict[ChunkId, Located] = {}
+        self._further: dict[ChunkId, list[Located]] = {}  # of the few chunks that lie in several packs
         self._packs: dict[PackId, int] = {}
+        self._forgotten: set[PackId] = set()
         self._tables: dict[PackId, PackTable] = {}
         self._lock = threading.Lock()
         self.problems: list[DamageError | UntrustedError] = []
@@ -51,26 +60,52 @@ class ChunkIndex:
                     index.add(PackId(pack.id.hex()), pack.size, pack.table)
             except (DamageError, UntrustedError) as error:
                 index.problems.append(error)
+            except ObjectNotFoundError:
+                continue  # deleted since it was listed
         return index
 
     def add(self, pack: PackId, size: int, table: PackTable) -> None:
-        """Take in one pack. Of several places of a chunk the first known one is kept."""
+        """Take in one pack. Of several places of a chunk the first known one comes first."""
         places = places_of(table, self._suite, pack_key(pack))
         with self._lock:
+            if pack in self._packs:
+                return  # packs are named by their bytes: it is the same one
+            self._forgotten.discard(pack)
             self._packs[pack] = size
             self._tables[pack] = table
             for chunk, place in places:
-                self._places.setdefault(chunk, Located(pack, size, place))
+                located = Located(pack, size, place)
+                if self._places.setdefault(chunk, located) is not located:
+                    self._further.setdefault(chunk, []).append(located)
 
     def forget_pack(self, pack: PackId) -> None:
-        """The pack is gone or damaged: its chunks are no longer known from there."""
+        """The pack is gone or damaged: its chunks are no longer known from there, only from other packs."""
         with self._lock:
+            table = self._tables.pop(pack, None)
             self._packs.pop(pack, None)
-            self._tables.pop(pack, None)
-            self._places = {chunk: located for chunk, located in self._places.items() if located.pack != pack}
+            self._forgotten.add(pack)
+            ids = table.ids if table is not None else b""
+            for start in range(0, len(ids), 32):
+                chunk = ChunkId(ids[start : start + 32])
+                left = [located for located in self._places_of(chunk) if located.pack != pack]
+                self._further.pop(chunk, None)
+                self._places.pop(chunk, None)
+                if left:
+                    self._places[chunk] = left[0]
+                if len(left) > 1:
+                    self._further[chunk] = left[1:]
 
     def find(self, chunk: ChunkId) -> Located | None:
         return self._places.get(chunk)
+
+    def places(self, chunk: ChunkId) -> list[Located]:
+        """Everywhere that the chunk lies."""
+        with self._lock:
+            return self._places_of(chunk)
+
+    def _places_of(self, chunk: ChunkId) -> list[Located]:
+        first = self._places.get(chunk)
+        return [] if first is None else [first, *self._further.get(chunk, ())]
 
     def packs(self) -> dict[PackId, int]:
         """Known packs and their sizes."""
@@ -85,25 +120,26 @@ class ChunkIndex:
         """Number of chunks."""
         return len(self._places)
 
-    def add_unlisted(self, store: Store, keys: VaultKeys, progress: Progress = SILENT) -> int:
-        """Read the footers of packs that no index lists. Returns how many were added.
+    def add_unlisted(self, store: Store, keys: VaultKeys, progress: Progress = SILENT) -> list[str]:
+        """Read the footers of packs that no index lists. Returns the keys of those that cannot be read.
 
-        Packs that cannot be read are noted and left out: whatever they held is then not found.
+        Whatever they held is then not found. Packs that were forgotten stay so.
         """
         keys.require_reader("rebuilding the index")
-        added = 0
+        added, unread = 0, []
         for info in store.list(PACKS):
             pack = pack_of_key(info.key)
-            if pack is None or pack in self._packs:
+            if pack is None or pack in self._packs or pack in self._forgotten:
                 continue
             try:
                 self.add(pack, info.size, read_pack_table(store, keys, info))
                 added += 1
-            except CredentialError:
-                raise
-            except HoldfastError as error:
+            except (DamageError, NotFoundError, WrongKeyError, FailedError) as error:
                 progress.note(f"{info.key} left out: {error.message}")
-        return added
+                unread.append(info.key)
+        if added:
+            progress.note(f"the index lacked {added} packs; their footers were read instead")
+        return unread
 
 
 def write_index(keys: VaultKeys, packs: Iterable[IndexedPack], created: int) -> tuple[str, bytes]:

@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Generic, NamedTuple, TypeVar
 
-from holdfast.errors import DamageError, ObjectNotFoundError, UnsupportedFormatError
+from holdfast.errors import (
+    DamageError,
+    HoldfastError,
+    ObjectNotFoundError,
+    UnsupportedFormatError,
+    WrongKeyError,
+)
 from holdfast.events import SILENT, Progress
 from holdfast.ids import ChunkId, PackId
 from holdfast.stores.protocol import Store
@@ -47,10 +53,20 @@ class ChunkReader:
         self._openers: OrderedDict[PackId, PackOpener] = OrderedDict()
         self._lock = threading.Lock()
         self._searched_packs = False
+        self._unread: list[str] = []
 
     def read(self, chunks: Iterable[ChunkId]) -> dict[ChunkId, bytes | bytearray]:
-        """The plaintext of these chunks, each checked against its id. Raises DamageError naming the pack concerned."""
-        return self._read(dict.fromkeys(chunks), depth=0)
+        """The plaintext of these chunks, each checked against its id. Raises DamageError naming the pack concerned.
+
+        Where one pack is damaged, and another holds the same chunk, that one is used.
+        """
+        wanted = dict.fromkeys(chunks)
+        try:
+            return self._read(wanted, depth=0)
+        except (DamageError, WrongKeyError) as error:
+            plain = {chunk: self._read_anywhere(chunk, depth=0) for chunk in wanted}
+            self._progress.note(f"{error.message}; another pack holds the same, and was used")
+            return plain
 
     def stream(
         self,
@@ -83,16 +99,38 @@ class ChunkReader:
         located = self._index.find(chunk)
         if located is not None:
             return located
-        with self._lock:  # one thread reads the footers, the others profit
-            if not self._searched_packs:
-                added = self._index.add_unlisted(self._store, self._keys, self._progress)
-                self._searched_packs = True
-                if added:
-                    self._progress.note(f"the index lacked {added} packs; their footers were read instead")
+        self._search_packs()
         located = self._index.find(chunk)
         if located is None:
-            raise DamageError(f"chunk {chunk.hex()[:16]}… is in no pack of {self._store.url}", object_name=chunk.hex())
+            short = f"chunk {chunk.hex()[:16]}…"
+            if self._unread:
+                name = self._unread[0]
+                more = f" and {len(self._unread) - 1} others" if len(self._unread) > 1 else ""
+                raise DamageError(f"{short} is in no pack that can be read; {name}{more} cannot", object_name=name)
+            raise DamageError(f"{short} is in no pack of {self._store.url}", object_name=chunk.hex())
         return located
+
+    def _search_packs(self) -> None:
+        with self._lock:  # one thread reads the footers, the others profit
+            if not self._searched_packs:
+                self._unread = self._index.add_unlisted(self._store, self._keys, self._progress)
+                self._searched_packs = True
+
+    def _read_anywhere(self, chunk: ChunkId, depth: int) -> bytes | bytearray:
+        """One chunk, from the first of its places that is sound. Raises what was wrong with the first place."""
+        if depth > _DEPTH_MAX:
+            raise DamageError(f"a chain of deltas is longer than {_DEPTH_MAX}")
+        self._search_packs()
+        first: HoldfastError | None = None
+        for located in self._index.places(chunk) or [self.locate(chunk)]:
+            base = located.place.base
+            try:
+                bases = {base: self._read_anywhere(base, depth + 1)} if base else {}
+                [(_, payload)] = self._payloads(located.pack, [(chunk, located)])
+                return self._decode(chunk, located, payload, bases)
+            except (DamageError, WrongKeyError) as error:
+                first = first or error
+        raise first or DamageError(f"chunk {chunk.hex()[:16]}… is in no pack of {self._store.url}")
 
     def _deliver(self, batch: Sequence[Wanted[T]], sink: Callable[[Wanted[T], bytes | bytearray], None]) -> None:
         plain = self.read(wanted.chunk for wanted in batch)

@@ -25,6 +25,7 @@ from holdfast.cli.schemas.watching import WatchEvent
 __all__ = ["OUTPUTS", "schema_files"]
 
 OUTPUTS: dict[str, Any] = {
+    "demo": DemoPlayed,
     "vault-create": VaultCreated,
     "vault-info": VaultInfo,
     "vault-check": VaultChecked,

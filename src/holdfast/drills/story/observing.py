@@ -119,7 +119,7 @@ class SiteProbe:
         try:
             next(iter(self._site.store.list(CONFIG)))
         except (HoldfastError, StopIteration):
-            return f"{silent}, and the vault does not answer"
+            return f"{silent}, and its vault does not answer"
         return ""
 
     @property

@@ -215,7 +215,7 @@ class _Plot:
         if not probe.lost.wait(self._settings.patience_seconds):
             raise FailedError("the probe did not notice the loss of site A")
         probe.stop()
-        self._mark(MomentKind.DETECTED, f"the probe gives site A up: {probe.reason}", self._stage.a)
+        self._mark(MomentKind.DETECTED, f"site A is given up: {probe.reason}", self._stage.a)
 
     # Scene 5: what do the others hold?
     def _decide(self, facts: Facts, keeper: Credential) -> tuple[DemoSite, Root, Vault]:
@@ -283,7 +283,7 @@ class _Plot:
             raise FailedError("what runs on the recovery site is not what ran before", hint="see the logs")
         self._mark(
             MomentKind.VERIFIED,
-            f"the state is bit-identical to step {step}, and step {compared[-1]} has the same loss as undisturbed",
+            f"the state is bit-identical to step {step}, and step {compared[-1]} has the same loss",
             site,
             result=facts.restored_digest,
         )

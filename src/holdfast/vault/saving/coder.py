@@ -56,10 +56,12 @@ class ChunkCoder:
 
     def _stored(self, chunk: ChunkId) -> bool:
         """Whether the chunk, and the base that it may need, lie in packs that are really there."""
-        located = self._handle.index.find(chunk)
-        if located is None or not self._pack_present(located.pack, located.pack_size):
-            return False
-        return not located.place.base or self._stored(located.place.base)
+        index = self._handle.index
+        while (located := index.find(chunk)) is not None:
+            if self._pack_present(located.pack, located.pack_size):
+                return not located.place.base or self._stored(located.place.base)
+            index.forget_pack(located.pack)
+        return False
 
     def _base(
         self, candidate: BaseCandidate | None, length: int, element: Element

@@ -1,0 +1,64 @@
+"""`holdfast demo`: the whole story on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.cli.exit_codes import exit_codes
+from holdfast.cli.help import Command
+from holdfast.cli.options import Json, Quiet
+from holdfast.cli.output import Output
+
+__all__ = ["add_to"]
+
+
+def demo(
+    context: typer.Context,
+    folder: Annotated[
+        str,
+        typer.Option("--dir", metavar="DIR", show_default=True, help="A new or empty folder for sites and evidence."),
+    ] = "holdfast-demo",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the sites there, to look at them.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in DIR.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Lose a site in the middle of training, recover elsewhere, and measure it: on this machine, in about a minute.
+
+    Three folders stand for three sites. A small model really trains in one of them, `holdfast watch` protects it, the
+    site is wiped, training goes on at another site, and the evidence says what was lost and how long it took.
+    """
+    from holdfast.cli.facts.demo import demo_facts
+    from holdfast.cli.views.demo import demo_lines
+    from holdfast.drills.story import run_demo
+
+    output: Output = context.obj
+
+    def say(offset: float, text: str) -> None:
+        output.say(f"{offset:6.1f} s  {text}")
+
+    record = demo_facts(run_demo(Path(folder), keep=keep, overwrite=overwrite, say=say), Path(folder))
+    output.give(record, demo_lines)
+    output.finish(f"demo {record.outcome}, objective {record.state}: recovered {record.recovery_point or 'nothing'}")
+    if record.checks_failed or record.outcome == "ERROR":
+        raise typer.Exit(1)
+    if record.state != "MET":
+        raise typer.Exit(9)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command part of the program."""
+    app.command(
+        cls=Command,
+        epilog=exit_codes(
+            2,
+            7,
+            _0="recovered within the objective",
+            _1="failed: a check did, or the demo itself",
+            _5="refused: DIR is taken",
+            _9="recovered, and missed the objective",
+        ),
+    )(demo)
