@@ -37,7 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_commands_run_in_their_order(home: Path) -> None:
-    checkpoint = home / "checkpoints/step-500"
+    checkpoint = home / "checkpoints/checkpoint-500"
     checkpoint.mkdir(parents=True)
     weights = np.arange(10_000, dtype="f4")
     save_file({"weights": weights}, checkpoint / "model.safetensors")
@@ -56,7 +56,7 @@ def test_the_commands_run_in_their_order(home: Path) -> None:
             [sys.executable, "-m", "holdfast.cli.main", *words], capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, (command, done.stderr)
-    assert (load_file(home / "checkpoints/model.safetensors")["weights"] == weights).all()
+    assert (load_file(home / "checkpoints/checkpoint-500/model.safetensors")["weights"] == weights).all()
 
 
 def test_the_python_runs(home: Path) -> None:

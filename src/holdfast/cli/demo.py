@@ -11,6 +11,7 @@ from holdfast.cli.exit_codes import exit_codes
 from holdfast.cli.help import Command
 from holdfast.cli.options import Json, Quiet
 from holdfast.cli.output import Output
+from holdfast.units import parse_duration
 
 __all__ = ["add_to"]
 
@@ -21,6 +22,12 @@ def demo(
         str,
         typer.Option("--dir", metavar="DIR", show_default=True, help="A new or empty folder for sites and evidence."),
     ] = "holdfast-demo",
+    rpo: Annotated[
+        str, typer.Option("--rpo", metavar="TIME", show_default=True, help="How much training may be lost.")
+    ] = "30s",
+    rto: Annotated[
+        str, typer.Option("--rto", metavar="TIME", show_default=True, help="How long the recovery may take.")
+    ] = "30s",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the sites there, to look at them.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in DIR.")] = False,
     json: Json = False,
@@ -31,19 +38,22 @@ def demo(
     Three folders stand for three sites. A small model really trains in one of them, `holdfast watch` protects it, the
     site is wiped, training goes on at another site, and the evidence says what was lost and how long it took.
     """
-    from holdfast.cli.facts.demo import demo_facts
-    from holdfast.cli.views.demo import demo_lines
-    from holdfast.drills.story import run_demo
+    from holdfast.cli.facts.demos import played_facts
+    from holdfast.cli.views.demos import played_lines
+    from holdfast.control.demonstrating import DemoSettings, run_demo
 
     output: Output = context.obj
 
     def say(offset: float, text: str) -> None:
         output.say(f"{offset:6.1f} s  {text}")
 
-    record = demo_facts(run_demo(Path(folder), keep=keep, overwrite=overwrite, say=say), Path(folder))
-    output.give(record, demo_lines)
-    output.finish(f"demo {record.outcome}, objective {record.state}: recovered {record.recovery_point or 'nothing'}")
-    if record.checks_failed or record.outcome == "ERROR":
+    settings = DemoSettings(rpo_seconds=parse_duration(rpo), rto_seconds=parse_duration(rto))
+    record = played_facts(run_demo(Path(folder), settings, keep=keep, overwrite=overwrite, say=say))
+    output.give(record, played_lines)
+    output.finish(
+        f"demo {record.outcome}, objective {record.state}, recovered {record.recovery.snapshot or 'nothing'},"
+    )
+    if record.state == "MET" and record.outcome != "PASSED":
         raise typer.Exit(1)
     if record.state != "MET":
         raise typer.Exit(9)

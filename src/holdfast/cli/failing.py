@@ -24,7 +24,7 @@ def tell_failure(error: HoldfastError, *, json: bool) -> int:
     _debug(error)
     return _tell(
         error.message,
-        error.hint,
+        error.hint or ("try again" if error.retry else ""),
         code=error.code,
         object_name=error.object_name,
         exit_code=error.exit_code,

@@ -42,22 +42,22 @@ def replicate(
     """
     from holdfast.cli.facts.moves import replicated_facts, replication_plan_facts
     from holdfast.cli.views.moves import replicated_lines
-    from holdfast.control.replicating import copy_vault, open_source, plan_copy
-    from holdfast.stores.opening import open_store
-    from holdfast.stores.protocol import Store
-    from holdfast.stores.throttled import ThrottledStore
+    from holdfast.control.replicating import copy_vault, open_source, open_target, plan_copy
 
     output: Output = context.obj
     rate = parse_rate(limit) if limit is not None else None
     opened = open_source(source, options=pairs(store_option, "--store-option"), progress=output.progress)
-    there: Store = open_store(target, options=pairs(to_store_option, "--to-store-option"), note=output.progress.note)
+    there = open_target(
+        target,
+        options=pairs(to_store_option, "--to-store-option"),
+        bytes_per_second=rate,
+        progress=output.progress,
+    )
     if dry_run:
         record = replication_plan_facts(opened, there, asset, plan_copy(opened, there, asset=asset))
     else:
-        limited = there if rate is None else ThrottledStore(there, rate)
-        record = replicated_facts(
-            opened, there, asset, copy_vault(opened, limited, asset=asset, progress=output.progress)
-        )
+        copied = copy_vault(opened, there, asset=asset, progress=output.progress)
+        record = replicated_facts(opened, there, asset, copied)
     output.give(record, replicated_lines)
     hurt = f", {count(len(record.damaged), 'damaged object')} at the source," if record.damaged else ""
     output.finish("dry run: nothing was copied," if dry_run else f"replicated to {record.target}{hurt}")

@@ -60,8 +60,8 @@ def watch(
     from holdfast.cli.watch_lines import WatchTeller
     from holdfast.cli.watch_signals import stop_on_signals
     from holdfast.control.opening import open_at
+    from holdfast.control.replicating import open_target
     from holdfast.control.watching import WatchSettings, watch_folder
-    from holdfast.stores.opening import open_store
     from holdfast.vault.saving.validation import Policy as SavePolicy
 
     output: Output = context.obj
@@ -79,7 +79,7 @@ def watch(
     )
     there = pairs(to_store_option, "--to-store-option")
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
-    replicas = [open_store(url, options=there, note=output.progress.note) for url in replicate_to or ()]
+    replicas = [open_target(url, options=there, progress=output.progress) for url in replicate_to or ()]
     teller = WatchTeller(output, Path(folder), opened.handle.clock)
     output.say(f"watching {folder} for {asset!r}; Ctrl-C ends it after the save that runs")
     with stop_on_signals() as stop:

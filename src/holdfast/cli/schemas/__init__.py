@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast.cli.schemas.demos import DemoPlayed
 from holdfast.cli.schemas.differences import SnapshotDiff
 from holdfast.cli.schemas.failures import Failure
 from holdfast.cli.schemas.keys import KeyExported, KeyList, KeyRevoked

@@ -127,7 +127,7 @@ def _files(files: list[FileFacts], page: Page) -> list[str]:
         [
             file.type,
             format_size(file.bytes) if file.type == "file" else "",
-            f"{file.modified[:10]} {file.modified[11:19]}",
+            f"{file.modified[:10]} {file.modified[11:16]}",
             file.format or "",
             f"{file.tensors:,}" if file.tensors else "",
             file.path if file.target is None else f"{file.path} -> {file.target}",

@@ -1,0 +1,33 @@
+"""A terminal with a home of its own: no test sees or touches the keys and memories of whoever runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from terminal import Terminal
+
+_UNSET = ("HOLDFAST_VAULT", "HOLDFAST_KEY_FILE", "HOLDFAST_PASSPHRASE", "HOLDFAST_DEBUG", "NO_COLOR")
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in _UNSET:
+        monkeypatch.delenv(name, raising=False)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return Terminal(work, capsys)
+
+
+@pytest.fixture
+def vault(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new vault, which HOLDFAST_VAULT names."""
+    place = terminal.folder / "vault"
+    terminal.ok("vault", "create", place)
+    monkeypatch.setenv("HOLDFAST_VAULT", str(place))
+    return place
