@@ -18,12 +18,12 @@ from holdfast.vault.codecs import decode
 from holdfast.vault.documents import read_document
 from holdfast.vault.header import Kind
 from holdfast.vault.keys import VaultKeys, plain_key
+from holdfast.vault.manifests import check_part
 from holdfast.vault.names import pack_key, part_key
 from holdfast.vault.packs import PackBuilder, PackOpener, places_of, preamble_bytes
 from holdfast.vault.records import Config, Entry, Part, decode_record, encode_record
 from holdfast.vault.regions.model import Element
 from holdfast.vault.regions.model import Kind as ElementKind
-from holdfast.vault.snapshots import check_part
 
 TESTS = Path(__file__).parents[1]
 PAGES = TESTS.parent / "docs" / "format"

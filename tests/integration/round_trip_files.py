@@ -93,7 +93,7 @@ def write_odd_tree(folder: Path) -> None:
         path = os.path.join(top, name)
         with open(path, "wb") as file:
             file.write(name * (number % 4))
-        os.chmod(path, (0o644, 0o600, 0o4755, 0o444)[number % 4])
+        os.chmod(path, (0o644, 0o600, 0o1755, 0o444)[number % 4])
     for name in (b"empty folder", b"deep", b"deep/er", b"deep/er/\xc3\x28", b"locked"):
         os.mkdir(os.path.join(top, name))
     (folder / "deep" / "er" / "file").write_bytes(b"x")

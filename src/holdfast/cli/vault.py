@@ -91,7 +91,7 @@ def check(
     context: typer.Context,
     url: VaultUrl,
     read_data: Annotated[
-        bool, typer.Option("--read-data", help="Read the packs, too, and compare them with their names.")
+        bool, typer.Option("--read-data", help="Read the packs, too, and decode every chunk.")
     ] = False,
     sample: Annotated[
         str, typer.Option("--sample", metavar="SHARE", help="Read only this share of the packs, at random: 5%.")

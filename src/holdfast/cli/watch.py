@@ -96,7 +96,7 @@ def watch(
     teller.stopped(summary)
     failed = f", {len(summary.failed):,} not" if summary.failed else ""
     output.finish(f"watched {folder}: {count(len(summary.protected), 'checkpoint')} protected{failed},")
-    if summary.failed or teller.copies_missing:
+    if summary.failed or summary.behind:
         raise typer.Exit(teller.exit_code)
 
 

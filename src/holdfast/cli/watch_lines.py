@@ -45,8 +45,6 @@ class WatchTeller:
         self._folder = Path(os.path.realpath(folder))
         self._clock = clock
         self._outcomes: dict[Path, Outcome] = {}
-        self.copies_missing = False
-        """Whether the newest snapshot could not be copied to all sites."""
         self.exit_code = 1
         """That of the last error."""
 
@@ -73,7 +71,6 @@ class WatchTeller:
             CopyFacts(url=url, bytes=copy.bytes, error=_missing(copy.left_out)) for url, copy in outcome.copies.items()
         ]
         copies += [CopyFacts(url=url, bytes=0, error=clean(error.message)) for url, error in outcome.failed.items()]
-        self.copies_missing = any(copy.error for copy in copies)
         record = Protected(
             time=self._now(),
             checkpoint=self._named(candidate),

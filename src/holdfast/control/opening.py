@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
+from holdfast.control.known_vaults import KnownVaults
 from holdfast.errors import CredentialError
 from holdfast.events import SILENT, Progress
 from holdfast.stores.opening import open_store
@@ -54,7 +55,9 @@ def create(
         paths.append(store_credential(credential, environ=environment))
 
     created = create_vault(store, suite=suite, label=label, passphrase=passphrase, clock=clock, keep=keep)
-    return CreatedVault(open_vault(store, created.keeper, clock=clock, progress=progress), paths[0])
+    vault = open_vault(store, created.keeper, clock=clock, progress=progress)
+    KnownVaults(environment, progress).remember(vault, options, anew=True)
+    return CreatedVault(vault, paths[0])
 
 
 def open_at(
@@ -67,31 +70,40 @@ def open_at(
 ) -> Vault:
     """Open the vault at a URL with the key that this machine has for it.
 
-    Raises NotFoundError (no vault there), CredentialError (no key for it), and what opening raises.
+    Raises NotFoundError (no vault there), CredentialError (no key for it), UntrustedError (it is not the vault that
+    this machine saw there before, see `control.known_vaults`), and what opening raises.
     """
     store = open_store(url, options=options, note=progress.note)
-    return open_on(store, environment=environment, clock=clock, progress=progress)
+    return open_on(store, options=options, environment=environment, clock=clock, progress=progress)
 
 
 def open_on(
     store: Store,
     *,
+    options: Options = None,
     environment: Mapping[str, str] = os.environ,
     clock: Clock = SYSTEM_CLOCK,
     progress: Progress = SILENT,
 ) -> Vault:
-    """The same for a store that is open already."""
-    vault_id = read_vault_id(store)
+    """The same for a store that is open already; `options` are those that it was opened with."""
+    vault_id, suite = read_vault_id(store), read_suite(store)
+    known = KnownVaults(environment, progress)
+    known.check(store, options, vault_id, suite)
     passphrase = passphrase_from_environment(environment)
     credential: Credential | None
     try:
         credential = find_credential(vault_id, environ=environment)
     except CredentialError:
         # A key file that was named, and a folder without a key for an encrypted vault, are errors of the user's.
-        public = read_suite(store) is Suite.PLAIN
+        public = suite is Suite.PLAIN
         if environment.get("HOLDFAST_KEY_FILE") or (passphrase is None and not public):
             raise
         credential = None
-    return open_vault(
+    if credential is None and suite is Suite.PLAIN:
+        passphrase = None  # nothing is wrapped under one there
+        progress.note(f"{store.url} was opened without a key: nobody's signature was checked")
+    vault = open_vault(
         store, credential, passphrase=passphrase if credential is None else None, clock=clock, progress=progress
     )
+    known.remember(vault, options)
+    return vault

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.control.replicating import Source, copy_vault
+from holdfast.control.replicas import Copied, Replicas
 from holdfast.errors import HoldfastError
 from holdfast.replication.copying import Replicated
-from holdfast.stores.protocol import Store
 from holdfast.training.candidates import Candidate
+from holdfast.training.trackers import trackers_beside
 from holdfast.vault.saving.validation import Policy
 from holdfast.vault.vault import SaveReport, Vault
 
@@ -30,29 +30,30 @@ def protect_checkpoint(
     candidate: Candidate,
     asset: str,
     *,
-    replicas: Sequence[Store] = (),
+    replicas: Replicas | None = None,
     policy: Policy = Policy.WARN,
     verify: bool = True,
 ) -> Protected:
     """Save one complete checkpoint and copy it to every replica.
 
-    With a writer's key, which cannot tell snapshots apart, all of the vault is mirrored. Raises what saving raises.
-    A replica that fails is reported in `failed`: the snapshot is durable all the same, and the next checkpoint's copy
-    brings along what is missing.
+    The snapshot's metadata name the framework, the checkpoint and, where there is one beside it, the tracker with its
+    content: what a framework looks for when it resumes. With a writer's key, which cannot tell snapshots apart, all of
+    the vault is mirrored. Raises what saving raises. A replica that fails is reported in `failed`, and `replicas` knows
+    that it is behind: the snapshot is durable all the same.
     """
-    metadata = {"framework": candidate.framework, "checkpoint": candidate.path.name}
     report = vault.save(
-        asset, Path(candidate.path), step=candidate.step, metadata=metadata, policy=policy, verify=verify
+        asset, Path(candidate.path), step=candidate.step, metadata=_metadata(candidate), policy=policy, verify=verify
     )
-    copies: dict[str, Replicated] = {}
-    failed: dict[str, HoldfastError] = {}
-    readable = vault.handle.keys.can_read
-    source = Source(vault.handle.store, vault if readable else None)
-    for store in replicas:
-        try:
-            copies[store.url] = copy_vault(
-                source, store, asset=asset if readable else None, progress=vault.handle.progress
-            )
-        except HoldfastError as error:
-            failed[store.url] = error
-    return Protected(report, copies, failed)
+    copied = replicas.copy() if replicas is not None else Copied({}, {})
+    return Protected(report, copied.copies, copied.failed)
+
+
+def _metadata(candidate: Candidate) -> dict[str, str]:
+    metadata = {"framework": candidate.framework, "checkpoint": _text(candidate.path.name)}
+    tracker = trackers_beside(candidate.path)
+    return metadata | {"tracker": tracker} if tracker else metadata
+
+
+def _text(name: str) -> str:
+    """A file's name need not be UTF-8; metadata are."""
+    return os.fsencode(name).decode(errors="backslashreplace")

@@ -13,13 +13,14 @@ from holdfast.replication.copying import Replicated, mirror, replicate
 from holdfast.replication.planning import ReplicationPlan, plan_mirror, plan_replication
 from holdfast.stores.opening import open_store
 from holdfast.stores.protocol import Store
+from holdfast.stores.throttled import ThrottledStore
 from holdfast.trust.keyring import KEY_FILE_VARIABLE, key_folder, passphrase_from_environment
 from holdfast.trust.suites import Suite
 from holdfast.vault.configuration import read_suite, read_vault_id
 from holdfast.vault.names import SNAPSHOTS
 from holdfast.vault.vault import Vault
 
-__all__ = ["Source", "open_source", "copy_vault", "plan_copy"]
+__all__ = ["Source", "open_source", "open_target", "copy_vault", "plan_copy"]
 
 
 class Source(NamedTuple):
@@ -47,14 +48,41 @@ def open_source(
     return Source(store, vault if vault.handle.keys.can_read else None)
 
 
-def copy_vault(source: Source, target: Store, *, asset: str | None = None, progress: Progress = SILENT) -> Replicated:
-    """Copy snapshot by snapshot, or mirror all objects. Raises CredentialError when an asset is to be chosen without a
-    key that reads, NotFoundError when it has no snapshots, and what replicating raises.
+def open_target(
+    url: str,
+    *,
+    options: Mapping[str, str] | None = None,
+    bytes_per_second: float | None = None,
+    progress: Progress = SILENT,
+) -> Store:
+    """The store that a copy goes to, limited to so much of the line. Raises UsageError."""
+    store = open_store(url, options=options, note=progress.note)
+    return store if bytes_per_second is None else ThrottledStore(store, bytes_per_second)
+
+
+def copy_vault(
+    source: Source,
+    target: Store,
+    *,
+    asset: str | None = None,
+    recheck: bool = True,
+    verify: bool = False,
+    progress: Progress = SILENT,
+) -> Replicated:
+    """Copy snapshot by snapshot, or mirror all objects. `recheck`, `verify`: as for `replicate`.
+
+    Raises CredentialError when an asset is to be chosen, or the copy to be read back, without a key that reads,
+    NotFoundError when the asset has no snapshots, and what replicating raises.
     """
     vault = _chosen(source, asset)
-    if vault is None:
-        return mirror(source.store, target, progress=progress)
-    return replicate(vault.handle, target, asset=asset, progress=progress)
+    if vault is not None:
+        return replicate(vault.handle, target, asset=asset, recheck=recheck, verify=verify, progress=progress)
+    if verify:
+        raise CredentialError(
+            "reading a copy back needs a reader's or keeper's key",
+            hint="set HOLDFAST_KEY_FILE or HOLDFAST_PASSPHRASE, or replicate without reading back",
+        )
+    return mirror(source.store, target, progress=progress)
 
 
 def plan_copy(source: Source, target: Store, *, asset: str | None = None) -> ReplicationPlan:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from holdfast.vault.records import Root
-from holdfast.vault.restoring import place_of, select_entries, snapshot_entries
+from holdfast.vault.restoring import prepare
 from holdfast.vault.vault import Vault
-from holdfast.vault.writing_files import Staging
 
 __all__ = ["RestorePlan", "plan_restore"]
 
@@ -23,10 +22,10 @@ class RestorePlan(NamedTuple):
 
 
 def plan_restore(vault: Vault, reference: str, target: Path, *, only: str | None, overwrite: bool) -> RestorePlan:
-    """Resolve, select, and see whether the target is free. Raises what the restore would raise before it writes."""
+    """Resolve, select, and see whether the target may be written.
+
+    Raises what the restore would raise before it writes.
+    """
     root = vault.find(reference)
-    entries = select_entries(snapshot_entries(vault.handle, root), only)
-    target = place_of(root, entries, target)
-    Staging(target, root.id, overwrite=overwrite)  # refuses a target that is taken
-    files = [entry for entry in entries if entry.type == "file"]
-    return RestorePlan(root, target, len(files), sum(entry.size for entry in files))
+    planned = prepare(vault.handle, root, target, only=only, overwrite=overwrite)
+    return RestorePlan(root, planned.target, len(planned.files), planned.bytes)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from holdfast.control.protecting import Protected, protect_checkpoint
+from holdfast.control.replicas import Replicas
 from holdfast.stores.protocol import Store
 from holdfast.training.candidates import Candidate
 from holdfast.training.telling import WatchEvents
 from holdfast.training.watching import INTERVAL_SECONDS, SETTLE_SECONDS, Watcher, WatchSummary
+from holdfast.vault.names import SNAPSHOTS
 from holdfast.vault.saving.memory import memory_path
 from holdfast.vault.saving.validation import Policy
 from holdfast.vault.vault import Vault
@@ -48,21 +50,20 @@ def watch_folder(
     `saved` is called, in this thread and before `events.protected`, with what became of each checkpoint. A save that
     runs is not interrupted. Raises UsageError (times that make no sense), CredentialError (a key that may not add), and
     with `once` what cannot be had of the folder: NotFoundError, PermissionDeniedError.
+
+    Replicas are compared with the vault as soon as the watch has nothing else to do, get each new snapshot, and are
+    tried again after a failure, less and less often; with `once`, a last time at the end. What they still lack is in
+    the summary.
     """
     vault.handle.keys.require_writer("watching")
+    copies = Replicas(vault, settings.asset, replicas, events.warning)
 
-    def protect(candidate: Candidate) -> None:
-        saved(
-            candidate,
-            protect_checkpoint(
-                vault,
-                candidate,
-                settings.asset,
-                replicas=replicas,
-                policy=settings.policy,
-                verify=settings.verify,
-            ),
+    def protect(candidate: Candidate) -> str:
+        outcome = protect_checkpoint(
+            vault, candidate, settings.asset, replicas=copies, policy=settings.policy, verify=settings.verify
         )
+        saved(candidate, outcome)
+        return outcome.report.root.id
 
     watcher = Watcher(
         folder,
@@ -73,8 +74,20 @@ def watch_folder(
         interval_seconds=settings.interval_seconds,
         clock=vault.handle.clock,
         events=events,
+        snapshots=lambda: _snapshot_ids(vault, settings.asset),
+        idle=copies.catch_up,
     )
-    return watcher.run(once, stop)
+    summary = watcher.run(once, stop)
+    if once and not stop.is_set():
+        copies.catch_up(at_once=True)
+    return summary._replace(behind=tuple(copies.behind.items()))
+
+
+def _snapshot_ids(vault: Vault, asset: str) -> set[str]:
+    """By the names of the roots, which any key may list."""
+    handle = vault.handle
+    prefix = f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/"
+    return {info.key.removeprefix(prefix) for info in handle.store.list(prefix)}
 
 
 def watch_state_file(vault: Vault, asset: str, folder: Path) -> Path:

@@ -1,189 +1,124 @@
-"""Copying a vault to another store: what a root reaches first, the root after it, pointers last.
+"""Copying a vault's snapshots to another store: what a root reaches first, the root after it, pointers last.
 
-What arrives is what was written: every object is checked against its name or checksum on the way, without any key. An
-interrupted copy goes on where it was, because nothing that is there already is sent again.
+What arrives is what was written: every object is checked against its name or checksum on the way. An interrupted copy
+goes on where it was, because nothing that is there and sound is sent again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
-from holdfast.errors import ConflictError, CredentialError, DamageError, NotFoundError, RefusedError
+from holdfast.errors import CredentialError, DamageError, NotFoundError, UntrustedError, WrongKeyError
 from holdfast.events import SILENT, Progress
-from holdfast.ids import PackId, PartId
-from holdfast.replication.planning import check_same_vault, packs_of
+from holdfast.ids import PackId
+from holdfast.replication.arriving import Arrivals, root_parts
+from holdfast.replication.mirroring import mirror
+from holdfast.replication.needing import packs_of
+from holdfast.replication.objects import ObjectCopier
+from holdfast.replication.planning import check_same_vault
+from holdfast.replication.pointers import copy_pointers
+from holdfast.replication.replicated import Replicated
+from holdfast.replication.trusting import sort_generations
 from holdfast.stores.protocol import Store
 from holdfast.vault.handle import Handle
-from holdfast.vault.index import ChunkIndex, write_index
-from holdfast.vault.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, pack_key, part_key
-from holdfast.vault.records import IndexedPack, Ref, Root
-from holdfast.vault.refs import move_ref, read_newest_ref, read_ref
-from holdfast.vault.scrubbing import scrub_object
-from holdfast.vault.series import create_once
+from holdfast.vault.index import write_index
+from holdfast.vault.names import INDEX, PACKS, SNAPSHOTS, pack_key
+from holdfast.vault.records import IndexedPack, Root
 from holdfast.vault.snapshots import list_roots
+from holdfast.vault.verifying import Verified, verify_decoded
 
 __all__ = ["Replicated", "replicate", "mirror"]
 
-_STREAMS = 4  # objects on their way at a time: what keeps a link busy while one waits for its answer
 
-
-class Replicated(NamedTuple):
-    """What a replication did. `arrived`: snapshots that are now whole at the target, newest first.
-
-    `damaged`: object → what is wrong with it at the source; snapshots that need it are in `left_out`.
-    """
-
-    objects: int
-    bytes: int
-    arrived: list[str]
-    left_out: list[str]
-    damaged: dict[str, str]
-    notes: list[str]
-
-
-def replicate(source: Handle, target: Store, *, asset: str | None = None, progress: Progress = SILENT) -> Replicated:
+def replicate(
+    source: Handle,
+    target: Store,
+    *,
+    asset: str | None = None,
+    recheck: bool = True,
+    verify: bool = False,
+    progress: Progress = SILENT,
+) -> Replicated:
     """Copy all snapshots (of one asset) and what they reach, the newest snapshot first.
+
+    Of a snapshot that is at the target, its root and parts are read there, and its packs looked for by name and size;
+    what is damaged or missing is sent again. Without `recheck` such a snapshot is taken as whole: for who has looked a
+    moment ago. With `verify` the newest one is read back there, every byte of it: the pointer `validated` of a replica
+    is a copy, and says what was read at the source.
 
     Needs a key that reads. Raises RefusedError when the target holds another vault, CredentialError, and what the
     stores raise; what was copied until then stays, and the next call goes on there.
     """
     source.keys.require_reader("replicating single snapshots")
-    return _Replication(source, target, progress).run(asset)
-
-
-def mirror(source: Store, target: Store, *, progress: Progress = SILENT) -> Replicated:
-    """Copy every object of the vault, in the order that keeps the target sound at each moment. Needs no key."""
-    check_same_vault(source, target)
-    copier = _Copier(source, target, progress)
-    copier.copy_all(CONFIG)
-    for prefix in (PACKS, INDEX, PARTS, SNAPSHOTS, REFS):
-        copier.copy_all(prefix)
-        if copier.damaged and prefix == PARTS:
-            break  # without keys nobody knows which roots need what is damaged: none is sent
-    return Replicated(copier.objects, copier.bytes, [], [], copier.damaged, copier.notes)
-
-
-class _Copier:
-    """Copies single objects, checked, and counts."""
-
-    def __init__(self, source: Store, target: Store, progress: Progress) -> None:
-        self._source = source
-        self._target = target
-        self._progress = progress
-        self._present: dict[str, set[str]] = {}
-        self.objects = 0
-        self.bytes = 0
-        self.damaged: dict[str, str] = {}
-        self.notes: list[str] = []
-
-    def there(self, prefix: str) -> set[str]:
-        """Keys with that prefix at the target, listed once."""
-        if prefix not in self._present:
-            self._present[prefix] = {info.key for info in self._target.list(prefix)}
-        return self._present[prefix]
-
-    def copy_all(self, prefix: str) -> None:
-        infos = list(self._source.list(prefix))
-        missing = [info.key for info in infos if info.key not in self.there(prefix)]
-        self._progress.phase(f"copying {prefix.rstrip('/')}", sum(i.size for i in infos if i.key in set(missing)))
-        self.copy(missing)
-
-    def copy(self, keys: Iterable[str]) -> set[str]:
-        """Copy these objects. Returns those that could not be, because they are damaged or gone at the source."""
-        failed: set[str] = set()
-
-        def one(key: str) -> None:
-            try:
-                size = self._copy_one(key)
-            except (DamageError, NotFoundError) as error:
-                self.damaged[key] = error.message
-                failed.add(key)
-                return
-            self._progress.advance(size, size)
-
-        with ThreadPoolExecutor(_STREAMS) as pool:
-            list(pool.map(one, keys))
-        return failed
-
-    def _copy_one(self, key: str) -> int:
-        data = self._source.get(key)
-        scrub_object(key, data)
-        if key.startswith((PACKS, INDEX)):
-            self._target.put(key, data)
-        elif not create_once(self._target, key, data) and not key.startswith(PARTS):
-            raise ConflictError(f"{key} differs at {self._target.url}", object_name=key)
-        self.objects += 1
-        self.bytes += len(data)
-        self._present.setdefault(key.split("/", 1)[0] + "/", set()).add(key)
-        return len(data)
+    return _Replication(source, target, progress).run(asset, recheck, verify)
 
 
 class _Replication:
     def __init__(self, source: Handle, target: Store, progress: Progress) -> None:
         self._source = source
-        self._target = target
+        self._target = Handle(target, source.keys, source.clock, progress)
         self._progress = progress
-        self._copier = _Copier(source.store, target, progress)
+        self._copier = ObjectCopier(source.store, target, progress)
+        self._arrivals = Arrivals(self._target, self._copier)
         self._listed: set[PackId] = set()
 
-    def run(self, asset: str | None) -> Replicated:
-        check_same_vault(self._source.store, self._target)
-        self._source.refresh()
-        copier = self._copier
-        self._copy_config()
-        self._listed = set(ChunkIndex.load(self._target, self._source.keys).packs())
-        roots = list_roots(self._source, asset)
-        for listed in roots:
-            if listed.error is not None:
-                copier.damaged[listed.key] = listed.error.message
-        arrived, left_out = [], []
-        newest_first = [listed for listed in reversed(roots) if listed.root is not None]
-        for listed in newest_first:
+    def run(self, asset: str | None, recheck: bool, verify: bool) -> Replicated:
+        source, copier = self._source, self._copier
+        check_same_vault(source.store, self._target.store)
+        source.refresh()
+        source.index.add_unlisted(source.store, source.keys, self._progress)
+        copier.copy_config(sort_generations(source.store, source.keys.config))
+        self._listed = set(self._target.index.packs())
+        self._stored = {info.key for info in source.store.list(PACKS)} | copier.there(PACKS).keys()
+        arrived: dict[str, Root] = {}
+        left_out: list[str] = []
+        for listed in reversed(list_roots(source, asset)):
             if listed.root is None:
-                continue
-            if listed.key in copier.there(SNAPSHOTS) or self._copy_snapshot(listed.key, listed.root):
-                arrived.append(listed.root.id)
+                copier.damaged[listed.key] = listed.error.message if listed.error is not None else "it cannot be read"
+            elif self._bring(listed.key, listed.root, recheck):
+                arrived[listed.root.id] = listed.root
             else:
                 left_out.append(listed.root.id)
-        if not left_out:
-            self._copy_refs(asset)
-        else:
-            copier.notes.append("pointers were not moved, because some snapshots did not arrive")
-        return Replicated(copier.objects, copier.bytes, arrived, left_out, copier.damaged, copier.notes)
+        verified = self._verify_newest(arrived, left_out) if verify else None
+        copy_pointers(source, copier, asset)
+        return Replicated(copier.objects, copier.bytes, list(arrived), left_out, copier.damaged, copier.notes, verified)
 
-    def _copy_config(self) -> None:
-        try:
-            self._copier.copy_all(CONFIG)
-        except ConflictError as error:
-            raise RefusedError(
-                f"the vault at {self._target.url} was configured by itself ({error.object_name} differs)",
-                hint="replicate the other way round first, or choose another target",
-            ) from error
-        if self._copier.damaged:
-            raise DamageError(next(iter(self._copier.damaged.values())), object_name=next(iter(self._copier.damaged)))
+    def _bring(self, key: str, root: Root, recheck: bool) -> bool:
+        """Whether the snapshot is whole at the target, or is now."""
+        if key in self._copier.there(SNAPSHOTS) and (not recheck or self._arrivals.is_whole(key, root)):
+            return True
+        return self._copy_snapshot(key, root)
 
     def _copy_snapshot(self, key: str, root: Root) -> bool:
         """Packs, an index of them, parts, then the root. False when something that it needs is damaged."""
-        copier = self._copier
-        parts = [part_key(PartId(link.id.hex())) for link in root.parts]
-        try:
-            packs = packs_of(self._source, root)
-        except DamageError as error:
-            copier.damaged[error.object_name or key] = error.message
-            return False
-        missing = [pack_key(pack) for pack in packs if pack_key(pack) not in copier.there(PACKS)]
-        index = self._source.index
-        self._progress.phase(
-            f"copying {root.id}", sum(index.packs()[pack] for pack in packs if pack_key(pack) in missing)
-        )
-        if copier.copy(missing):
+        copier, arrivals = self._copier, self._arrivals
+        packs = self._copy_packs(key, root)
+        if packs is None:
             return False
         self._index_packs(packs)
-        if copier.copy(part for part in parts if part not in copier.there(PARTS)):
+        parts = [part for part in root_parts(root) if not arrivals.has_part(part)]
+        if copier.copy(parts, replace=parts):
             return False
-        return not copier.copy([key])
+        return arrivals.has_root(key, root) or not copier.copy([key], replace=[key])
+
+    def _copy_packs(self, key: str, root: Root) -> Iterable[PackId] | None:
+        """The packs that hold the snapshot's chunks, copied. None when one is damaged and no other holds the same."""
+        copier, index = self._copier, self._source.index
+        failed: set[str] = set()
+        while True:
+            try:
+                packs = packs_of(self._source, root, self._stored)
+            except (DamageError, UntrustedError, WrongKeyError) as error:
+                if not failed:
+                    copier.damaged[error.object_name or key] = error.message
+                return None
+            missing = {pack_key(pack): size for pack, size in packs.items() if not copier.has(pack_key(pack), size)}
+            self._progress.phase(f"copying {root.id}", sum(missing.values()))
+            failed = copier.copy(missing)
+            if not failed:
+                return packs
+            for name in failed:
+                index.forget_pack(PackId(name.rpartition("/")[2]))
 
     def _index_packs(self, packs: Iterable[PackId]) -> None:
         # Index objects list what was written together; the target may get other sets of packs, and gets its own.
@@ -200,35 +135,20 @@ class _Replication:
         if self._source.keys.can_write:
             key, data = write_index(self._source.keys, tables, self._source.clock.now_ns())
             if key not in self._copier.there(INDEX):
-                self._target.put(key, data)
-                self._copier.objects += 1
-                self._copier.bytes += len(data)
+                self._copier.put(key, data)
         else:
             self._copier.copy_all(INDEX)
 
-    def _copy_refs(self, asset: str | None) -> None:
-        prefix = REFS if asset is None else f"{REFS}{self._source.keys.names.asset_key(asset)}/"
-        newest: dict[str, str] = {}
-        for info in self._source.store.list(prefix):
-            newest[info.key.rsplit("/", 1)[0]] = info.key
-            if info.key in self._copier.there(REFS):
-                continue
-            try:
-                self._copier.copy([info.key])
-            except ConflictError:
-                self._copier.notes.append(f"{info.key} was written at both sites")
-        target = Handle(self._target, self._source.keys, self._source.clock)
-        for key in newest.values():
-            self._settle_ref(target, read_ref(self._source, key))
-
-    def _settle_ref(self, target: Handle, ref: Ref) -> None:
-        """Where both sites moved a pointer, the later move wins, as a new generation."""
-        there = read_newest_ref(target, ref.asset, ref.name)
-        if there is None or there == ref or there.created >= ref.created:
-            return
+    def _verify_newest(self, arrived: dict[str, Root], left_out: list[str]) -> Verified | None:
+        """Read the newest snapshot back at the target. One that does not read back has not arrived."""
+        if not arrived:
+            return None
+        newest, root = next(iter(arrived.items()))
+        self._target.refresh()
         try:
-            move_ref(target, ref.asset, ref.name, ref.target, f"{ref.reason} (replicated)", ref.check)
-        except CredentialError:
-            self._copier.notes.append(
-                f"{ref.name!r} of {ref.asset!r} differs at the target, and this key may not move it"
-            )
+            return verify_decoded(self._target, root)
+        except (DamageError, NotFoundError, CredentialError) as error:
+            self._copier.damaged[error.object_name or newest] = f"{error.message}, at {self._target.store.url}"
+            del arrived[newest]
+            left_out.insert(0, newest)
+            return None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from holdfast.errors import DamageError, NotFoundError, RefusedError
-from holdfast.ids import ChunkId, PackId, PartId
-from holdfast.stores.protocol import ObjectInfo, Store
+from holdfast.errors import DamageError, NotFoundError, RefusedError, UntrustedError, WrongKeyError
+from holdfast.events import SILENT
+from holdfast.replication.arriving import Arrivals, root_parts
+from holdfast.replication.needing import packs_of
+from holdfast.replication.objects import ObjectCopier, check_same_config
+from holdfast.replication.trusting import newest_config, sort_generations
+from holdfast.stores.protocol import Store
 from holdfast.vault.configuration import read_vault_id
 from holdfast.vault.handle import Handle
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, pack_key, part_key
-from holdfast.vault.records import Root
-from holdfast.vault.snapshots import list_roots, read_part
+from holdfast.vault.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, pack_key
+from holdfast.vault.snapshots import list_roots
 
 __all__ = ["ReplicationPlan", "plan_replication", "plan_mirror", "packs_of", "check_same_vault"]
 
@@ -34,72 +35,62 @@ class ReplicationPlan(NamedTuple):
 
 
 def plan_replication(source: Handle, target: Store, *, asset: str | None = None) -> ReplicationPlan:
-    """What `replicate` would copy. Reads manifests, no packs. Raises what `replicate` raises before it writes."""
+    """What `replicate` would copy. Reads manifests at both sites, no packs. Raises what `replicate` raises before it
+    writes.
+    """
     source.keys.require_reader("replicating single snapshots")
     check_same_vault(source.store, target)
     source.refresh()
-    there = {info.key for prefix in (CONFIG, PACKS, PARTS, SNAPSHOTS, REFS) for info in target.list(prefix)}
-    sizes = {info.key: info.size for prefix in (CONFIG, PARTS, SNAPSHOTS, REFS) for info in source.store.list(prefix)}
-    stored_packs = {info.key for info in source.store.list(PACKS)}
-    refs = REFS if asset is None else f"{REFS}{source.keys.names.asset_key(asset)}/"
-    wanted = {key: size for key, size in sizes.items() if key.startswith((CONFIG, refs))}
-    arriving, present, left_out = [], [], []
-    damaged: dict[str, str] = {}
-    for listed in reversed(list_roots(source, asset)):
+    copier = ObjectCopier(source.store, target, source.progress)
+    arrivals = Arrivals(Handle(target, source.keys, source.clock, source.progress), copier)
+    roots = list_roots(source, asset)
+    sizes = {info.key: info.size for prefix in (PARTS, SNAPSHOTS) for info in source.store.list(prefix)}
+    packs_here = {info.key for info in source.store.list(PACKS)}
+    plan = ReplicationPlan(0, 0, [], [], [], {})
+    wanted = _wanted_config(source, copier, plan) | _wanted_pointers(source, copier, asset)
+    for listed in reversed(roots):
         if listed.root is None:
-            damaged[listed.key] = listed.error.message if listed.error is not None else "it cannot be read"
+            plan.damaged[listed.key] = listed.error.message if listed.error is not None else "it cannot be read"
             continue
-        if listed.key in there:
-            present.append(listed.root.id)
+        if arrivals.is_whole(listed.key, listed.root):
+            plan.present.append(listed.root.id)
             continue
         try:
-            packs = packs_of(source, listed.root)
-        except DamageError as error:
-            damaged[error.object_name or listed.key] = error.message
-            left_out.append(listed.root.id)
+            packs = packs_of(source, listed.root, packs_here | copier.there(PACKS).keys())
+        except (DamageError, UntrustedError, WrongKeyError) as error:
+            plan.damaged[error.object_name or listed.key] = error.message
+            plan.left_out.append(listed.root.id)
             continue
-        gone = {key for pack in packs if (key := pack_key(pack)) not in stored_packs and key not in there}
+        missing = {pack_key(pack): size for pack, size in packs.items() if not copier.has(pack_key(pack), size)}
+        gone = missing.keys() - packs_here
         if gone:
-            damaged |= {key: f"{key} is missing from {source.store.url}" for key in gone}
-            left_out.append(listed.root.id)
+            plan.damaged.update({key: f"{key} is missing from {source.store.url}" for key in gone})
+            plan.left_out.append(listed.root.id)
             continue
-        arriving.append(listed.root.id)
-        wanted |= {pack_key(pack): size for pack, size in packs.items()}
-        parts = [part_key(PartId(link.id.hex())) for link in listed.root.parts]
-        wanted |= {key: sizes[key] for key in (*parts, listed.key)}
-    missing = [size for key, size in wanted.items() if key not in there]
-    return ReplicationPlan(len(missing), sum(missing), arriving, present, left_out, damaged)
+        plan.arriving.append(listed.root.id)
+        objects = [key for key in root_parts(listed.root) if not arrivals.has_part(key)]
+        objects += [] if arrivals.has_root(listed.key, listed.root) else [listed.key]
+        # What was deleted since it was read is counted without its size.
+        wanted |= missing | {key: sizes.get(key, 0) for key in objects}
+    return plan._replace(objects=len(wanted), bytes=sum(wanted.values()))
 
 
 def plan_mirror(source: Store, target: Store) -> ReplicationPlan:
     """What `mirror` would copy. Needs no key, and so tells no snapshots apart."""
     check_same_vault(source, target)
+    copier = ObjectCopier(source, target, SILENT)
+    generations = sort_generations(source, newest_config(target))
+    for key in generations.counting:
+        if copier.has(key, 0):
+            check_same_config(source, target, key)
     missing = [
         info.size
         for prefix in (CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS)
-        for info in _lacking(source, target, prefix)
+        for info in source.list(prefix)
+        if info.key not in generations.forged and not copier.has(info.key, info.size)
     ]
-    return ReplicationPlan(len(missing), sum(missing), [], [], [], {})
-
-
-def packs_of(handle: Handle, root: Root) -> dict[PackId, int]:
-    """The packs that hold a snapshot's chunks and their delta bases, with their sizes. Raises DamageError."""
-    reader = handle.reader()
-    packs: dict[PackId, int] = {}
-    seen: set[ChunkId] = set()
-    for link in root.parts:
-        for entry in read_part(handle, PartId(link.id.hex())).entries:
-            waiting = [chunk for _, _, chunk, _ in entry_chunks(entry)]
-            while waiting:
-                chunk = waiting.pop()
-                if chunk in seen:
-                    continue
-                seen.add(chunk)
-                located = reader.locate(chunk)
-                packs[located.pack] = located.pack_size
-                if located.place.base:
-                    waiting.append(located.place.base)
-    return packs
+    damaged = {key: f"{key} is not signed by a keeper whom this vault trusts" for key in generations.forged}
+    return ReplicationPlan(len(missing), sum(missing), [], [], [], damaged)
 
 
 def check_same_vault(source: Store, target: Store) -> None:
@@ -115,6 +106,17 @@ def check_same_vault(source: Store, target: Store) -> None:
         )
 
 
-def _lacking(source: Store, target: Store, prefix: str) -> Iterable[ObjectInfo]:
-    there = {info.key for info in target.list(prefix)}
-    return (info for info in source.list(prefix) if info.key not in there)
+def _wanted_config(source: Handle, copier: ObjectCopier, plan: ReplicationPlan) -> dict[str, int]:
+    """Generations that count and that the target lacks. Raises RefusedError when it wrote other ones by itself."""
+    generations = sort_generations(source.store, source.keys.config)
+    plan.damaged.update({key: f"{key} is not signed by a keeper whom this vault trusts" for key in generations.forged})
+    sizes = {info.key: info.size for info in source.store.list(CONFIG)}
+    for key in generations.counting:
+        if copier.has(key, 0):
+            check_same_config(source.store, copier.target, key)
+    return {key: sizes.get(key, 0) for key in generations.counting if not copier.has(key, 0)}
+
+
+def _wanted_pointers(source: Handle, copier: ObjectCopier, asset: str | None) -> dict[str, int]:
+    prefix = REFS if asset is None else f"{REFS}{source.keys.names.asset_key(asset)}/"
+    return {info.key: info.size for info in source.store.list(prefix) if not copier.has(info.key, info.size)}

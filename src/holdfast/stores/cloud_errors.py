@@ -35,6 +35,10 @@ _BLAME = re.compile(r"^(Generic [A-Za-z0-9 ]+ error: )+")
 _KIND = re.compile(r"kind: (Connect|Timeout|Request|Interrupted|Decode|Unknown)\b")
 # Where a client without credentials looks for them last: the metadata services of AWS, Azure and Google.
 _METADATA_SERVICE = ("/latest/api/token", "/latest/meta-data/", "/metadata/identity/", "/computeMetadata/v1/")
+_SLOW = re.compile(r"kind: (Timeout|Interrupted)\b")
+# S3 answers these with status 400, which else means that the request itself is wrong.
+_EXPIRED = ("<Code>ExpiredToken</Code>", "<Code>TokenRefreshRequired</Code>")
+_TIMED_OUT = "<Code>RequestTimeout</Code>"
 _NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound")
 # A redirect without a place to go to is how S3 answers in the wrong region; obstore then reports no status.
 _OTHER_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "redirect without LOCATION")
@@ -58,9 +62,17 @@ def translated(error: Exception, what: str, object_name: str) -> HoldfastError:
     """The error of Holdfast for one of obstore: "cannot `what`: reason"."""
     text = str(error)
     if any(service in text for service in _METADATA_SERVICE):
+        if _SLOW.search(text):
+            return StoreUnreachableError(
+                f"cannot {what}: the metadata service that hands out credentials does not answer",
+                hint=f"try again; where there is no such service, {_NO_CREDENTIALS}",
+                object_name=object_name,
+            )
         return PermissionDeniedError(
             f"cannot {what}: no credentials were found", hint=_NO_CREDENTIALS, object_name=object_name
         )
+    if any(code in text for code in _EXPIRED):
+        return _denied(what, text, object_name)
     if any(code in text for code in _NO_CONTAINER):
         return NotFoundError(
             f"cannot {what}: the bucket or container does not exist",
@@ -96,7 +108,8 @@ def _by_status(status: int | None, text: str, what: str, object_name: str) -> Ho
     if status == 416:
         return DamageError(f"{object_name} ends before the bytes that were asked for", object_name=object_name)
     message = f"cannot {what}: the store answered {_answer(status, text)}"
-    return _class_for(status)(message, object_name=object_name)
+    unreachable = _TIMED_OUT in text
+    return (StoreUnreachableError if unreachable else _class_for(status))(message, object_name=object_name)
 
 
 def _class_for(status: int) -> type[HoldfastError]:

@@ -7,6 +7,7 @@ and begun anew, never repaired. It is replaced as a whole: written beside, synce
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -22,12 +23,16 @@ ENTRIES_MAX = 10_000  # about 3 MB; a run that keeps more checkpoints than this 
 
 
 class _Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`fingerprint` of the files as they were saved; `marker` names, sizes and dates the marker of that save."""
+    """`fingerprint` of the files as they were saved; `marker` names, sizes and dates the marker of that save.
+
+    `snapshot`: the id that the save gave it; empty in files of older versions.
+    """
 
     fingerprint: str
     time: str
     marker: str = ""
     vouches: str = ""
+    snapshot: str = ""
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -78,14 +83,32 @@ class Ledger:
             return False
         return entry.marker == _identity(marker) and entry.vouches != marker.vouches
 
-    def record(self, key: str, candidate: Candidate, time_ns: int) -> None:
+    def forget_lost(self, present: Collection[str]) -> list[str]:
+        """Forget what a vault that was set back no longer has, given the ids of its snapshots. Returns the checkpoints.
+
+        What was protected after the last snapshot that is still there is lost. Older ones that are absent were dropped
+        by somebody, and stay protected.
+        """
+        lost = []
+        for key, entry in reversed(self._entries.items()):
+            if entry.snapshot in present:
+                break
+            if entry.snapshot:
+                lost.append(key)
+        for key in lost:
+            del self._entries[key]
+        return lost[::-1]
+
+    def record(self, key: str, candidate: Candidate, time_ns: int, snapshot: str = "") -> None:
         """Remember that the checkpoint is protected. Raises FailedError when that could not be written.
 
         It is then still remembered by this object.
         """
         vouches = candidate.marker.vouches if candidate.marker else ""
         self._entries.pop(key, None)  # the newest entry is the last: the oldest are dropped first
-        self._entries[key] = _Entry(candidate.fingerprint, to_rfc3339(time_ns), _identity(candidate.marker), vouches)
+        self._entries[key] = _Entry(
+            candidate.fingerprint, to_rfc3339(time_ns), _identity(candidate.marker), vouches, snapshot
+        )
         for oldest in list(self._entries)[: max(0, len(self._entries) - ENTRIES_MAX)]:
             del self._entries[oldest]
         try:

@@ -15,7 +15,17 @@ from typing import NamedTuple
 
 from holdfast.training.candidates import FileStamp
 
-__all__ = ["Entry", "Glimpse", "Tree", "glimpse", "read_tree", "read_entry", "read_small_text"]
+__all__ = [
+    "Entry",
+    "Glimpse",
+    "Tree",
+    "glimpse",
+    "read_tree",
+    "leads_outside",
+    "read_entry",
+    "read_small_text",
+    "SMALL_TEXT_BYTES",
+]
 
 SMALL_TEXT_BYTES = 4096  # trackers hold one short word
 
@@ -29,11 +39,12 @@ class Entry(NamedTuple):
 
 
 class Glimpse(NamedTuple):
-    """One folder, one level deep: its files, and the names of its folders."""
+    """One folder, one level deep: its files, and the names of its folders and of links to files."""
 
     path: Path
     files: Mapping[str, Entry]
     folders: frozenset[str]
+    links: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -42,13 +53,17 @@ class Glimpse(NamedTuple):
 
 @dataclass(frozen=True)
 class Tree:
-    """Everything below one folder. `trouble` says what could not be looked at, empty when all could."""
+    """Everything below one folder. `trouble` says what could not be looked at, empty when all could.
+
+    `links`: those of the files that are links. They count as links do, with some bytes, whatever they lead to.
+    """
 
     path: Path
     files: Mapping[str, Entry]  # relative POSIX path → entry
     folders: frozenset[str]
     changed_ns: int
     trouble: str = ""
+    links: frozenset[str] = frozenset()
 
     @property
     def stamps(self) -> tuple[FileStamp, ...]:
@@ -65,14 +80,6 @@ def _entry(status: os.stat_result) -> Entry:
     return Entry(status.st_size, status.st_mtime_ns, max(status.st_mtime_ns, status.st_ctime_ns))
 
 
-def _status(item: os.DirEntry[str]) -> os.stat_result:
-    """Of what a link points to, or of the link itself where that is gone."""
-    try:
-        return item.stat()
-    except FileNotFoundError:
-        return item.stat(follow_symlinks=False)
-
-
 def read_entry(path: Path) -> Entry | None:
     """The entry of a regular file, or None when there is none (any more)."""
     try:
@@ -83,9 +90,13 @@ def read_entry(path: Path) -> Entry | None:
 
 
 def glimpse(path: Path) -> Glimpse:
-    """List one folder. Links and special files are left out. Raises OSError when the folder itself cannot be listed."""
+    """List one folder. Links to folders and special files are left out.
+
+    Raises OSError when the folder itself cannot be listed.
+    """
     files: dict[str, Entry] = {}
     folders: set[str] = set()
+    links: set[str] = set()
     with os.scandir(path) as listing:
         for item in listing:
             try:
@@ -96,15 +107,15 @@ def glimpse(path: Path) -> Glimpse:
                 folders.add(item.name)
             elif stat.S_ISREG(status.st_mode):
                 files[item.name] = _entry(status)
-    return Glimpse(path, files, frozenset(folders))
+            elif item.is_symlink() and item.is_file():
+                links.add(item.name)
+    return Glimpse(path, files, frozenset(folders), frozenset(links))
 
 
 def read_tree(path: Path) -> Tree | None:
-    """List a whole checkpoint folder; None when it is gone.
-
-    A linked file counts with the size and time of what it points to (model hubs link files into a cache).
-    """
+    """List a whole checkpoint folder; None when it is gone."""
     files: dict[str, Entry] = {}
+    links: set[str] = set()
     folders: set[str] = set()
     trouble = ""
     changed_ns = 0
@@ -130,11 +141,18 @@ def read_tree(path: Path) -> Tree | None:
                     folders.add(name)
                     todo.append(name)
                 elif not (item.is_symlink() and item.is_dir()):
-                    files[name] = _entry(_status(item))
+                    files[name] = _entry(item.stat(follow_symlinks=False))
+                    if item.is_symlink():
+                        links.add(name)
             except OSError:
                 trouble = f"{name} vanished while it was looked at"
     changed_ns = max([changed_ns, *(entry.changed_ns for entry in files.values())])
-    return Tree(path, files, frozenset(folders), changed_ns, trouble)
+    return Tree(path, files, frozenset(folders), changed_ns, trouble, frozenset(links))
+
+
+def leads_outside(tree: Tree, link: str) -> bool:
+    """Whether a link of the tree leads to something that is not in the tree itself."""
+    return not Path(os.path.realpath(tree.path / link)).is_relative_to(os.path.realpath(tree.path))
 
 
 def read_small_text(path: Path) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["step_in_name"]
+__all__ = ["step_in_name", "step_in_words"]
 
 # In order of trust; a word before the number must not be the tail of another word (`laststep5` claims nothing).
 _WORDS = (
@@ -24,12 +24,21 @@ def step_in_name(name: str) -> int | None:
 
     None when the name claims none. Epochs, ranks and shards are not steps.
     """
+    step = step_in_words(name)
+    if step is not None:
+        return step
+    stem = _SUFFIX.sub("", name.lower())
+    match = _AT_END.search(stem)
+    if match is None or _OTHER_COUNT.search(stem[: match.start()]):
+        return None
+    return int(match[1])
+
+
+def step_in_words(name: str) -> int | None:
+    """The same where a word says that it is one: None for `model_500.pt`."""
     stem = _SUFFIX.sub("", name.lower())
     for pattern in _WORDS:
         matches = pattern.findall(stem)
         if matches:
             return int(matches[-1])
-    match = _AT_END.search(stem)
-    if match is None or _OTHER_COUNT.search(stem[: match.start()]):
-        return None
-    return int(match[1])
+    return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,12 +38,16 @@ ONCE_ATTEMPTS = 3
 
 
 class WatchSummary(NamedTuple):
-    """What a watch did, by paths relative to the watched folder. `failed` and `waiting` pair them with the reason."""
+    """What a watch did, by paths relative to the watched folder. `failed` and `waiting` pair them with the reason.
+
+    `behind` pairs the URLs of replicas that lack something with the reason.
+    """
 
     protected: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
     waiting: tuple[tuple[str, str], ...]
     vanished: tuple[str, ...]
+    behind: tuple[tuple[str, str], ...] = ()
 
 
 class _Failure(NamedTuple):
@@ -90,9 +94,11 @@ class Watcher:
     def __init__(
         self,
         folder: Path,
-        protect: Callable[[Candidate], None],
+        protect: Callable[[Candidate], str | None],
         *,
         state_file: Path,
+        snapshots: Callable[[], Collection[str]] | None = None,
+        idle: Callable[[], None] | None = None,
         patterns: Sequence[str] = (),
         settle_seconds: float = SETTLE_SECONDS,
         interval_seconds: float = INTERVAL_SECONDS,
@@ -100,9 +106,12 @@ class Watcher:
         clock: Clock = SYSTEM_CLOCK,
         events: WatchEvents = SILENT_WATCH,
     ) -> None:
-        """`protect` saves a checkpoint and returns when that is durable; any exception means that it is not.
+        """`protect` saves a checkpoint and returns its snapshot's id when that is durable; any exception means that it
+        is not.
 
-        It may be called again for a checkpoint that was protected before (lost state, rewritten in place). `patterns`
+        It may be called again for a checkpoint that was protected before (lost state, rewritten in place). `snapshots`
+        gives the ids that there are: what is remembered as protected and was lost with the vault's last days is
+        protected again. `idle` is called whenever nothing is due; it may take its time, but must not raise. `patterns`
         are globs of files to watch besides the known suffixes. `once_wait_seconds` bounds all waiting of
         `run(once=True)` together, by default twice the settling time and half a minute. Raises UsageError for times
         that make no sense.
@@ -111,6 +120,8 @@ class Watcher:
             raise UsageError(f"a polling interval of {interval_seconds} s is not positive")
         self._folder = Path(os.path.realpath(folder))
         self._protect_one = protect
+        self._snapshots = snapshots
+        self._idle = idle
         self._patterns = tuple(patterns)
         self._interval_seconds = interval_seconds
         self._once_wait_seconds = 2 * settle_seconds + 30 if once_wait_seconds is None else once_wait_seconds
@@ -135,11 +146,23 @@ class Watcher:
         """
         if self._ledger.problem:
             self._events.warning(self._ledger.problem)
+        self._forget_lost()
         if once:
             self._run_once(stop)
         else:
             self._run_on(stop)
         return self._summary()
+
+    def _forget_lost(self) -> None:
+        if self._snapshots is None:
+            return
+        try:
+            lost = self._ledger.forget_lost(self._snapshots())
+        except HoldfastError as error:
+            self._events.warning(f"what was protected before cannot be compared with the vault: {error.message}")
+            return
+        if lost:
+            self._events.warning(f"the vault has lost the snapshots of {len(lost)} checkpoints (the last: {lost[-1]})")
 
     def _run_on(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -151,6 +174,8 @@ class Watcher:
                 if look.due:
                     self._protect_next(look.due, attempts_max=None)
                     continue  # look again at once: there may be a newer one by now
+            if self._idle is not None:
+                self._idle()
             self._pause(stop)
 
     def _run_once(self, stop: threading.Event) -> None:
@@ -227,7 +252,7 @@ class Watcher:
         self._events.protecting(candidate)
         started = self._clock.monotonic()
         try:
-            self._protect_one(candidate)
+            snapshot = self._protect_one(candidate) or ""
         # Whatever goes wrong with one checkpoint, a fault of ours included, must not end the protection of all later
         # ones. It is reported, retried, and never counted as protected.
         except Exception as error:  # noqa: BLE001
@@ -237,7 +262,7 @@ class Watcher:
         self._protected.append(key)
         self._events.protected(candidate, self._clock.monotonic() - started)
         try:
-            self._ledger.record(key, candidate, self._clock.now_ns())
+            self._ledger.record(key, candidate, self._clock.now_ns(), snapshot)
         except HoldfastError as error:
             self._events.warning(f"{error}; {error.hint}")
 

@@ -11,6 +11,8 @@ from holdfast.vault.snapshots import read_root
 
 __all__ = ["advance_ref"]
 
+_CLOCK_SLACK_NS = 300 * 10**9  # by which the clocks of a file system and of the machine that saves may differ
+
 
 def advance_ref(handle: Handle, root: Root, name: str, reason: str, check: Check | None = None) -> bool:
     """Point `name` of the snapshot's asset to it, unless it leads to newer content. Returns whether it moved.
@@ -32,4 +34,9 @@ def _is_newer(handle: Handle, ref: Ref, root: Root) -> bool:
     except (NotFoundError, DamageError, CredentialError) as error:
         handle.progress.note(f"{ref.name!r} of {ref.asset!r} leads to a snapshot that cannot be read: {error.message}")
         return False
-    return current.content > root.content
+    return _content_time(current) > _content_time(root)
+
+
+def _content_time(root: Root) -> int:
+    """A content time well after the time of saving is of no state that existed: it would hold the pointer for ever."""
+    return root.content if root.content <= root.created + _CLOCK_SLACK_NS else root.created

@@ -9,6 +9,8 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
+from blake3 import blake3
+
 from holdfast.errors import CredentialError, DamageError, FailedError, HoldfastError, NotFoundError, UntrustedError
 from holdfast.ids import ChunkId, PackId, PartId, SnapshotId
 from holdfast.stores.protocol import ObjectInfo
@@ -18,11 +20,12 @@ from holdfast.vault.handle import Handle
 from holdfast.vault.index import ChunkIndex, pack_of_key, read_index, read_pack_table
 from holdfast.vault.labels import entry_chunks
 from holdfast.vault.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, generation_of, pack_key, part_key
-from holdfast.vault.packs import places_of, preamble_bytes
+from holdfast.vault.packs import places_of
+from holdfast.vault.reading import ChunkReader
 from holdfast.vault.records import Root
 from holdfast.vault.refs import read_ref
+from holdfast.vault.series import Series, series_of
 from holdfast.vault.snapshots import read_part, read_root
-from holdfast.vault.verifying import verify_pack
 
 __all__ = ["Damage", "CheckReport", "check_vault"]
 
@@ -57,6 +60,7 @@ def check_vault(
 ) -> CheckReport:
     """Open every small object, follow roots to packs, compare sizes; with `read_data` read (a share of) the packs.
 
+    Of a pack that is read, the bytes are compared with its name, and every chunk is decoded and compared with its id.
     `sample` is the share of packs to read, chosen at random. Damage is returned, not raised.
     """
     return _Check(handle).run(read_data, sample, seed)
@@ -69,6 +73,7 @@ class _Check:
         self._damages: dict[str, str] = {}
         self._hurt: dict[str, set[str]] = {}
         self._notes: list[str] = []
+        self._wrong: dict[tuple[PackId, ChunkId], str] = {}  # blobs that do not give their chunk → the damaged object
         self._objects = 0
 
     def run(self, read_data: bool, sample: float, seed: int | None) -> CheckReport:
@@ -83,7 +88,9 @@ class _Check:
         for root in roots:
             self._follow(root, index)
         chosen = self._choose(packs, sample, seed) if read_data else []
-        bytes_read = self._read_packs(chosen, packs)
+        known = set(self._damages)
+        bytes_read = self._read_packs(chosen, packs, index)
+        self._trace_wrong_chunks(roots, index, known)
         self._note_strays()
         damages = [Damage(name, why, sorted(self._hurt.get(name, ()))) for name, why in sorted(self._damages.items())]
         return CheckReport(self._objects, len(roots), len(packs), len(chosen), bytes_read, damages, self._notes)
@@ -127,17 +134,14 @@ class _Check:
 
     def _find_gaps(self, keys: Iterable[str]) -> None:
         """Generations are written one after the other and never deleted: one that is missing was lost."""
-        series: dict[str, list[int]] = {}
-        for key in keys:
-            generation = generation_of(key)
-            if generation is not None:
-                series.setdefault(key.rpartition("/")[0], []).append(generation)
-        for prefix, generations in series.items():
-            for before, after in pairwise([0, *sorted(generations)]):
+        for series in _all_series(keys):
+            for before, after in pairwise([0, *series.generations]):
                 if after - before > 1:
-                    key = f"{prefix}/{before + 1:010d}"
-                    later = f"{prefix}/{after:010d}"
+                    key = f"{series.prefix}{before + 1:010d}"
+                    later = f"{series.prefix}{after:010d}"
                     self._damages.setdefault(key, f"{key} is missing, though the later {later} is there")
+            for key in series.leap_keys:
+                self._damages.setdefault(key, f"{key} is too high a generation to have been reached; it is ignored")
 
     def _list_packs(self) -> dict[PackId, int]:
         packs = {}
@@ -158,10 +162,7 @@ class _Check:
         def take(pack: PackId) -> None:
             info = ObjectInfo(pack_key(pack), packs[pack], 0)
             table = read_pack_table(handle.store, handle.keys, info)
-            places = places_of(table, handle.keys.suite, info.key)
-            end = places[-1][1].offset + places[-1][1].stored if places else preamble_bytes(handle.keys.suite)
-            if end > info.size:
-                raise DamageError(f"{info.key} is cut short", object_name=info.key)
+            places_of(table, handle.keys.suite, info.key, info.size)
             index.add(pack, packs[pack], table)
 
         with ThreadPoolExecutor(handle.workers) as pool:
@@ -172,9 +173,14 @@ class _Check:
     def _compare_index(self, packs: dict[PackId, int], index: ChunkIndex) -> None:
         handle = self._handle
         listed: set[PackId] = set()
+        revoked: list[str] = []
 
         def compare(info: ObjectInfo) -> None:
-            for pack in read_index(handle.store, handle.keys, info.key).packs:
+            said, signer = read_index(handle.store, handle.keys, info.key)
+            if signer.revoked is not None:
+                revoked.append(info.key)
+                return
+            for pack in said.packs:
                 pack_id, name = PackId(pack.id.hex()), pack_key(PackId(pack.id.hex()))
                 listed.add(pack_id)
                 if packs.get(pack_id, pack.size) != pack.size:
@@ -184,6 +190,8 @@ class _Check:
                     raise DamageError(f"{info.key} says otherwise than {name} what is in it", object_name=info.key)
 
         self._each(INDEX, compare)
+        if revoked:
+            self._notes.append(f"{len(revoked)} index objects are signed with keys that were revoked, and ignored")
         if packs.keys() - listed:
             self._notes.append(f"{len(packs.keys() - listed)} packs are in no index; they are found by their footers")
         if listed - packs.keys():
@@ -207,7 +215,7 @@ class _Check:
         ids = {root.id for root in roots}
         keys = [info.key for info in handle.store.list(REFS)]
         self._find_gaps(keys)
-        newest = set({key.rpartition("/")[0]: key for key in keys if generation_of(key) is not None}.values())
+        newest = {series.keys[-1] for series in _all_series(keys) if series.keys}
 
         def ref(info: ObjectInfo) -> None:
             if generation_of(info.key) is None:
@@ -254,19 +262,63 @@ class _Check:
         count = min(len(names), max(1, round(len(names) * sample)))
         return random.Random(seed).sample(names, count)  # noqa: S311 - a sample to read, not a secret
 
-    def _read_packs(self, chosen: list[PackId], packs: dict[PackId, int]) -> int:
+    def _read_packs(self, chosen: list[PackId], packs: dict[PackId, int], index: ChunkIndex) -> int:
         handle = self._handle
+        reader = ChunkReader(handle.store, handle.keys, index)
         if chosen:
             handle.progress.phase("reading packs", sum(packs[pack] for pack in chosen))
 
         def work(pack: PackId) -> None:
-            verify_pack(handle, pack)
+            key = pack_key(pack)
+            data = handle.store.get(key)
+            if blake3(data).hexdigest() != pack:
+                raise DamageError(f"{key} is damaged: its bytes do not hash to its name", object_name=key)
+            for chunk, error in reader.check_pack(pack, data).items():
+                self._damage(error, key)
+                self._wrong[pack, chunk] = error.object_name or key
+            handle.progress.advance(len(data))
 
         with ThreadPoolExecutor(handle.workers) as pool:
             list(pool.map(lambda pack: self._guard(pack_key(pack), lambda: work(pack)), chosen))
         return sum(packs[pack] for pack in chosen)
 
+    def _trace_wrong_chunks(self, roots: list[Root], index: ChunkIndex, known: set[str]) -> None:
+        """Which snapshots need a chunk that is not what its id says, and that no other pack holds.
+
+        `known`: objects that were damaged as a whole; for the others, who needs only sound chunks of them restores.
+        """
+        for name in {pack_key(pack) for pack, _ in self._wrong} - known:
+            self._hurt.pop(name, None)
+        wrong = {
+            chunk: name
+            for (_, chunk), name in self._wrong.items()
+            if all((place.pack, chunk) in self._wrong for place in index.places(chunk))
+        }
+        for root in roots if wrong else ():
+            for link in root.parts:
+                self._guard(root.id, partial(self._trace_part, root, PartId(link.id.hex()), wrong))
+        self._excuse_missing_bases()
+
+    def _excuse_missing_bases(self) -> None:
+        """An interrupted copy leaves packs whose delta bases have not arrived yet, and no root that needs them."""
+        missing = [name for name in self._damages if "/" not in name and not self._hurt.get(name)]  # a chunk's id
+        for name in missing:
+            self._notes.append(f"{self._damages.pop(name)}; a delta that no snapshot needs is based on it")
+
+    def _trace_part(self, root: Root, part: PartId, wrong: dict[ChunkId, str]) -> None:
+        for entry in read_part(self._handle, part).entries:
+            for _, _, chunk, _ in entry_chunks(entry):
+                if chunk in wrong:
+                    self._hurt.setdefault(wrong[chunk], set()).add(root.id)
+
     def _note_strays(self) -> None:
         for info in self._handle.store.list(""):
             if not info.key.startswith(_KNOWN + _RESERVED):
                 self._notes.append(f"{info.key} does not belong to the vault")
+
+
+def _all_series(keys: Iterable[str]) -> list[Series]:
+    folders: dict[str, list[str]] = {}
+    for key in keys:
+        folders.setdefault(key[: key.rfind("/") + 1], []).append(key)
+    return [series_of(members, prefix) for prefix, members in folders.items()]

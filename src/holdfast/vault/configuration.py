@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from holdfast.clock import Clock
 from holdfast.errors import (
@@ -14,6 +14,7 @@ from holdfast.errors import (
     DamageError,
     NotFoundError,
     RefusedError,
+    UnsupportedFormatError,
     UntrustedError,
     WrongKeyError,
 )
@@ -21,7 +22,9 @@ from holdfast.ids import VaultId
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
 from holdfast.trust.recipients import (
+    KEYFILE,
     PASSPHRASE,
+    Opener,
     Recipient,
     keyfile_recipient,
     passphrase_recipient,
@@ -36,13 +39,14 @@ from holdfast.vault.documents import read_config, write_config
 from holdfast.vault.keys import VaultKeys
 from holdfast.vault.names import CONFIG, PACKS, config_key, generation_of
 from holdfast.vault.records import Config, Epoch, Signer, decode_record, encode_record
-from holdfast.vault.series import append_generation, create_once
+from holdfast.vault.series import append_generation, create_once, series_at
 
 __all__ = [
     "Created",
     "StoredConfig",
     "create_vault",
     "load_config",
+    "trusted_generations",
     "read_generation",
     "unlock",
     "append_config",
@@ -53,7 +57,9 @@ __all__ = [
 ]
 
 _OTHER_KEY = "use a key file or passphrase that a keeper let into this vault"
+_REMOVE = "if no keeper wrote it, the owner of the store can remove it: the generations below it are intact"
 _PRIVATE_BYTES = 96
+_PASSPHRASES_MAX = 16  # each takes Argon2id's time and memory, and whoever writes to the store could list thousands
 
 
 class Created(NamedTuple):
@@ -64,11 +70,14 @@ class Created(NamedTuple):
 
 
 class StoredConfig(NamedTuple):
-    """The highest generation of the configuration."""
+    """One generation of the configuration, the vault's id in its header, and its signer's fingerprint."""
 
     vault: bytes
     config: Config
     signer: str
+
+
+_Generation: TypeAlias = tuple[StoredConfig, Callable[[bytes], None]]
 
 
 def create_vault(
@@ -139,7 +148,7 @@ def read_suite(store: Store) -> Suite:
 
 
 def load_config(store: Store, pinned: Sequence[str], *, expected_vault: str = "") -> StoredConfig:
-    """The highest generation whose signer is trusted: pinned, or listed as keeper by a trusted generation before it.
+    """The highest generation, if it counts: its signer is pinned, or listed as keeper by one before it that counts.
 
     With no pins (a public vault without any key), generation 1 is taken at its word. Raises NotFoundError when there is
     no vault, WrongKeyError when it is not the expected one, UntrustedError when the highest generation is not signed by
@@ -147,36 +156,66 @@ def load_config(store: Store, pinned: Sequence[str], *, expected_vault: str = ""
     """
     damaged: list[DamageError] = []
     generations = _load_generations(store, damaged)
-    trusted = set(pinned)
     newest = generations[-1][0]
     if expected_vault and newest.vault.hex() != expected_vault:
         raise _key_of_another_vault(expected_vault, newest)
-    if not trusted and newest.config.suite != Suite.PLAIN:
+    error = _doubts(generations, pinned)[-1]
+    if error is not None and damaged:
+        raise damaged[-1]
+    if error is not None:
+        raise error
+    return newest
+
+
+def trusted_generations(store: Store, pins: Sequence[str]) -> list[int]:
+    """The generations that count, lowest first, given the fingerprints that a key pins. Others are of no keeper's.
+
+    Raises what `load_config` raises, but for a highest generation that does not count: it is just not among them.
+    """
+    generations = _load_generations(store)
+    doubts = _doubts(generations, pins)
+    return [stored.config.generation for (stored, _), doubt in zip(generations, doubts, strict=True) if doubt is None]
+
+
+def _doubts(generations: list[_Generation], pinned: Sequence[str]) -> list[UntrustedError | None]:
+    """For each generation, oldest first: why it does not count, or None."""
+    trusted = set(pinned)
+    if not trusted and generations[-1][0].config.suite != Suite.PLAIN:
         raise CredentialError(
             "this key names no keeper whose signature would make the configuration count",
             hint="ask the keeper for a key file made by `holdfast key export-reader` or `export-writer`",
         )
     if not trusted:
-        trusted = {fingerprint(signer.public) for signer in generations[0][0].config.signers if signer.role == "keeper"}
-    publics: dict[str, bytes] = {}
-    counts = False
-    for stored, verify_signature in generations:
-        for signer in stored.config.signers:
-            publics.setdefault(fingerprint(signer.public), signer.public)
-        counts = stored.signer in trusted and stored.signer in publics
-        if counts:
-            verify_signature(publics[stored.signer])
-            trusted = {fingerprint(s.public) for s in stored.config.signers if s.role == "keeper" and s.revoked is None}
-    if not counts and damaged:
-        raise damaged[-1]
-    if not counts:
-        name = config_key(newest.config.generation)
-        raise UntrustedError(
+        trusted = set(_keepers(generations[0][0].config))
+    doubts = []
+    for generation in generations:
+        doubt = _doubt(generation, trusted)
+        if doubt is None:
+            config = generation[0].config
+            trusted = {mark for mark, keeper in _keepers(config).items() if keeper.revoked is None}
+        doubts.append(doubt)
+    return doubts
+
+
+def _doubt(generation: _Generation, trusted: set[str]) -> UntrustedError | None:
+    stored, verify_signature = generation
+    name = config_key(stored.config.generation)
+    keeper = _keepers(stored.config).get(stored.signer)
+    if stored.signer not in trusted or keeper is None:
+        return UntrustedError(
             f"{name} is not signed by a keeper that this key trusts",
-            hint="either the key is of another vault, or somebody replaced the configuration",
+            hint=f"either the key is of another vault, or somebody else put it there; {_REMOVE}",
             object_name=name,
         )
-    return newest
+    try:
+        verify_signature(keeper.public)
+    except UntrustedError as error:
+        return UntrustedError(error.message, hint=_REMOVE, object_name=name)
+    return None
+
+
+def _keepers(config: Config) -> dict[str, Signer]:
+    return {fingerprint(signer.public): signer for signer in config.signers if signer.role == "keeper"}
 
 
 def unlock(stored: StoredConfig, credential: Credential | None, passphrase: str | None) -> VaultKeys:
@@ -212,16 +251,15 @@ def pins_for_passphrase(store: Store, passphrase: str) -> tuple[str, ...]:
     """
     stored, _ = _load_generations(store)[-1]
     wrong: WrongKeyError | None = None
-    for epoch in stored.config.epochs:
-        for recipient in epoch.recipients:
-            if recipient.kind != PASSPHRASE:
-                continue
-            try:
-                secret = unwrap(recipient, passphrase, _epoch_info(stored.vault, epoch.number))
-            except WrongKeyError as error:
-                wrong = error
-                continue
-            return (secret[_PRIVATE_BYTES:].hex(),)
+    # Nothing is verified yet, so the epochs together may not list more than a few. The last one is in use.
+    candidates = [(epoch.number, one) for epoch in stored.config.epochs[::-1] for one in _for(epoch, passphrase)]
+    for number, recipient in candidates[:_PASSPHRASES_MAX]:
+        try:
+            secret = unwrap(recipient, passphrase, _epoch_info(stored.vault, number))
+        except WrongKeyError as error:
+            wrong = error
+            continue
+        return (secret[_PRIVATE_BYTES:].hex(),)
     if wrong is not None:
         raise wrong
     raise CredentialError("this vault cannot be opened by a passphrase", hint="set HOLDFAST_KEY_FILE to a key file")
@@ -253,7 +291,7 @@ def _private_keys(stored: StoredConfig, credential: Credential | None, passphras
     private: dict[int, SealingKey] = {}
     for epoch in stored.config.epochs:
         info = _epoch_info(stored.vault, epoch.number)
-        for recipient in epoch.recipients:
+        for recipient in _for(epoch, opener):
             try:
                 secret = unwrap(recipient, opener, info)
             except WrongKeyError:
@@ -267,7 +305,14 @@ def _private_keys(stored: StoredConfig, credential: Credential | None, passphras
     return private
 
 
-def read_generation(store: Store, key: str) -> tuple[StoredConfig, Callable[[bytes], None]]:
+def _for(epoch: Epoch, opener: Opener) -> list[Recipient]:
+    """Those that may be meant: of the opener's kind, and not more passphrases than anybody has time to try."""
+    if isinstance(opener, str):
+        return [one for one in epoch.recipients if one.kind == PASSPHRASE][:_PASSPHRASES_MAX]
+    return [one for one in epoch.recipients if one.kind == KEYFILE]
+
+
+def read_generation(store: Store, key: str) -> _Generation:
     """One generation, and what verifies its signature, given a keeper's public key. Raises DamageError."""
     header, opened, verify_signature = read_config(key, store.get(key))
     config = decode_record(opened.body, Config, key)
@@ -276,17 +321,18 @@ def read_generation(store: Store, key: str) -> tuple[StoredConfig, Callable[[byt
     return StoredConfig(header.vault, config, opened.signer), verify_signature
 
 
-def _load_generations(
-    store: Store, damaged: list[DamageError] | None = None
-) -> list[tuple[StoredConfig, Callable[[bytes], None]]]:
-    """All generations, oldest first; what is wrong with older ones goes to `damaged`. The newest must be sound."""
-    keys = [info.key for info in store.list(CONFIG) if generation_of(info.key) is not None]
+def _load_generations(store: Store, damaged: list[DamageError] | None = None) -> list[_Generation]:
+    """All generations, oldest first; what is wrong with older ones goes to `damaged`. The newest must be sound.
+
+    Generations that leap (see `series_of`) are nobody's, and are left to `check`.
+    """
+    keys = series_at(store, CONFIG).keys
     if not keys:
         _refuse_orphans(store)
         raise NotFoundError(
             f"there is no vault at {store.url}", hint=f"make one with `holdfast vault create {store.url}`"
         )
-    newest = read_generation(store, keys[-1])
+    newest = _read_newest(store, keys[-1])
     generations = []
     for key in keys[:-1]:
         try:
@@ -298,6 +344,16 @@ def _load_generations(
             if damaged is not None:
                 damaged.append(error)
     return [*generations, newest]
+
+
+def _read_newest(store: Store, key: str) -> _Generation:
+    try:
+        return read_generation(store, key)
+    except UnsupportedFormatError:
+        raise
+    except DamageError as error:
+        hint = f"copy it from another replica of the vault; {_REMOVE}"
+        raise DamageError(error.message, hint=hint, object_name=key) from error
 
 
 def _refuse_orphans(store: Store) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
+from holdfast.ids import ChunkId
 from holdfast.vault.handle import Handle
 from holdfast.vault.labels import entry_chunks
 from holdfast.vault.records import Entry, Root, TensorRecord
@@ -16,7 +18,9 @@ __all__ = ["FileChange", "TensorChange", "Difference", "compare_snapshots"]
 class TensorChange(NamedTuple):
     """A tensor that is not the same. `what`: added, removed, shape, dtype or values.
 
-    Norms are L2, None where unknown.
+    `values`: a chunk that holds some of it is another one. Its bytes may be the same all the same, where the chunk is
+    one that it shares with a neighbour; a tensor that is not listed has the same bytes. Norms are L2, as measured when
+    saving, None where unknown; equal norms say nothing.
     """
 
     name: str
@@ -87,30 +91,50 @@ def _compare(old: Entry | None, new: Entry | None) -> FileChange | None:
     return None
 
 
+class _Tensors:
+    """The tensors of a file by name, and of which pieces of chunks each is made."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.records = {tensor.name: tensor for tensor in entry.tensors}
+        self._chunks = entry_chunks(entry)
+        self._starts = [offset for offset, _, _, _ in self._chunks]
+
+    def pieces(self, tensor: TensorRecord) -> list[tuple[int, int, int, ChunkId]]:
+        """(offset in the tensor, length, offset in the chunk, chunk) of each; between them are holes."""
+        first, end = tensor.offset, tensor.offset + tensor.bytes
+        pieces = []
+        number = max(0, bisect_right(self._starts, first) - 1)
+        for start, length, chunk, _ in self._chunks[number : bisect_left(self._starts, end)]:
+            low, high = max(start, first), min(start + length, end)
+            if low < high:
+                pieces.append((low - first, high - low, low - start, chunk))
+        return pieces
+
+
 def _compare_tensors(old: Entry, new: Entry) -> list[TensorChange]:
-    before = {tensor.name: tensor for tensor in old.tensors}
-    after = {tensor.name: tensor for tensor in new.tensors}
+    before, after = _Tensors(old), _Tensors(new)
     changes = []
-    for name in sorted(before.keys() | after.keys()):
-        change = _compare_tensor(name, before.get(name), after.get(name))
+    for name in sorted(before.records.keys() | after.records.keys()):
+        change = _compare_tensor(name, before, after)
         if change is not None:
             changes.append(change)
     return changes
 
 
-def _compare_tensor(name: str, old: TensorRecord | None, new: TensorRecord | None) -> TensorChange | None:
+def _compare_tensor(name: str, before: _Tensors, after: _Tensors) -> TensorChange | None:
+    old, new = before.records.get(name), after.records.get(name)
     if old is None and new is not None:
         return TensorChange(name, "added", "", _shape(new), None, new.norm)
     if new is None and old is not None:
         return TensorChange(name, "removed", _shape(old), "", old.norm, None)
     if old is None or new is None:
         return None
+    what = ""
     if old.dtype != new.dtype or old.shape != new.shape:
         what = "dtype" if old.dtype != new.dtype else "shape"
-        return TensorChange(name, what, _shape(old), _shape(new), old.norm, new.norm)
-    if old.norm != new.norm or old.nonfinite != new.nonfinite:
-        return TensorChange(name, "values", _shape(old), _shape(new), old.norm, new.norm)
-    return None
+    elif old.fortran != new.fortran or old.bytes != new.bytes or before.pieces(old) != after.pieces(new):
+        what = "values"
+    return TensorChange(name, what, _shape(old), _shape(new), old.norm, new.norm) if what else None
 
 
 def _shape(tensor: TensorRecord) -> str:

@@ -10,7 +10,14 @@ from typing import NamedTuple
 import zstandard
 from blake3 import blake3
 
-from holdfast.errors import CredentialError, DamageError, UnsupportedFormatError, UntrustedError, WrongKeyError
+from holdfast.errors import (
+    CredentialError,
+    DamageError,
+    RefusedError,
+    UnsupportedFormatError,
+    UntrustedError,
+    WrongKeyError,
+)
 from holdfast.trust.aead import BlobCipher, PlainCipher
 from holdfast.trust.sealing import SEALED_SIZE, open_key, seal_key
 from holdfast.trust.signing import SIGNATURE_SIZE, SigningKey, fingerprint, verify
@@ -19,12 +26,14 @@ from holdfast.vault.header import FORMAT_VERSION, HEADER_BYTES, Header, Kind
 from holdfast.vault.keys import MAY_SIGN, VaultKeys, plain_key
 from holdfast.vault.names import INDEX
 
-__all__ = ["Opened", "write_document", "read_document", "write_config", "read_config", "checked_header"]
+__all__ = ["Opened", "write_document", "read_document", "write_config", "read_config", "checked_header", "body_max"]
 
 _CHECKSUM_BYTES = 32
 _MARK_BYTES = 16
 _SALT_BYTES = 32
 _BODY_MAX = 1 << 30
+# Smaller where a stranger's object is opened, or many are: what unpacks to more would only fill the memory.
+_BODY_MAX_OF = {Kind.CONFIG: 1 << 20, Kind.INDEX: 64 << 20}
 _SIGNED_DOMAIN = b"holdfast 1 object\0"
 
 
@@ -66,7 +75,9 @@ def write_document(keys: VaultKeys, kind: Kind, name: str, record: bytes) -> byt
 
 
 def write_config(vault: bytes, suite: int, name: str, record: bytes, signer: SigningKey) -> bytes:
-    """The stored bytes of a config generation: in clear, signed by a keeper."""
+    """The stored bytes of a config generation: in clear, signed by a keeper. Raises RefusedError when it is too big."""
+    if len(record) > body_max(Kind.CONFIG):
+        raise RefusedError("the vault has too many members: its configuration would exceed 1 MiB", object_name=name)
     header = Header(Kind.CONFIG.value, FORMAT_VERSION, suite, 0, vault).pack()
     return _assemble(Kind.CONFIG, header, b"", PlainCipher(plain_key(vault)), name.encode(), record, signer)
 
@@ -95,6 +106,11 @@ def read_config(name: str, data: bytes) -> tuple[Header, Opened, Callable[[bytes
     frame = _cut(Kind.CONFIG, name, data)
     body = _open_body(PlainCipher(plain_key(frame.header.vault)), Kind.CONFIG, name, frame)
     return frame.header, Opened(body, frame.mark), lambda public: _verify(public, Kind.CONFIG, name, data, frame)
+
+
+def body_max(kind: Kind) -> int:
+    """Bytes that the plaintext of a document's body may have."""
+    return _BODY_MAX_OF.get(kind, _BODY_MAX)
 
 
 def checked_header(name: str, data: bytes | memoryview, kind: Kind) -> Header:
@@ -208,7 +224,7 @@ def _open_body(cipher: BlobCipher, kind: Kind, name: str, frame: _Frame) -> byte
         raise DamageError(f"{name} was altered or moved: its seal is broken", object_name=name) from error
     try:
         size = zstandard.get_frame_parameters(compressed).content_size
-        if size > _BODY_MAX:  # also CONTENTSIZE_UNKNOWN, which is larger still
+        if size > body_max(kind):  # also CONTENTSIZE_UNKNOWN, which is larger still
             raise DamageError(f"{name} holds a record of an impossible size", object_name=name)
         return zstandard.ZstdDecompressor().decompress(compressed, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:

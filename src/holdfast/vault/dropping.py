@@ -39,7 +39,8 @@ def plan_drop(handle: Handle, root: Root) -> DropPlan:
     if VALIDATED in pointing:
         raise RefusedError(
             f"snapshot {root.id} is the newest one of {root.asset!r} that was read back and found good",
-            hint="verify a newer snapshot first",
+            hint="verify another one first: `snapshot verify REF`, or, where that one has older content or findings, "
+            "`snapshot verify REF --accept-findings`",
         )
     moves = {}
     if LATEST in pointing:

@@ -62,7 +62,8 @@ class VaultKeys:
 
     @property
     def can_write(self) -> bool:
-        return self.signer is not None
+        """Whether what this credential signs counts, as far as the configuration that was loaded knows."""
+        return self.signer is not None and self._counts(self.signer)
 
     def require_reader(self, what: str) -> None:
         """Raises CredentialError when this credential cannot read."""
@@ -73,13 +74,22 @@ class VaultKeys:
             )
 
     def require_writer(self, what: str) -> SigningKey:
-        """The signing key. Raises CredentialError when there is none."""
+        """The signing key. Raises CredentialError when there is none, UntrustedError when it does not count."""
         if self.signer is None:
             raise CredentialError(
                 f"{what} needs a writer's or keeper's key; {self.label!r} may only read",
                 hint="set HOLDFAST_KEY_FILE to a writer's key",
             )
+        if not self._counts(self.signer):
+            raise UntrustedError(
+                f"{what} needs a key that counts; {self.label!r} was revoked, or was never a member of the vault",
+                hint="ask the keeper for a new writer's key: `holdfast key export-writer`",
+            )
         return self.signer
+
+    def _counts(self, key: SigningKey) -> bool:
+        signer = self._trusted.get(fingerprint(key.public))
+        return signer is not None and signer.revoked is None
 
     def require_keeper(self, what: str) -> SigningKey:
         """The keeper's signing key. Raises CredentialError for other roles."""

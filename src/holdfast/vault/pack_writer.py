@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from holdfast.errors import CredentialError, HoldfastError, StorageFullError, StoreUnreachableError
 from holdfast.ids import ChunkId, PackId
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import write_index
@@ -16,6 +17,8 @@ from holdfast.vault.regions.model import Element
 
 __all__ = ["PackWriter"]
 
+# Then writing an index would only keep the error from its reader.
+_STORE_TROUBLE = (StoreUnreachableError, StorageFullError, CredentialError)
 _IN_FLIGHT = 2
 _PACKS_PER_INDEX = 32  # an interrupted save of 1 GiB or more leaves packs that the next one finds
 
@@ -45,6 +48,8 @@ class PackWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        if error is not None and not isinstance(error, _STORE_TROUBLE):
+            self._rescue_index()
 
     def holds(self, chunk: ChunkId) -> bool:
         """Whether this writer has taken that chunk already."""
@@ -69,6 +74,16 @@ class PackWriter:
         self._current = None
         self._collect(wait_for_all=True)
         self._write_index()
+
+    def _rescue_index(self) -> None:
+        """List the packs that are stored, so that the next save finds them; what went wrong before matters more."""
+        stored = [future.result() for future in self._running if not future.cancelled() and not future.exception()]
+        self._unlisted = list({pack.id: pack for pack in [*self._unlisted, *stored]}.values())
+        self._running = []
+        try:
+            self._write_index()
+        except HoldfastError as error:
+            self._handle.progress.note(f"packs of the interrupted save are in no index: {error.message}")
 
     def _builder(self) -> PackBuilder:
         if self._made <= _IN_FLIGHT and self._free.empty():

@@ -37,6 +37,7 @@ TAG_BYTES = 16
 TRAILER_BYTES = 16
 RAW_MAX = 64 << 20
 BLOBS_MAX = 1 << 24
+_PACK_MAX = 1 << 30
 _TRAILER = struct.Struct("<II8s")
 _TRAILER_MAGIC = b"TSAFDLOH"
 _FOOTER_NONCE = (1 << 96) - 1
@@ -219,9 +220,16 @@ def footer_bytes(name: str, trailer: bytes, pack_size: int) -> int:
     return int(length)
 
 
-def places_of(table: PackTable, suite: int, name: str) -> list[tuple[ChunkId, ChunkPlace]]:
-    """The chunks of a table with their places. Raises DamageError when the columns do not fit together."""
+def places_of(
+    table: PackTable, suite: int, name: str, pack_size: int | None = None
+) -> list[tuple[ChunkId, ChunkPlace]]:
+    """The chunks of a table with their places.
+
+    Raises DamageError when the columns do not fit together, or cannot be those of a pack of `pack_size` bytes.
+    """
     count = len(table.codec)
+    if count > BLOBS_MAX:
+        raise DamageError(f"the table of {name} names more chunks than a pack holds", object_name=name)
     based = np.frombuffer(table.based, "<u4") if len(table.based) % 4 == 0 else None
     if (
         len(table.ids) != 32 * count
@@ -238,6 +246,9 @@ def places_of(table: PackTable, suite: int, name: str) -> list[tuple[ChunkId, Ch
     ends = np.cumsum(stored, dtype=np.uint64) + preamble_bytes(suite)
     if count and int(raw.max()) > RAW_MAX:
         raise DamageError(f"the table of {name} names a chunk of an impossible size", object_name=name)
+    room = _PACK_MAX if pack_size is None else pack_size
+    if count and (int(stored.min()) < TAG_BYTES or int(ends[-1]) > room - TAG_BYTES - TRAILER_BYTES):
+        raise DamageError(f"the table of {name} names places that are not in it", object_name=name)
     bases = {int(number): ChunkId(table.bases[32 * i : 32 * i + 32]) for i, number in enumerate(based)}
     places = []
     for number in range(count):
@@ -253,7 +264,12 @@ def places_of(table: PackTable, suite: int, name: str) -> list[tuple[ChunkId, Ch
             Element(ElementKind(kind), width),
             bases.get(number, _NO_BASE),
         )
-        places.append((ChunkId(table.ids[32 * number : 32 * number + 32]), place))
+        chunk = ChunkId(table.ids[32 * number : 32 * number + 32])
+        if place.base == chunk:
+            raise DamageError(f"the table of {name} names a chunk that is a delta to itself", object_name=name)
+        places.append((chunk, place))
+    if len({chunk for chunk, _ in places}) != count:
+        raise DamageError(f"the table of {name} names a chunk twice", object_name=name)
     return places
 
 

@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from holdfast.errors import (
     DamageError,
+    FailedError,
     HoldfastError,
     ObjectNotFoundError,
     UnsupportedFormatError,
@@ -22,7 +23,7 @@ from holdfast.vault.codecs import decode
 from holdfast.vault.index import ChunkIndex, Located
 from holdfast.vault.keys import VaultKeys
 from holdfast.vault.names import pack_key
-from holdfast.vault.packs import PackOpener, preamble_bytes
+from holdfast.vault.packs import PackOpener, places_of, preamble_bytes
 
 __all__ = ["ChunkReader", "Wanted", "BATCH_BYTES"]
 
@@ -54,6 +55,9 @@ class ChunkReader:
         self._lock = threading.Lock()
         self._searched_packs = False
         self._unread: list[str] = []
+        # A place that was of no use at some depth of a chain is of none further down: each is tried a few times only,
+        # however many chains of deltas lead through it.
+        self._useless: dict[tuple[ChunkId, PackId], tuple[int, HoldfastError]] = {}
 
     def read(self, chunks: Iterable[ChunkId]) -> dict[ChunkId, bytes | bytearray]:
         """The plaintext of these chunks, each checked against its id. Raises DamageError naming the pack concerned.
@@ -63,7 +67,7 @@ class ChunkReader:
         wanted = dict.fromkeys(chunks)
         try:
             return self._read(wanted, depth=0)
-        except (DamageError, WrongKeyError) as error:
+        except (DamageError, WrongKeyError, FailedError) as error:
             plain = {chunk: self._read_anywhere(chunk, depth=0) for chunk in wanted}
             self._progress.note(f"{error.message}; another pack holds the same, and was used")
             return plain
@@ -113,7 +117,8 @@ class ChunkReader:
     def _search_packs(self) -> None:
         with self._lock:  # one thread reads the footers, the others profit
             if not self._searched_packs:
-                self._unread = self._index.add_unlisted(self._store, self._keys, self._progress)
+                # All of them: what an index says of a pack may be a lie, and what it leaves out may lie in any.
+                self._unread = self._index.distrust(self._store, self._keys, self._progress)
                 self._searched_packs = True
 
     def _read_anywhere(self, chunk: ChunkId, depth: int) -> bytes | bytearray:
@@ -123,14 +128,68 @@ class ChunkReader:
         self._search_packs()
         first: HoldfastError | None = None
         for located in self._index.places(chunk) or [self.locate(chunk)]:
-            base = located.place.base
-            try:
-                bases = {base: self._read_anywhere(base, depth + 1)} if base else {}
-                [(_, payload)] = self._payloads(located.pack, [(chunk, located)])
-                return self._decode(chunk, located, payload, bases)
-            except (DamageError, WrongKeyError) as error:
-                first = first or error
+            place = (chunk, located.pack)
+            known = self._useless.get(place)
+            if known is None or depth < known[0]:
+                try:
+                    return self._read_place(chunk, located, depth)
+                except (DamageError, WrongKeyError, FailedError) as error:
+                    known = self._useless[place] = (depth, error)
+            first = first or known[1]
         raise first or DamageError(f"chunk {chunk.hex()[:16]}… is in no pack of {self._store.url}")
+
+    def _read_place(self, chunk: ChunkId, located: Located, depth: int) -> bytes | bytearray:
+        base = located.place.base
+        bases = {base: self._read_anywhere(base, depth + 1)} if base else {}
+        [(_, payload)] = self._payloads(located.pack, [(chunk, located)])
+        return self._decode(chunk, located, payload, bases)
+
+    def check_pack(self, pack: PackId, data: bytes) -> dict[ChunkId, HoldfastError]:
+        """Decode every chunk of a pack, given its stored bytes. Returns what is wrong, by chunk.
+
+        Raises DamageError when the pack as a whole does not open. At most a batch of plaintext is in memory.
+        """
+        table = self._index.table(pack)
+        if table is None:
+            return {}
+        opener = PackOpener(self._keys, pack, data[: preamble_bytes(self._keys.suite)])
+        wrong: dict[ChunkId, HoldfastError] = {}
+        members = (
+            Wanted(chunk, place.raw, Located(pack, len(data), place))
+            for chunk, place in places_of(table, self._keys.suite, pack_key(pack), len(data))
+        )
+        for batch in _batches(members, BATCH_BYTES):
+            bases = self._bases_of(batch, wrong)
+            for chunk, _, located in batch:
+                if chunk in wrong:
+                    continue
+                place = located.place
+                try:
+                    sealed = memoryview(data)[place.offset : place.offset + place.stored]
+                    self._decode(chunk, located, opener.open_blob(place.number, chunk, sealed), bases)
+                except DamageError as error:
+                    wrong[chunk] = error
+        return wrong
+
+    def _bases_of(
+        self, batch: Sequence[Wanted[Located]], wrong: dict[ChunkId, HoldfastError]
+    ) -> dict[ChunkId, bytes | bytearray]:
+        """The bases that a batch of chunks needs; a chunk whose base cannot be had goes to `wrong`."""
+        users: dict[ChunkId, list[ChunkId]] = {}
+        for chunk, _, located in batch:
+            if located.place.base:
+                users.setdefault(located.place.base, []).append(chunk)
+        try:
+            return self.read(users)
+        except (DamageError, WrongKeyError, FailedError):
+            pass  # one of them is bad: which, is found out one by one
+        bases: dict[ChunkId, bytes | bytearray] = {}
+        for base, chunks in users.items():
+            try:
+                bases[base] = self.read([base])[base]
+            except (DamageError, WrongKeyError, FailedError) as error:
+                wrong |= dict.fromkeys(chunks, error)
+        return bases
 
     def _deliver(self, batch: Sequence[Wanted[T]], sink: Callable[[Wanted[T], bytes | bytearray], None]) -> None:
         plain = self.read(wanted.chunk for wanted in batch)

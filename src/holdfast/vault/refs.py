@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from holdfast.errors import DamageError, NotFoundError, UntrustedError
+from holdfast.errors import (
+    DamageError,
+    FailedError,
+    HoldfastError,
+    NotFoundError,
+    UnsupportedFormatError,
+    UntrustedError,
+)
 from holdfast.vault.documents import read_document, write_document
 from holdfast.vault.handle import Handle
 from holdfast.vault.header import Kind
-from holdfast.vault.names import generation_of, normalised
+from holdfast.vault.names import normalised
 from holdfast.vault.records import Check, Ref, decode_record, encode_record
-from holdfast.vault.series import append_generation
+from holdfast.vault.series import append_generation, series_at
 
-__all__ = ["LATEST", "VALIDATED", "read_ref", "read_newest_ref", "read_history", "move_ref"]
+__all__ = ["LATEST", "VALIDATED", "read_ref", "readable_refs", "read_newest_ref", "read_history", "move_ref"]
 
 LATEST, VALIDATED = "latest", "validated"
 
@@ -21,7 +28,7 @@ def read_ref(handle: Handle, key: str) -> Ref:
     """One generation. Raises DamageError, UntrustedError, CredentialError (for a writer)."""
     opened = read_document(handle.keys, Kind.REF, key, handle.store.get(key))
     ref = decode_record(opened.body, Ref, key)
-    if not key.startswith(handle.keys.names.ref_prefix(ref.asset, ref.name)):
+    if key[:-10] != handle.keys.names.ref_prefix(ref.asset, ref.name):
         raise DamageError(f"{key} holds another ref", object_name=key)
     signer = handle.keys.trusted_signer(Kind.REF, opened.signer, key)
     if signer.revoked is not None and ref.created >= signer.revoked:
@@ -34,14 +41,45 @@ def read_ref(handle: Handle, key: str) -> Ref:
 
 
 def read_newest_ref(handle: Handle, asset: str, name: str) -> Ref | None:
-    """The generation that counts, or None when there is no such ref."""
-    keys = _generations(handle, asset, name)
-    return read_ref(handle, keys[-1]) if keys else None
+    """The newest generation that can be read (what is passed over is noted), or None when there is no such ref.
+
+    Raises what is wrong with the newest when none can be read.
+    """
+    keys = series_at(handle.store, handle.keys.names.ref_prefix(asset, name)).keys
+    return next(readable_refs(handle, keys), None)
+
+
+def readable_refs(handle: Handle, keys: list[str], *, pass_untrusted: bool = False) -> Iterator[Ref]:
+    """The generations of one ref that can be read, newest first; `keys` are oldest first.
+
+    Whoever can write to the store can put junk above the others, as he could delete them: it must not block what is
+    intact, and is noted. Raises what is wrong with the newest when none can be read, and at once where a generation
+    was written by a newer Holdfast, or (unless told otherwise) is signed by somebody whose signature does not count:
+    then a person should look.
+    """
+    first: HoldfastError | None = None
+    found = False
+    for key in reversed(keys):
+        try:
+            ref = read_ref(handle, key)
+        except UnsupportedFormatError:
+            raise
+        except (DamageError, UntrustedError, NotFoundError, FailedError) as error:
+            if isinstance(error, UntrustedError) and not pass_untrusted:
+                raise
+            first = first or error
+            handle.progress.note(f"passed over: {error.message}")
+            continue
+        found = True
+        yield ref
+    if first is not None and not found:
+        raise first
 
 
 def read_history(handle: Handle, asset: str, name: str) -> list[Ref]:
-    """All generations, oldest first."""
-    return [read_ref(handle, key) for key in _generations(handle, asset, name)]
+    """All generations that can be read, oldest first. Errors are those of `readable_refs`."""
+    keys = series_at(handle.store, handle.keys.names.ref_prefix(asset, name)).keys
+    return list(readable_refs(handle, keys))[::-1]
 
 
 def move_ref(
@@ -73,14 +111,8 @@ def move_ref(
 
 
 def _newest_readable(handle: Handle, asset: str, name: str) -> Ref | None:
-    for key in reversed(_generations(handle, asset, name)):
-        try:
-            return read_ref(handle, key)
-        except (DamageError, UntrustedError, NotFoundError) as error:
-            handle.progress.note(f"passed over: {error.message}")
-    return None
-
-
-def _generations(handle: Handle, asset: str, name: str) -> list[str]:
-    prefix = handle.keys.names.ref_prefix(asset, name)
-    return [info.key for info in handle.store.list(prefix) if generation_of(info.key) is not None]
+    keys = series_at(handle.store, handle.keys.names.ref_prefix(asset, name)).keys
+    try:
+        return next(readable_refs(handle, keys, pass_untrusted=True), None)
+    except (DamageError, UntrustedError, NotFoundError, FailedError):
+        return None  # noted already; what is written now takes its place

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
@@ -13,15 +13,18 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from holdfast.errors import DamageError, NotFoundError
+from holdfast.errors import DamageError, NotFoundError, RefusedError
 from holdfast.vault.handle import Handle
 from holdfast.vault.labels import entry_chunks
+from holdfast.vault.protected_places import absolute_target, refuse_protected
+from holdfast.vault.publishing import seal
 from holdfast.vault.reading import Wanted
 from holdfast.vault.records import Entry, Root
 from holdfast.vault.snapshots import read_parts
+from holdfast.vault.staged_files import clear_strangers
 from holdfast.vault.writing_files import Staging, translate_os_error
 
-__all__ = ["Restored", "restore", "place_of", "select_entries", "snapshot_entries"]
+__all__ = ["Restored", "Prepared", "prepare", "restore", "place_of", "select_entries", "snapshot_entries"]
 
 _OPEN_FILES_MAX = 64
 
@@ -61,40 +64,74 @@ def select_entries(entries: list[Entry], only: str | None) -> list[Entry]:
     return [entry for entry in entries if entry.path in chosen or entry.path == b"."]
 
 
+class Prepared(NamedTuple):
+    """What a restore will write, and where: nothing is written yet."""
+
+    target: Path
+    entries: list[Entry]
+    files: list[Entry]
+    bytes: int
+    staging: Staging
+
+
+def prepare(handle: Handle, root: Root, target: Path, *, only: str | None, overwrite: bool) -> Prepared:
+    """All that can be refused before anything is fetched. Writes nothing.
+
+    Raises UsageError (no name for a target), RefusedError (target taken, or a place that is left alone), NotFoundError
+    (nothing matches `only`), DamageError.
+    """
+    entries = select_entries(snapshot_entries(handle, root), only)
+    target = place_of(root, entries, target)
+    refuse_protected(target, handle.store.url, overwrite=overwrite)
+    # Another selection is another result, and must not grow in the same place.
+    mark = root.id if only is None else f"{root.id}-{blake3(only.encode(errors='surrogateescape')).hexdigest(8)}"
+    folder = root.source != "file"
+    names = [os.fsdecode(entry.path) for entry in entries if b"/" not in entry.path and entry.path != b"."]
+    staging = Staging(target, mark, folder=folder, overwrite=overwrite, names=names if folder else ())
+    if only is not None and overwrite and folder and staging.is_taken:
+        raise RefusedError(
+            f"{target} exists, and files that were chosen would replace all of it",
+            hint="restore them to a new place; --only cannot be given with --overwrite here",
+            object_name=str(target),
+        )
+    files = [entry for entry in entries if entry.type == "file"]
+    return Prepared(target, entries, files, sum(entry.size for entry in files), staging)
+
+
 def restore(handle: Handle, root: Root, target: Path, *, only: str | None = None, overwrite: bool = False) -> Restored:
     """Write the snapshot's files into the folder `target`: a folder's content, or the one file that was saved.
 
-    The target appears when everything is there and checked. An interrupted restore goes on where it was. Raises
-    RefusedError (target taken), DamageError, StorageFullError, NotFoundError (nothing matches `only`).
+    The target appears when everything is there, checked, and on disk. An interrupted restore goes on where it was.
+    Setuid and setgid bits are not restored. Raises what `prepare` raises, and StorageFullError, PermissionDeniedError.
     """
-    entries = select_entries(snapshot_entries(handle, root), only)
-    folder = root.source != "file"
-    target = place_of(root, entries, target)
-    files = [entry for entry in entries if entry.type == "file"]
-    total = sum(entry.size for entry in files)
-    # Another selection is another result, and must not grow in the same place.
-    mark = root.id if only is None else f"{root.id}-{blake3(only.encode(errors='surrogateescape')).hexdigest(8)}"
-    staging = Staging(target, mark, overwrite=overwrite)
-    stored = sum(length for entry in files for length, kind, _, _ in entry.runs if kind != 3)
-    staging.prepare(folder=folder, needed_bytes=stored)
-    handle.progress.phase("restoring", total)
-    writer = _Writer(handle, staging.path, folder=folder, resumed=staging.resumed)
-    try:
-        writer.make_places(entries)
-        reader = handle.reader()
-        reader.stream(writer.wanted(files), writer.write, workers=handle.workers)
-        writer.finish(entries)
-    except OSError as error:
-        raise translate_os_error(error, target) from error
-    finally:
-        writer.close()
-    staging.publish()
-    return Restored(root, target, len(files), total, writer.resumed_bytes)
+    planned = prepare(handle, root, target, only=only, overwrite=overwrite)
+    staging, entries, target = planned.staging, planned.entries, planned.target
+    stored = sum(length for entry in planned.files for length, kind, _, _ in entry.runs if kind != 3)
+    staging.prepare(needed_bytes=stored)
+    handle.progress.phase("restoring", planned.bytes)
+    with staging.alone():
+        writer = _Writer(handle, staging.path, folder=staging.folder, resumed=staging.resumed)
+        try:
+            writer.make_places(entries)
+            reader = handle.reader()
+            reader.stream(writer.wanted(planned.files), writer.write, workers=handle.workers)
+            writer.finish(entries)
+        except OSError as error:
+            raise translate_os_error(error, target) from error
+        finally:
+            writer.close()
+        left = staging.publish()
+    if left is not None:
+        handle.progress.note(f"not all of what was replaced could be removed: the rest is in {left}")
+    return Restored(root, target, len(planned.files), planned.bytes, writer.resumed_bytes)
 
 
 def place_of(root: Root, entries: list[Entry], target: Path) -> Path:
-    """Where a restore into `target` puts the snapshot: the folder itself, or the one file in it. Raises DamageError."""
-    target = target.absolute()
+    """Where a restore into `target` puts the snapshot: the folder itself, or the one file in it.
+
+    Raises DamageError, UsageError (no name for a target).
+    """
+    target = absolute_target(target)
     if root.source != "file":
         return target
     if len(entries) != 1 or entries[0].type != "file" or b"/" in entries[0].path:
@@ -129,6 +166,8 @@ class _Writer:
         Nothing is followed out of the staging place: it is ours alone.
         """
         folders = {entry.path for entry in entries if entry.type == "folder"} | {b"."}
+        if self._resumed and self._folder:
+            clear_strangers(self._top, {self.path_of(entry): entry.type for entry in entries})
         for entry in entries:
             path = self.path_of(entry)
             parent = entry.path.rpartition(b"/")[0] or b"."
@@ -146,6 +185,8 @@ class _Writer:
 
     def _make_file(self, path: Path, entry: Entry) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        if self._resumed and path.is_file() and not path.is_symlink():
+            path.chmod(0o600)
         descriptor = os.open(path, flags, 0o600)
         try:
             os.fchmod(descriptor, 0o600)
@@ -187,13 +228,22 @@ class _Writer:
         self._handle.progress.advance(len(data))
 
     def finish(self, entries: list[Entry]) -> None:
-        """Modes and times, the deepest first: setting a file's time changes its folder's."""
+        """Modes and times, and all of it on disk. Folders come last, the deepest first: what is put into one sets its
+        time. The top is the very last: until then it is ours alone.
+        """
         self._files.close()
+        files = [entry for entry in entries if entry.type == "file"]
+        with ThreadPoolExecutor(self._handle.workers) as pool:  # a disk syncs several files faster than one by one
+            for _ in pool.map(self._seal, files):
+                pass
         for entry in reversed(entries):
-            path = self.path_of(entry)
-            if entry.type != "link":
-                path.chmod(stat.S_IMODE(entry.mode))
-            os.utime(path, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
+            if entry.type == "link":
+                os.utime(self.path_of(entry), ns=(entry.mtime, entry.mtime), follow_symlinks=False)
+            elif entry.type == "folder":
+                self._seal(entry)
+
+    def _seal(self, entry: Entry) -> None:
+        seal(self.path_of(entry), entry.mode, entry.mtime)
 
     def close(self) -> None:
         self._files.close()

@@ -7,13 +7,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import msgspec
+
 from holdfast.clock import from_rfc3339
 from holdfast.errors import (
     CredentialError,
     DamageError,
+    FailedError,
     HoldfastError,
     NotFoundError,
     ObjectNotFoundError,
+    UnsupportedFormatError,
     UntrustedError,
     UsageError,
 )
@@ -21,14 +25,16 @@ from holdfast.ids import PartId, SnapshotId, is_snapshot_id
 from holdfast.vault.documents import read_document
 from holdfast.vault.handle import Handle
 from holdfast.vault.header import Kind
-from holdfast.vault.names import REFS, SNAPSHOTS, generation_of, part_key
-from holdfast.vault.records import Part, Ref, Root, decode_record
-from holdfast.vault.refs import read_newest_ref, read_ref
+from holdfast.vault.manifests import check_part
+from holdfast.vault.names import REFS, SNAPSHOTS, part_key
+from holdfast.vault.records import Part, Ref, Root, Signer, decode_record
+from holdfast.vault.refs import readable_refs
+from holdfast.vault.series import series_at, series_of
 
 __all__ = ["Listed", "list_roots", "read_root", "read_parts", "resolve", "resolve_key", "tags_of"]
 
 _PREFIX_MIN = 4
-_STEP = re.compile(r"step=(-?\d+)")
+_STEP = re.compile(r"step=(-?[0-9]{1,19})")
 
 
 class Listed(NamedTuple):
@@ -40,7 +46,10 @@ class Listed(NamedTuple):
 
 
 def read_root(handle: Handle, key: str) -> Root:
-    """The root stored under `key`, its signature checked. Raises NotFoundError, DamageError, UntrustedError."""
+    """The root stored under `key`, its signature checked; `writer` is the label of the signer, whatever it said.
+
+    Raises NotFoundError, DamageError, UntrustedError.
+    """
     handle.keys.require_reader("reading snapshots")
     opened = read_document(handle.keys, Kind.ROOT, key, handle.store.get(key))
     root = decode_record(opened.body, Root, key)
@@ -48,12 +57,11 @@ def read_root(handle: Handle, key: str) -> Root:
         raise DamageError(f"{key} holds the root of another snapshot", object_name=key)
     if any(len(link.id) != 32 for link in root.parts):
         raise DamageError(f"{key} names an impossible part", object_name=key)
-    _check_revocation(handle, opened.signer, root.created, key)
-    return root
+    return msgspec.structs.replace(root, writer=_trusted_signer(handle, opened.signer, root.created, key).label)
 
 
 def list_roots(handle: Handle, asset: str | None = None) -> list[Listed]:
-    """All snapshots (of one asset), oldest first. A damaged or untrusted root is listed with its error."""
+    """All snapshots (of one asset), oldest first. A damaged, unreadable or untrusted root is listed with its error."""
     handle.keys.require_reader("listing snapshots")
     prefix = SNAPSHOTS if asset is None else f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/"
     keys = [info.key for info in handle.store.list(prefix)]
@@ -61,7 +69,7 @@ def list_roots(handle: Handle, asset: str | None = None) -> list[Listed]:
     def one(key: str) -> Listed:
         try:
             return Listed(key, read_root(handle, key), None)
-        except (DamageError, NotFoundError, CredentialError) as error:
+        except (DamageError, NotFoundError, CredentialError, FailedError) as error:
             return Listed(key, None, error)
 
     with ThreadPoolExecutor(handle.workers) as pool:
@@ -94,32 +102,16 @@ def read_part(handle: Handle, part: PartId) -> Part:
     return record
 
 
-def check_part(part: Part, key: str) -> None:
-    """Raises DamageError when the numbers of a manifest do not fit together, or a path leads outside."""
-    for entry in part.entries:
-        names = entry.path.split(b"/")
-        legal = all(name not in (b"", b".", b"..") and b"\0" not in name for name in names)
-        legal = legal or (entry.path == b"." and entry.type == "folder")  # a link there would lead a restore astray
-        lengths = [int.from_bytes(entry.lengths[i : i + 4], "little") for i in range(0, len(entry.lengths), 4)]
-        counted = 0
-        sound = legal and entry.type in ("file", "folder", "link") and len(entry.lengths) % 4 == 0
-        for length, kind, width, count in entry.runs:
-            run = sum(lengths[counted : counted + count])
-            counted += count
-            sound = sound and 0 <= kind <= 3 and width in (1, 2, 4, 8) and count >= 0 and length >= 0
-            sound = sound and (run == length if kind != 3 else count == 0)
-        sound = sound and counted == len(lengths) and len(entry.chunks) == 32 * counted
-        sound = sound and sum(run[0] for run in entry.runs) == entry.size and 0 <= entry.size < 1 << 63
-        if not sound:
-            raise DamageError(f"{key} is not a coherent manifest (at {entry.path!r})", object_name=key)
-
-
 def resolve(handle: Handle, reference: str) -> Root:
     """The snapshot that a reference means: `asset`, `asset@validated`, `@step=500`, `@<time>`, a tag, or an id.
 
     Raises NotFoundError with what there is instead, UsageError when an id prefix is ambiguous.
     """
     handle.keys.require_reader("finding a snapshot")
+    if is_snapshot_id(reference.lower()):  # first of all: an asset of that name would stand for another snapshot
+        keys = _keys_of_ids(handle, SNAPSHOTS, reference)
+        if len(keys) == 1:
+            return read_root(handle, keys[0])
     asset, at, selector = reference.rpartition("@")
     if at and asset and _has_asset(handle, asset):
         return _select(handle, asset, selector)
@@ -132,7 +124,7 @@ def resolve_key(handle: Handle, prefix: str) -> str:
     """The key of the one root whose id begins with `prefix`."""
     prefix = prefix.lower()
     if len(prefix) >= _PREFIX_MIN:
-        keys = [info.key for info in handle.store.list(SNAPSHOTS) if info.key.rsplit("/", 1)[-1].startswith(prefix)]
+        keys = _keys_of_ids(handle, SNAPSHOTS, prefix)
         if len(keys) == 1:
             return keys[0]
         if keys:
@@ -142,19 +134,35 @@ def resolve_key(handle: Handle, prefix: str) -> str:
     )
 
 
+def _keys_of_ids(handle: Handle, folder: str, prefix: str) -> list[str]:
+    """The keys of the roots below a folder whose ids begin with `prefix`."""
+    keys = [info.key for info in handle.store.list(folder)]
+    return [key for key in keys if key.rsplit("/", 1)[-1].startswith(prefix.lower())]
+
+
 def _ambiguous(prefix: str, keys: list[str]) -> UsageError:
     return UsageError(f"{prefix!r} begins the ids of {len(keys)} snapshots", hint="give more digits of the id")
 
 
 def tags_of(handle: Handle, asset: str) -> dict[str, Ref]:
-    """Name → newest generation of every ref of the asset that points somewhere."""
+    """Name → newest readable generation of every ref of the asset that points somewhere.
+
+    A ref of which nothing can be read is noted and left out.
+    """
     prefix = f"{REFS}{handle.keys.names.asset_key(asset)}/"
-    newest: dict[str, str] = {}
-    for info in handle.store.list(prefix):  # in order of keys, so the last generation of each series wins
-        if generation_of(info.key) is not None:
-            newest[info.key.rsplit("/", 1)[0]] = info.key
-    refs = [read_ref(handle, key) for key in newest.values()]
-    return {ref.name: ref for ref in refs if ref.target}
+    keys = [info.key for info in handle.store.list(prefix)]
+    folders = dict.fromkeys(key[: key.find("/", len(prefix)) + 1] for key in keys)
+    refs = [_newest_of(handle, series_of(keys, folder).keys) for folder in folders]
+    return {ref.name: ref for ref in refs if ref is not None and ref.target}
+
+
+def _newest_of(handle: Handle, keys: list[str]) -> Ref | None:
+    try:
+        return next(readable_refs(handle, keys), None)
+    except UnsupportedFormatError:
+        raise
+    except (DamageError, NotFoundError, FailedError):
+        return None  # noted already
 
 
 def _select(handle: Handle, asset: str, selector: str) -> Root:
@@ -163,15 +171,17 @@ def _select(handle: Handle, asset: str, selector: str) -> Root:
         return _newest(handle, asset, f"@{selector}", lambda root: root.step == int(step[1]))
     if selector == "latest":
         return _latest(handle, asset)
-    ref = read_newest_ref(handle, asset, selector) if selector else None
-    if ref is not None and ref.target:
-        return _target(handle, ref)
+    folder = f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/"
+    if is_snapshot_id(selector.lower()) and (keys := _keys_of_ids(handle, folder, selector)):
+        return read_root(handle, keys[0])
+    pointed = _pointed_at(handle, asset, selector) if selector else None
+    if pointed is not None:
+        return pointed
     moment = _moment(selector)
     if moment is not None:
         return _newest(handle, asset, f"@{selector}", lambda root: root.content <= moment)
     if len(selector) >= _PREFIX_MIN and selector != "validated":
-        prefix = f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/{selector.lower()}"
-        keys = [info.key for info in handle.store.list(prefix)]
+        keys = _keys_of_ids(handle, folder, selector)
         if len(keys) == 1:
             return read_root(handle, keys[0])
         if keys:
@@ -185,10 +195,37 @@ def _select(handle: Handle, asset: str, selector: str) -> Root:
 
 
 def _latest(handle: Handle, asset: str) -> Root:
-    ref = read_newest_ref(handle, asset, "latest")
-    if ref is not None and ref.target:
-        return _target(handle, ref)
-    return _newest(handle, asset, "", lambda root: True)
+    pointed = _pointed_at(handle, asset, "latest")
+    return pointed if pointed is not None else _newest(handle, asset, "", lambda root: True)
+
+
+def _pointed_at(handle: Handle, asset: str, name: str) -> Root | None:
+    """The snapshot that a ref leads to, or None: there is no such ref, or it was deleted.
+
+    A generation whose snapshot is not there is passed over with a note. Raises what is wrong with the newest one when
+    none leads to a snapshot.
+    """
+    keys = series_at(handle.store, handle.keys.names.ref_prefix(asset, name)).keys
+    missing: DamageError | None = None
+    for ref in readable_refs(handle, keys):
+        if not ref.target:
+            return None
+        try:
+            return _target(handle, ref)
+        except _TargetMissing as error:
+            handle.progress.note(f"passed over: {error.damage.message}")
+            missing = missing or error.damage
+    if missing is not None:
+        raise missing
+    return None
+
+
+class _TargetMissing(Exception):
+    """The snapshot that a ref leads to is not there. Never leaves this module."""
+
+    def __init__(self, damage: DamageError) -> None:
+        super().__init__(damage.message)
+        self.damage = damage
 
 
 def _target(handle: Handle, ref: Ref) -> Root:
@@ -198,9 +235,10 @@ def _target(handle: Handle, ref: Ref) -> Root:
     try:
         return read_root(handle, key)
     except ObjectNotFoundError as error:
-        raise DamageError(
+        damage = DamageError(
             f"{key}, to which {ref.name!r} of {ref.asset!r} points, is missing from {handle.store.url}", object_name=key
-        ) from error
+        )
+        raise _TargetMissing(damage) from error
 
 
 def _newest(handle: Handle, asset: str, what: str, wanted: Callable[[Root], bool]) -> Root:
@@ -237,7 +275,7 @@ def _moment(text: str) -> int | None:
         return None
 
 
-def _check_revocation(handle: Handle, mark: str, created: int, key: str) -> None:
+def _trusted_signer(handle: Handle, mark: str, created: int, key: str) -> Signer:
     signer = handle.keys.trusted_signer(Kind.ROOT, mark, key)
     if signer.revoked is not None and created >= signer.revoked:
         raise UntrustedError(
@@ -245,3 +283,4 @@ def _check_revocation(handle: Handle, mark: str, created: int, key: str) -> None
             hint="do not restore from it; ask the keeper who still has that key",
             object_name=key,
         )
+    return signer

@@ -20,12 +20,13 @@ from holdfast.vault.handle import Handle
 from holdfast.vault.records import Ref, Root
 from holdfast.vault.refs import LATEST, VALIDATED, move_ref
 from holdfast.vault.restoring import Restored, restore, snapshot_entries
-from holdfast.vault.saving.save import SaveOptions, path_job, save_job
+from holdfast.vault.saving.options import save_options
+from holdfast.vault.saving.save import Job, path_job, save_job
 from holdfast.vault.saving.validation import NORM_JUMP, Policy
 from holdfast.vault.snapshots import Listed, list_roots, resolve, tags_of
 from holdfast.vault.tensors.loading import LazyTensors, load_tensors
 from holdfast.vault.tensors.writing import tensor_job
-from holdfast.vault.verifying import Verified, move_validated, verify_decoded, verify_stored_bytes
+from holdfast.vault.verifying import Verified, move_validated, verify_decoded
 
 __all__ = ["Vault", "SaveReport", "open_vault"]
 
@@ -33,13 +34,15 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 
 
 class SaveReport(NamedTuple):
-    """A committed snapshot. `verified` is None when reading back was not asked for; `validated`: the pointer moved to
-    it.
+    """A committed snapshot. `verified` is None when reading back was not asked for. `validated`, `latest`, `tags`: the
+    pointers that moved to it.
     """
 
     root: Root
     verified: Verified | None
     validated: bool
+    latest: bool = False
+    tags: tuple[str, ...] = ()
 
 
 class Vault:
@@ -72,26 +75,28 @@ class Vault:
     ) -> SaveReport:
         """Save a file, a folder, or a mapping of names to arrays as a new snapshot of `asset`.
 
-        With `verify` it is read back afterwards, and `validated` moves to it if nothing was found wrong. Metadata
-        values that are not text are kept as their JSON. Raises SourceChangedError, RefusedError, CredentialError,
-        NotFoundError, and what the store raises; after an error nothing was committed, unless the error is of reading
-        back.
+        With `verify` it is read back before `latest` moves to it, and `validated` moves, too, if nothing was found
+        wrong. Tags move last, and none of the three to a quarantined snapshot. Metadata values that are not text are
+        kept as their JSON. Raises UsageError, SourceChangedError, RefusedError, CredentialError, NotFoundError,
+        DamageError (it does not read back, and storing it again did not help), and what the store raises. After an
+        error no pointer has moved, and nothing was committed unless the error is of reading back or of moving one.
         """
-        chosen = _policy(policy)
-        options = SaveOptions(
-            step=step, meta=_texts(metadata), versions=versions or {}, policy=chosen, norm_jump=norm_jump
+        if not isinstance(asset, str):
+            raise UsageError(f"the name of an asset is text: {asset!r} is not")
+        options = save_options(
+            step=step,
+            metadata=metadata,
+            versions=versions,
+            tags=tags,
+            policy=policy,
+            norm_jump=norm_jump,
+            verify=verify,
         )
-        job = tensor_job(source) if isinstance(source, Mapping) else path_job(Path(source))
-        for tag in tags:
+        self.handle.keys.names.asset_key(asset)
+        for tag in options.tags:
             self._check_tag(tag)
-        root, parts = save_job(self.handle, asset, job, options)
-        for tag in tags:
-            move_ref(self.handle, asset, tag, root.id, "tagged when saved")
-        if not verify:
-            return SaveReport(root, None, False)
-        reads = self.handle.keys.can_read
-        verified = verify_decoded(self.handle, root) if reads else verify_stored_bytes(self.handle, parts)
-        return SaveReport(root, verified, self._move_validated(root, verified))
+        done = save_job(self.handle, asset, _job(source), options)
+        return SaveReport(done.root, done.verified, done.validated, done.latest, done.tags)
 
     def load(self, reference: str) -> LazyTensors:
         """The arrays of a snapshot: a mapping that reads each when it is touched. Raises NotFoundError, DamageError."""
@@ -189,20 +194,11 @@ def open_vault(
     return Vault(Handle(store, keys, clock, progress))
 
 
-def _policy(policy: Policy | str) -> Policy:
-    try:
-        return Policy(policy)
-    except ValueError as error:
-        raise UsageError(f"{policy!r} is not a policy", hint="warn, refuse or quarantine") from error
-
-
-def _texts(metadata: Mapping[str, Any] | None) -> dict[str, str]:
-    import msgspec
-
-    texts = {}
-    for key, value in (metadata or {}).items():
-        try:
-            texts[str(key)] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        except TypeError as error:
-            raise UsageError(f"the metadata value of {key!r} is neither text nor JSON") from error
-    return texts
+def _job(source: Source) -> Job:
+    if isinstance(source, Mapping):
+        return tensor_job(source)
+    if not isinstance(source, (str, os.PathLike)):
+        raise UsageError(
+            f"a {type(source).__name__} cannot be saved", hint="give a path, or a mapping of names to arrays"
+        )
+    return path_job(Path(os.fsdecode(source)))

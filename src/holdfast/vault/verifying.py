@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import msgspec
 from blake3 import blake3
 
-from holdfast.errors import DamageError, ObjectNotFoundError
+from holdfast.errors import DamageError, FailedError, ObjectNotFoundError, WrongKeyError
 from holdfast.ids import ChunkId, PackId
 from holdfast.vault.advancing import advance_ref
 from holdfast.vault.handle import Handle
+from holdfast.vault.index import pack_of_key
 from holdfast.vault.labels import entry_chunks
 from holdfast.vault.names import pack_key
 from holdfast.vault.reading import Wanted
 from holdfast.vault.records import Check, Part, Root
 from holdfast.vault.refs import VALIDATED, move_ref
 from holdfast.vault.restoring import snapshot_entries
+from holdfast.vault.scrubbing import scrub_object
+from holdfast.vault.snapshots import read_root
 
 __all__ = [
     "Verified",
@@ -25,6 +29,8 @@ __all__ = [
     "STORED_BYTES",
     "verify_decoded",
     "verify_stored_bytes",
+    "verify_written",
+    "forget_damaged",
     "move_validated",
     "verify_pack",
 ]
@@ -59,7 +65,7 @@ def verify_decoded(handle: Handle, root: Root) -> Verified:
 def verify_stored_bytes(handle: Handle, parts: Iterable[Part]) -> Verified:
     """Fetch every pack that the parts reach and compare its bytes with its name: what a writer can check.
 
-    Raises DamageError.
+    A damaged pack is forgotten; where another one has the same chunks, that one is checked instead. Raises DamageError.
     """
     files = 0
     chunks: set[ChunkId] = set()
@@ -67,20 +73,99 @@ def verify_stored_bytes(handle: Handle, parts: Iterable[Part]) -> Verified:
         for entry in part.entries:
             files += entry.type == "file"
             chunks.update(chunk for _, _, chunk, _ in entry_chunks(entry))
+    sound: dict[PackId, int] = {}
+    damage: DamageError | None = None
+    with ThreadPoolExecutor(handle.workers) as pool:
+        while True:
+            packs, reached = _reach(handle, chunks, damage)
+            fresh = [pack for pack in packs if pack not in sound]
+            if not fresh:
+                return Verified(STORED_BYTES, files, reached, sum(sound[pack] for pack in packs))
+            handle.progress.phase("verifying", sum(packs[pack] for pack in fresh))
+            for pack, found in zip(fresh, pool.map(lambda pack: _try_pack(handle, pack), fresh), strict=True):
+                if isinstance(found, DamageError):
+                    damage = found
+                    handle.index.forget_pack(pack)
+                else:
+                    sound[pack] = found
+
+
+def verify_written(
+    handle: Handle, key: str, root: Root, parts: Iterable[Part], digests: Mapping[str, bytes]
+) -> Verified:
+    """Read back what a save has just written: the *stored* root, manifests and chunks, not what is still in memory.
+
+    `digests`: BLAKE3 of the bytes written under each key of root and parts; empty where only the object's own checksum
+    can tell. Raises DamageError, and with a key that reads UntrustedError, WrongKeyError, ObjectNotFoundError.
+    """
+    if handle.keys.can_read:
+        stored = read_root(handle, key)
+        if stored != msgspec.structs.replace(root, writer=stored.writer):  # the reader names the signer
+            raise DamageError(f"{key} does not hold what was written", object_name=key)
+        return verify_decoded(handle, stored)
+    for name, digest in digests.items():
+        _verify_document(handle, name, digest)
+    return verify_stored_bytes(handle, parts)
+
+
+def forget_damaged(handle: Handle, parts: Iterable[Part]) -> None:
+    """Forget the packs from which the parts' chunks cannot be had: nothing relies on them then.
+
+    Without a key that reads, `verify_stored_bytes` has done that already.
+    """
+    if not handle.keys.can_read:
+        return
+    by_pack: dict[PackId, dict[ChunkId, int]] = {}
+    for part in parts:
+        for entry in part.entries:
+            for _, length, chunk, _ in entry_chunks(entry):
+                located = handle.index.find(chunk)
+                if located is not None:
+                    by_pack.setdefault(located.pack, {})[chunk] = length
+    reader = handle.reader()
+    damaged = set()
+    for pack, chunks in by_pack.items():
+        wanted = (Wanted(chunk, length, None) for chunk, length in chunks.items())
+        try:
+            reader.stream(wanted, lambda one, data: None, workers=handle.workers)
+        except (DamageError, WrongKeyError, FailedError) as error:
+            damaged.add(pack_of_key(error.object_name) or pack)  # it may be the pack of a base
+    for pack in damaged:
+        handle.index.forget_pack(pack)
+
+
+def _reach(handle: Handle, chunks: set[ChunkId], damage: DamageError | None) -> tuple[dict[PackId, int], int]:
+    """The packs, with their sizes, that the chunks and their bases lie in; and how many chunks these are."""
     packs: dict[PackId, int] = {}
-    waiting = list(chunks)
+    seen, waiting = set(chunks), list(chunks)
     while waiting:
         located = handle.index.find(waiting.pop())
         if located is None:
-            raise DamageError("a chunk of the snapshot is in no pack that the index knows")
+            raise damage or DamageError("a chunk of the snapshot is in no pack that the index knows")
         packs[located.pack] = located.pack_size
-        if located.place.base and located.place.base not in chunks:
-            chunks.add(located.place.base)
-            waiting.append(located.place.base)
-    handle.progress.phase("verifying", sum(packs.values()))
-    with ThreadPoolExecutor(handle.workers) as pool:
-        total = sum(pool.map(lambda pack: verify_pack(handle, pack), packs))
-    return Verified(STORED_BYTES, files, len(chunks), total)
+        base = located.place.base
+        if base and base not in seen:
+            seen.add(base)
+            waiting.append(base)
+    return packs, len(seen)
+
+
+def _try_pack(handle: Handle, pack: PackId) -> int | DamageError:
+    try:
+        return verify_pack(handle, pack)
+    except DamageError as error:
+        return error
+
+
+def _verify_document(handle: Handle, key: str, digest: bytes) -> None:
+    try:
+        data = handle.store.get(key)
+    except ObjectNotFoundError as error:
+        raise DamageError(f"{key} is missing from {handle.store.url}", object_name=key) from error
+    if not digest:
+        scrub_object(key, data)
+    elif blake3(data).digest() != digest:
+        raise DamageError(f"{key} is damaged: it does not hold what was written", object_name=key)
 
 
 def verify_pack(handle: Handle, pack: PackId) -> int:

@@ -105,3 +105,23 @@ def test_the_oldest_entries_are_dropped_first(tmp_path: Path, monkeypatch: pytes
     for key in ("a", "b", "c", "a", "d"):
         ledger.record(key, ONE, 0)
     assert {key for key in "abcd" if ledger.holds(key, ONE)} == {"a", "c", "d"}
+
+
+def test_what_a_vault_that_was_set_back_has_lost_is_forgotten(tmp_path: Path) -> None:
+    """And what was dropped from it on purpose is not."""
+    path = tmp_path / "watch.json"
+    ledger = Ledger(path)
+    for key in "abcd":
+        ledger.record(key, ONE, 0, f"snapshot-{key}")
+    assert Ledger(path).forget_lost({"snapshot-b", "snapshot-c", "snapshot-d"}) == []
+    reopened = Ledger(path)
+    assert reopened.forget_lost({"snapshot-b"}) == ["c", "d"]
+    assert {key for key in "abcd" if reopened.holds(key, ONE)} == {"a", "b"}
+    assert Ledger(path).forget_lost(set()) == ["a", "b", "c", "d"]
+
+
+def test_entries_of_older_versions_are_believed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "watch.json")
+    ledger.record("step-1", ONE, 0)
+    assert ledger.forget_lost(set()) == []
+    assert ledger.holds("step-1", ONE)

@@ -276,21 +276,21 @@ def test_links_are_no_checkpoints_of_their_own(tmp_path: Path) -> None:
     assert [candidate.name for candidate in find_checkpoints(tmp_path)] == ["ep1-ba500-rank0.pt", "step-500"]
 
 
-def test_linked_files_inside_a_checkpoint_count_as_what_they_point_to(tmp_path: Path) -> None:
+def test_links_inside_a_checkpoint_are_links(tmp_path: Path) -> None:
+    """What they lead to is in the checkpoint itself, and counts once."""
     finish(writers.huggingface_lora(tmp_path))
     folder = tmp_path / "checkpoint-500"
-    blob = tmp_path / ".blobs" / "abc"
-    blob.parent.mkdir()
-    (folder / "adapter_model.safetensors").rename(blob)
-    (folder / "adapter_model.safetensors").symlink_to(blob)
+    plain = only(tmp_path)
+    (folder / "best.safetensors").symlink_to("adapter_model.safetensors")
     (folder / "dangling").symlink_to("nowhere")
     (folder / "loop").symlink_to(folder)
-    before = only(tmp_path)
-    assert before.complete
-    assert ("adapter_model.safetensors", blob.stat().st_size, blob.stat().st_mtime_ns) in before.files
-    assert "loop" not in {stamp.path for stamp in before.files}
-    blob.write_bytes(writers.safetensors()[:-4])
-    assert not only(tmp_path).complete
+    linked = only(tmp_path)
+    assert linked.complete
+    assert linked.size < plain.size + (folder / "adapter_model.safetensors").stat().st_size
+    assert {file.path for file in linked.files} == {file.path for file in plain.files} | {
+        "best.safetensors",
+        "dangling",
+    }
 
 
 def test_a_folder_deeper_than_any_framework_s_is_not_searched(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 A recogniser claims a folder from its name and one level of its content, and then judges all of it. A claimed folder
 is one checkpoint whatever lies inside it (`checkpoint-500/global_step500`). Of what no recogniser claims, single files
-with a checkpoint's suffix are candidates. Hidden and temporary folders are passed over.
+with a checkpoint's suffix are candidates. Hidden and temporary folders are passed over. A checkpoint of which a file is
+only a link to somewhere outside is never complete: a snapshot would hold the link, and not the bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from holdfast.training.candidates import Candidate
 from holdfast.training.layouts.accelerate import ACCELERATE
 from holdfast.training.layouts.distributed import LIGHTNING_FOLDER, TORCH_DCP, TORCHTITAN
 from holdfast.training.layouts.files import file_candidate
+from holdfast.training.layouts.homemade import HOMEMADE
 from holdfast.training.layouts.huggingface import HUGGINGFACE_MODEL, HUGGINGFACE_TRAINER
 from holdfast.training.layouts.orbax import ORBAX
 from holdfast.training.layouts.shards import tree_problem
@@ -41,6 +43,7 @@ _LAYOUTS: tuple[Layout, ...] = (
     DEEPSPEED,
     TORCH_DCP,
     HUGGINGFACE_MODEL,
+    HOMEMADE,
 )
 
 

@@ -3,8 +3,8 @@
 Lightning (`fabric.utilities.cloud_io._atomic_save`) serialises into memory and writes at once, within an fsspec
 transaction where there is one; on a local disk that ends in a move which, across file systems, is a copy that carries
 its old time. Composer (`CheckpointSaver`) writes in place and points the link `latest-rank0.pt` to it; with
-per-rank checkpoints each rank's file is a candidate of its own. No single file has a marker: it must be whole, as far
-as its format tells, and quiet.
+per-rank checkpoints each rank's file is a candidate of its own, and a snapshot holds one of them. No single file has a
+marker: it must be whole, as far as its format tells, and quiet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from holdfast.training.candidates import Candidate, FileStamp
 from holdfast.training.layouts.verdict import is_temporary
 from holdfast.training.listing import Entry
-from holdfast.training.steps import step_in_name
+from holdfast.training.steps import step_in_name, step_in_words
 from holdfast.training.structure import file_problem
 
 __all__ = ["FILE_SUFFIXES", "file_candidate"]
@@ -38,6 +38,12 @@ def _wanted(relative: PurePosixPath, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(relative.name, glob) or fnmatchcase(str(relative), glob) for glob in patterns)
 
 
+def _step(path: Path) -> int | None:
+    """Of a file whose name claims none, its folder's."""
+    step = step_in_name(path.name)
+    return step if step is not None else step_in_words(path.parent.name)
+
+
 def file_candidate(root: Path, path: Path, entry: Entry, patterns: Sequence[str]) -> Candidate | None:
     """The candidate that the file is, None when its name is of no interest.
 
@@ -54,7 +60,7 @@ def file_candidate(root: Path, path: Path, entry: Entry, patterns: Sequence[str]
         reason = f"it {problem}" if problem else ""
     return Candidate(
         path=path,
-        step=step_in_name(path.name),
+        step=_step(path),
         framework=_framework(path.name),
         complete=not reason,
         reason=reason,

@@ -42,8 +42,9 @@ def _judge_trainer(tree: Tree) -> Verdict:
 
 
 def _claims_model(folder: Glimpse) -> bool:
-    described = not folder.files.keys().isdisjoint(("config.json", "adapter_config.json"))
-    return described and any(_MODEL_FILE.fullmatch(name) for name in folder.files) and not holds_checkpoints(folder)
+    names = folder.files.keys() | folder.links  # a hub's cache holds nothing but links; they are judged later
+    described = not names.isdisjoint(("config.json", "adapter_config.json"))
+    return described and any(map(_MODEL_FILE.fullmatch, names)) and not holds_checkpoints(folder)
 
 
 def _judge_model(tree: Tree) -> Verdict:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from holdfast.training.listing import Tree
+from holdfast.training.listing import Tree, leads_outside
 from holdfast.training.structure import NotWholeError, file_problem, read_json
 
 __all__ = ["tree_problem", "has_weights"]
@@ -66,9 +66,17 @@ def _index_problem(tree: Tree) -> str:
 
 def _file_problem(tree: Tree) -> str:
     for name, entry in sorted(tree.files.items()):
+        if name in tree.links:
+            continue
         if problem := file_problem(tree.path / name, entry):
             return f"{name} {problem}"
     return ""
+
+
+def _link_problem(tree: Tree) -> str:
+    """A snapshot holds a link as a link: what lies outside of the checkpoint (a hub's cache) would not be protected."""
+    outside = [name for name in sorted(tree.links) if leads_outside(tree, name)]
+    return f"{outside[0]} is a link to a file outside" if outside else ""
 
 
 def tree_problem(tree: Tree) -> str:
@@ -81,4 +89,4 @@ def tree_problem(tree: Tree) -> str:
         # torch.distributed.checkpoint writes `.metadata.tmp` and renames it when every rank has written its data.
         if PurePosixPath(name).name == ".metadata.tmp":
             return f"{name} has not been renamed yet"
-    return _shard_set_problem(tree) or _index_problem(tree) or _file_problem(tree)
+    return _link_problem(tree) or _shard_set_problem(tree) or _index_problem(tree) or _file_problem(tree)

@@ -7,8 +7,11 @@ from typing import NamedTuple, Protocol
 
 from holdfast.errors import HoldfastError, ObjectNotFoundError
 from holdfast.ids import ChunkId, PackId
+from holdfast.trust.signing import fingerprint
 from holdfast.vault.codecs import Codec, Encoded, encode
 from holdfast.vault.handle import Handle
+from holdfast.vault.index import Located
+from holdfast.vault.keys import VaultKeys
 from holdfast.vault.labels import BaseCandidate
 from holdfast.vault.names import pack_key
 from holdfast.vault.regions.model import Element
@@ -16,6 +19,8 @@ from holdfast.vault.regions.model import Element
 __all__ = ["Coded", "ChunkCoder", "BaseSource"]
 
 _NO_BASE = ChunkId(b"")
+_OF_THIS_PROCESS = ""  # in the index of one who cannot read footers
+_CHAIN_MAX = 8  # of deltas to deltas; a reader follows no more than this and the new one
 
 
 class Coded(NamedTuple):
@@ -43,6 +48,7 @@ class ChunkCoder:
         self._handle = handle
         self._bases = bases
         self._present: dict[PackId, bool] = {}
+        self._believed = None if handle.keys.can_read else _believed_by_writer(handle.keys)
         self._lock = threading.Lock()
 
     def code(self, data: bytes | memoryview, element: Element, candidate: BaseCandidate | None) -> Coded:
@@ -55,13 +61,25 @@ class ChunkCoder:
         return Coded(chunk, len(data), element, encoded, base if encoded.codec is Codec.DELTA else _NO_BASE)
 
     def _stored(self, chunk: ChunkId) -> bool:
-        """Whether the chunk, and the base that it may need, lie in packs that are really there."""
+        """Whether the chunk, and the bases that it needs, lie in packs that are really there."""
+        for _ in range(_CHAIN_MAX):
+            located = self._place(chunk)
+            if located is None:
+                return False
+            if not located.place.base:
+                return True
+            chunk = located.place.base
+        return False  # nothing honest is that deep, or a delta to itself
+
+    def _place(self, chunk: ChunkId) -> Located | None:
         index = self._handle.index
-        while (located := index.find(chunk)) is not None:
+        for located in index.places(chunk):
+            if self._believed is not None and index.signer_of(located.pack) not in self._believed:
+                continue
             if self._pack_present(located.pack, located.pack_size):
-                return not located.place.base or self._stored(located.place.base)
+                return located
             index.forget_pack(located.pack)
-        return False
+        return None
 
     def _base(
         self, candidate: BaseCandidate | None, length: int, element: Element
@@ -95,3 +113,13 @@ class ChunkCoder:
             with self._lock:
                 self._present[pack] = present
         return present
+
+
+def _believed_by_writer(keys: VaultKeys) -> set[str]:
+    """Whose word on what a pack holds a writer takes, as fingerprints: its own and the keepers'.
+
+    It cannot open packs. On the word of another writer it would leave out chunks that are not there.
+    """
+    keepers = {fingerprint(one.public) for one in keys.config.signers if one.role == "keeper" and one.revoked is None}
+    own = {fingerprint(keys.signer.public)} if keys.signer is not None else set()
+    return keepers | own | {_OF_THIS_PROCESS}

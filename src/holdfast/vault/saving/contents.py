@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import NamedTuple, Protocol
 
 from holdfast.errors import FailedError, PermissionDeniedError, SourceChangedError
@@ -72,6 +72,9 @@ class FileContent:
         except OSError as error:
             raise FailedError(f"{path} cannot be opened ({error.strerror})", object_name=str(path)) from error
         try:
+            # Through a page that is dirty already, a mapped file changes without a new time. Clean pages are noticed.
+            with suppress(OSError):  # where nothing can be written there is nothing dirty
+                os.fdatasync(descriptor)
             check_unchanged(self._item, os.fstat(descriptor))
             source = FileSource(descriptor)
             layout = propose_layout(source, os.fsdecode(self.relative))

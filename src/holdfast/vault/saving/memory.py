@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -69,7 +70,8 @@ def remember(path: Path, snapshot: str, content: int, parts: list[Part], content
             file.write(msgspec.msgpack.encode(Remembered(snapshot, content, parts, files)))
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 class LocalBases:

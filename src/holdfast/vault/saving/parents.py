@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from holdfast.errors import DamageError, NotFoundError, UntrustedError, WrongKey
 from holdfast.ids import ChunkId
 from holdfast.vault.handle import Handle
 from holdfast.vault.records import Entry, Part
+from holdfast.vault.saving.contents import Content
 from holdfast.vault.saving.memory import LocalBases, recall
 from holdfast.vault.snapshots import read_parts, resolve
 
@@ -21,6 +23,15 @@ class Parent(NamedTuple):
     snapshot: str
     content: int
     files: dict[bytes, Entry]
+
+    def matched(self, source: str, contents: Sequence[Content]) -> Parent:
+        """The same, with its only file under the name of the only one of a new `source`: a single file may be called
+        `step-1.pt` today and `step-2.pt` tomorrow.
+        """
+        if source != "file" or len(contents) != 1 or len(self.files) != 1:
+            return self
+        [known] = self.files.values()
+        return self._replace(files={contents[0].relative: known})
 
 
 _NO_PARENT = Parent("", 0, {})

@@ -1,49 +1,45 @@
-"""One save from beginning to end, in the order that makes a crash harmless: packs → index → parts → root → `latest`."""
+"""One save from beginning to end, in the order that makes a crash harmless: packs → index → parts → root → read back →
+`latest` → `validated`.
+"""
 
 from __future__ import annotations
 
 import os
-import platform
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.errors import ConflictError, NotFoundError, RefusedError, SourceChangedError, UsageError
-from holdfast.ids import SnapshotId, new_snapshot_id
+from holdfast.errors import (
+    DamageError,
+    FailedError,
+    NotFoundError,
+    ObjectNotFoundError,
+    RefusedError,
+    SourceChangedError,
+    UntrustedError,
+    WrongKeyError,
+)
 from holdfast.vault.advancing import advance_ref
-from holdfast.vault.documents import write_document
 from holdfast.vault.handle import Handle
-from holdfast.vault.header import Kind
-from holdfast.vault.names import normalised, part_key
 from holdfast.vault.pack_writer import PackWriter
-from holdfast.vault.records import Entry, Finding, Part, PartLink, Root, Validation, encode_record
+from holdfast.vault.records import Entry, Finding, Root, Validation
 from holdfast.vault.refs import LATEST, move_ref
 from holdfast.vault.saving.coder import ChunkCoder
+from holdfast.vault.saving.committing import Written, group_parts, make_root, remove_root, write_parts, write_root
 from holdfast.vault.saving.contents import Content, FileContent
 from holdfast.vault.saving.entries import plain_entry
+from holdfast.vault.saving.links import examine_links
 from holdfast.vault.saving.memory import memory_path, remember
-from holdfast.vault.saving.parents import Parent, find_parent
+from holdfast.vault.saving.options import SaveOptions
+from holdfast.vault.saving.parents import Bases, Parent, find_parent
 from holdfast.vault.saving.pipeline import Saved, Tally, code_contents
-from holdfast.vault.saving.tree import Tree, check_unchanged, component_of, read_link, walk_tree
-from holdfast.vault.saving.validation import NORM_JUMP, Policy, examine_file, judge_findings
-from holdfast.vault.series import create_once
-from holdfast.version import VERSION
+from holdfast.vault.saving.preparing import prepare_save
+from holdfast.vault.saving.tree import Tree, check_unchanged, read_link, walk_tree
+from holdfast.vault.saving.validation import Policy, examine_file, examine_presence, judge_findings
+from holdfast.vault.verifying import Verified, forget_damaged, move_validated, verify_written
 
-__all__ = ["SaveOptions", "Job", "Committed", "path_job", "save_job"]
+__all__ = ["Job", "Committed", "path_job", "save_job"]
 
-_OWN_PART_BYTES = 8 << 20
-_PART_ENTRIES_MAX = 4096
-
-
-class SaveOptions(NamedTuple):
-    """What a user may say about a snapshot. `content_ns` defaults to the newest modification time in the source."""
-
-    step: int | None = None
-    meta: Mapping[str, str] = {}
-    versions: Mapping[str, str] = {}
-    content_ns: int | None = None
-    policy: Policy = Policy.WARN
-    norm_jump: float = NORM_JUMP
+_ATTEMPTS = 3  # the second one stores again what did not read back, the third is for what lay behind that
 
 
 class Job(NamedTuple):
@@ -58,10 +54,13 @@ class Job(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """A new snapshot, and its manifests: a writer could not read them back."""
+    """A new snapshot, how it was read back (None: it was not), and which pointers moved to it."""
 
     root: Root
-    parts: list[Part]
+    verified: Verified | None
+    latest: bool
+    validated: bool
+    tags: tuple[str, ...]
 
 
 def path_job(path: Path) -> Job:
@@ -75,49 +74,94 @@ def path_job(path: Path) -> Job:
 
 
 def save_job(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Committed:
-    """Save, commit, and point `latest` to the new snapshot (unless it is quarantined).
+    """Save, commit, read back, and point `latest`, `validated` and the tags to the new snapshot.
 
-    Raises SourceChangedError (nothing was committed), RefusedError (the policy is `refuse` and there are findings),
-    CredentialError, and what the store raises.
+    None of them moves to a quarantined one. What does not read back is stored again, without relying on what is
+    damaged; if that does not help either, the snapshot is taken back. Raises SourceChangedError and RefusedError (the
+    source and the vault lie in each other, or the policy is `refuse` and there are findings): nothing was committed;
+    DamageError, CredentialError, and what the store raises.
     """
-    handle.keys.require_writer("saving")
+    prepare_save(handle, job.tree)
     memory = memory_path(handle.keys, asset)
     for skipped in job.tree.skipped if job.tree is not None else ():
         handle.progress.note(skipped)
-    handle.progress.phase("saving", sum(content.size for content in job.contents))
-    handle.refresh()  # what others have stored since is not stored twice, what is gone is not relied upon
     parent, bases = find_parent(handle, asset, memory)
+    parent = parent.matched(job.source, job.contents)
+    written, verified = _write_and_read_back(handle, asset, job, options, parent, bases)
+    root = written.root
+    if root.validation.verdict == "quarantined":
+        if options.tags:
+            handle.progress.note("quarantined, so no tag leads to it; a tag can be given to its id")
+        return Committed(root, verified, latest=False, validated=False, tags=())
+    latest = _move_latest(handle, root, parent)
+    if latest or handle.keys.can_read:
+        remember(memory, root.id, root.content, written.parts, job.contents)
+    # Whoever cannot read cannot compare either, but has just learned whether something newer is known.
+    may_move = verified is not None and (latest or handle.keys.can_read)
+    validated = verified is not None and may_move and move_validated(handle, root, verified)
+    for tag in options.tags:
+        move_ref(handle, asset, tag, root.id, "tagged when saved")
+    return Committed(root, verified, latest, validated, tuple(options.tags))
+
+
+def _write_and_read_back(
+    handle: Handle, asset: str, job: Job, options: SaveOptions, parent: Parent, bases: Bases
+) -> tuple[Written, Verified | None]:
+    for left in reversed(range(_ATTEMPTS)):
+        written = _write(handle, asset, job, options, parent, bases)
+        if not options.verify:
+            return written, None
+        try:
+            return written, verify_written(handle, written.key, written.root, written.parts, written.digests)
+        except (DamageError, FailedError, ObjectNotFoundError, UntrustedError, WrongKeyError) as error:
+            remove_root(handle, written)
+            if not left:
+                raise
+            handle.progress.note(f"{error.message}; what it concerns is stored again")
+            forget_damaged(handle, written.parts)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _write(handle: Handle, asset: str, job: Job, options: SaveOptions, parent: Parent, bases: Bases) -> Written:
+    """Packs → index → parts → root."""
+    handle.progress.phase("saving", sum(content.size for content in job.contents))
     tally = Tally()
     with PackWriter(handle) as writer:
-        coder = ChunkCoder(handle, bases)
-        saved = code_contents(handle, job.contents, parent, coder, writer, tally)
+        saved = code_contents(handle, job.contents, parent, ChunkCoder(handle, bases), writer, tally)
         writer.finish()
         tally.add(packs=writer.packs, stored=writer.stored_bytes)
     if job.tree is not None:
         _check_tree(job.tree)
-    validation = _validate(saved, parent, options)
-    parts = list(_group_parts(saved, job.others))
-    links = _write_parts(handle, parts, tally)
-    root = _root(handle, asset, job, options, parent, links, tally, validation)
-    key = handle.keys.names.snapshot_key(asset, SnapshotId(root.id))
-    if not create_once(handle.store, key, write_document(handle.keys, Kind.ROOT, key, encode_record(root))):
-        raise ConflictError(f"{key} exists already", hint="save again")
-    if validation.verdict != "quarantined":
-        _move_latest(handle, root, parent)
-        remember(memory, root.id, root.content, parts, job.contents)
-    return Committed(root, parts)
+    validation = _validate(saved, job.others, parent, options)
+    parts = list(group_parts(saved, job.others))
+    links, digests = write_parts(handle, parts, tally)
+    root = make_root(
+        handle,
+        asset,
+        source=job.source,
+        name=job.name,
+        content_ns=job.content_ns,
+        parent=parent.snapshot,
+        options=options,
+        links=links,
+        tally=tally,
+        validation=validation,
+    )
+    return write_root(handle, root, parts, digests)
 
 
-def _move_latest(handle: Handle, root: Root, parent: Parent) -> None:
+def _move_latest(handle: Handle, root: Root, parent: Parent) -> bool:
     """`latest` is the newest content, not the last save: a backlog may be saved in another order than it was
     written.
     """
     if handle.keys.can_read:
         moved = advance_ref(handle, root, LATEST, "saved")
     else:
-        moved = root.content >= parent.content and bool(move_ref(handle, root.asset, LATEST, root.id, "saved"))
+        known = min(parent.content, root.created)  # what claims to be of the future does not count
+        moved = root.content >= known and bool(move_ref(handle, root.asset, LATEST, root.id, "saved"))
     if not moved:
         handle.progress.note(f"`latest` of {root.asset!r} stays where it is: the content there is newer")
+    return moved
 
 
 def _check_tree(tree: Tree) -> None:
@@ -138,84 +182,19 @@ def _check_tree(tree: Tree) -> None:
         raise SourceChangedError(f"{shown!r} came or went while {top} was saved", object_name=str(top))
 
 
-def _validate(saved: list[Saved], parent: Parent, options: SaveOptions) -> Validation:
-    findings: list[Finding] = []
+def _validate(saved: list[Saved], others: list[Entry], parent: Parent, options: SaveOptions) -> Validation:
+    files = [file.entry for file in saved]
+    findings: list[Finding] = examine_presence(files, parent.files)
     for file in saved:
         known = parent.files.get(file.content.relative)
         findings.extend(examine_file(file.entry, file.problems, known, options.norm_jump))
+    findings.extend(examine_links([*others, *files]))
     if findings and options.policy is Policy.REFUSE:
         first = findings[0]
+        where = f"{first.where}: " if first.where else ""
         more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
         raise RefusedError(
-            f"not saved: {first.where}: {first.message}{more}",
+            f"not saved: {where}{first.message}{more}",
             hint="the policy is `refuse`; `--policy warn` or `quarantine` would keep it apart from `validated`",
         )
     return judge_findings(options.policy, findings)
-
-
-def _group_parts(saved: list[Saved], others: list[Entry]) -> Iterator[Part]:
-    """Large files alone, small ones together by component, in a stable order."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in [*others, *(file.entry for file in saved)]:
-        component = component_of(entry.path) if entry.type == "file" else "other"
-        if entry.size >= _OWN_PART_BYTES:
-            yield Part(component, [entry])
-            continue
-        group = groups.setdefault(component, [])
-        group.append(entry)
-        if len(group) >= _PART_ENTRIES_MAX:
-            yield Part(component, groups.pop(component))
-    for component, entries in groups.items():
-        yield Part(component, entries)
-
-
-def _write_parts(handle: Handle, parts: list[Part], tally: Tally) -> list[PartLink]:
-    links = []
-    for part in parts:
-        record = encode_record(part)
-        part_id = handle.keys.names.part_id(record)
-        key = part_key(part_id)
-        data = write_document(handle.keys, Kind.PART, key, record)
-        if create_once(handle.store, key, data):  # False: an equal part of an earlier snapshot is shared
-            tally.add(stored=len(data))
-        files = [entry for entry in part.entries if entry.type == "file"]
-        links.append(PartLink(bytes.fromhex(part_id), part.component, sum(entry.size for entry in files), len(files)))
-    return links
-
-
-def _root(
-    handle: Handle,
-    asset: str,
-    job: Job,
-    options: SaveOptions,
-    parent: Parent,
-    links: list[PartLink],
-    tally: Tally,
-    validation: Validation,
-) -> Root:
-    now = handle.clock.now_ns()
-    for key, value in options.meta.items():
-        try:
-            (key + value).encode()
-        except (TypeError, UnicodeEncodeError) as error:
-            raise UsageError(f"metadata is valid text: {key!r} is not") from error
-    return Root(
-        id=new_snapshot_id(now),
-        asset=normalised(asset),
-        created=now,
-        content=options.content_ns if options.content_ns is not None else job.content_ns,
-        step=options.step,
-        parents=[parent.snapshot] if parent.snapshot else [],
-        writer=handle.keys.label,
-        source=job.source,
-        name=os.fsencode(job.name).decode("utf-8", "replace"),  # for people; entries hold the bytes of names
-        parts=links,
-        meta=dict(options.meta),
-        versions={**_versions(), **options.versions},
-        stats=tally.counts,
-        validation=validation,
-    )
-
-
-def _versions() -> dict[str, str]:
-    return {"holdfast": VERSION, "python": platform.python_version(), "platform": platform.platform(terse=True)}

@@ -85,7 +85,7 @@ def walk_tree(path: Path) -> Tree:
     if not stat.S_ISDIR(top.st_mode):
         raise RefusedError(f"{path} is neither a file nor a folder", object_name=str(path))
     skipped: list[str] = []
-    items = [Item(path, b".", top), *_walk(path, b"", skipped)]
+    items = [Item(path, b".", top), *_walk(path, skipped)]
     return Tree("folder", _printable(name), items, skipped)
 
 
@@ -98,7 +98,10 @@ def component_of(relative: bytes) -> str:
 
 
 def check_unchanged(item: Item, now: os.stat_result | None = None) -> None:
-    """Raises SourceChangedError when the item is not what it was when the tree was walked."""
+    """Raises SourceChangedError when the item is not what it was when the tree was walked.
+
+    The change time (ctime) counts, too: nobody can set it back. So a new mode, owner or hard link is also a change.
+    """
     try:
         now = now or item.path.lstat()
     except FileNotFoundError as error:
@@ -106,12 +109,28 @@ def check_unchanged(item: Item, now: os.stat_result | None = None) -> None:
     before = item.stat
     if (now.st_mode, now.st_ino) != (before.st_mode, before.st_ino):
         raise SourceChangedError(f"{item.path} was replaced while it was saved", object_name=str(item.path))
-    if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+    if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (before.st_size, before.st_mtime_ns, before.st_ctime_ns):
         what = f"grew from {before.st_size} to {now.st_size} bytes" if now.st_size > before.st_size else "changed"
         raise SourceChangedError(f"{item.path} {what} while it was saved", object_name=str(item.path))
 
 
-def _walk(folder: Path, prefix: bytes, skipped: list[str]) -> Iterator[Item]:
+def _walk(top: Path, skipped: list[str]) -> Iterator[Item]:
+    pending = [_below(top, b"")]  # not recursive: folders may be nested deeper than Python calls
+    while pending:
+        item = next(pending[-1], None)
+        if item is None:
+            pending.pop()
+            continue
+        mode = item.stat.st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
+            skipped.append(f"{item.path} is a socket, pipe or device and was left out")
+            continue
+        yield item
+        if stat.S_ISDIR(mode):
+            pending.append(_below(item.path, item.relative + b"/"))
+
+
+def _below(folder: Path, prefix: bytes) -> Iterator[Item]:
     try:
         with os.scandir(os.fsencode(folder)) as found:
             names = sorted(entry.name for entry in found)
@@ -123,14 +142,7 @@ def _walk(folder: Path, prefix: bytes, skipped: list[str]) -> Iterator[Item]:
             item = Item(path, prefix + name, path.lstat())
         except OSError as error:
             raise _lost(path, error) from error
-        mode = item.stat.st_mode
-        if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
-            yield item
-        elif stat.S_ISDIR(mode):
-            yield item
-            yield from _walk(path, item.relative + b"/", skipped)
-        else:
-            skipped.append(f"{path} is a socket, pipe or device and was left out")
+        yield item
 
 
 def read_link(item: Item) -> bytes:

@@ -5,13 +5,25 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Collection, Mapping
 from enum import Enum
 
 from holdfast.vault.records import Entry, Finding, TensorRecord, Validation
 
-__all__ = ["Policy", "CHECKS", "NORM_JUMP", "examine_file", "judge_findings"]
+__all__ = ["Policy", "CHECKS", "NORM_JUMP", "examine_file", "examine_presence", "judge_findings"]
 
-CHECKS = ("non-finite", "shape", "dtype", "missing-tensor", "empty-file", "truncated", "norm-jump")
+CHECKS = (
+    "non-finite",
+    "shape",
+    "dtype",
+    "missing-tensor",
+    "missing-file",
+    "empty-file",
+    "empty-snapshot",
+    "truncated",
+    "norm-jump",
+    "outside-link",
+)
 NORM_JUMP = 20.0  # a norm that grew or shrank by this factor since the parent
 # Moments of an optimizer follow the gradients, which change by orders of magnitude in a healthy run (seen: × 800 for
 # AdamW's second moment within 20 steps). Only what no training does is a finding there.
@@ -39,7 +51,7 @@ def examine_file(
 ) -> list[Finding]:
     """Findings about one file, compared with the same file of the parent snapshot."""
     path = os.fsdecode(entry.path)
-    shown = path.encode("utf-8", "replace").decode()
+    shown = _shown(entry.path)
     findings = [Finding("truncated", shown, problem) for problem in problems]
     if entry.size == 0 and _HOLDS_TENSORS.search(path):
         findings.append(Finding("empty-file", shown, "the file is empty, though its name promises tensors"))
@@ -53,6 +65,21 @@ def examine_file(
     return findings
 
 
+def examine_presence(entries: Collection[Entry], parent: Mapping[bytes, Entry]) -> list[Finding]:
+    """Findings about what is not there, given the files of the snapshot and of its parent by path."""
+    size, before = sum(entry.size for entry in entries), sum(entry.size for entry in parent.values())
+    if not entries:
+        return [Finding("empty-snapshot", "", "there is no file in what was saved")]
+    if not size and before:
+        return [Finding("empty-snapshot", "", f"all files are empty; the parent snapshot has {before} bytes")]
+    present = {entry.path for entry in entries}
+    return [
+        Finding("missing-file", _shown(path), f"the parent snapshot has this file, of {known.size} bytes")
+        for path, known in parent.items()
+        if path not in present and known.size
+    ]
+
+
 def judge_findings(policy: Policy, findings: list[Finding]) -> Validation:
     """The validation record: good without findings, else what the policy makes of them."""
     kept = findings[:_FINDINGS_MAX]
@@ -60,6 +87,10 @@ def judge_findings(policy: Policy, findings: list[Finding]) -> Validation:
         kept.append(Finding("more", "", f"{len(findings) - len(kept)} further findings"))
     verdict = "good" if not findings else "quarantined" if policy is Policy.QUARANTINE else "warned"
     return Validation(policy.value, verdict, list(CHECKS), kept)
+
+
+def _shown(path: bytes) -> str:
+    return os.fsdecode(path).encode("utf-8", "replace").decode()
 
 
 def _examine_tensor(path: str, tensor: TensorRecord, before: TensorRecord | None, norm_jump: float) -> list[Finding]:

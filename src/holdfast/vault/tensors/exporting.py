@@ -10,6 +10,7 @@ import math
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ import numpy as np
 from holdfast.errors import DamageError, NotFoundError, UsageError
 from holdfast.vault.handle import Handle
 from holdfast.vault.labels import entry_chunks
+from holdfast.vault.protected_places import absolute_target, refuse_protected
 from holdfast.vault.reading import Wanted
 from holdfast.vault.records import Entry, Root, TensorRecord
 from holdfast.vault.restoring import snapshot_entries
@@ -66,12 +68,14 @@ def plan_export(handle: Handle, root: Root, pattern: str, target: Path, *, overw
     """Choose the tensors whose name, or `path::name`, matches the glob. Writes nothing.
 
     A `target` that does not end in `.safetensors` is a folder for `tensors.safetensors`. Raises NotFoundError (nothing
-    matches), UsageError (a chosen tensor has a dtype that the format lacks), RefusedError (target taken), DamageError.
+    matches), UsageError (a chosen tensor has a dtype that the format lacks, no name for a target), RefusedError
+    (target taken, or a place that is left alone), DamageError.
     """
-    target = target.absolute()
+    target = absolute_target(target)
     if target.suffix != _SUFFIX:
         target = target / FILE_NAME
-    Staging(target, root.id, overwrite=overwrite)  # refuses a target that is taken
+    refuse_protected(target, handle.store.url, overwrite=overwrite)
+    _staging(target, root, overwrite=overwrite)  # refuses a target that is taken
     found = [
         (entry, record)
         for entry in snapshot_entries(handle, root)
@@ -91,27 +95,48 @@ def apply_export(handle: Handle, plan: ExportPlan, *, overwrite: bool = False) -
     """Write the file, and give it its name when all of it is there and checked. Returns its path.
 
     At most one tensor at a time is in memory whole: one that is stored in Fortran order. Raises RefusedError (target
-    taken), DamageError, StorageFullError, PermissionDeniedError.
+    taken, or another export to it is under way), DamageError, StorageFullError, PermissionDeniedError.
     """
-    staging = Staging(plan.target, plan.root.id, overwrite=overwrite)
+    staging = _staging(plan.target, plan.root, overwrite=overwrite)
     handle.progress.phase("restoring", plan.bytes)
-    try:
-        staging.path.unlink(missing_ok=True)  # what an interrupted export left is not gone on with
-        staging.prepare(folder=False, needed_bytes=len(plan.header) + plan.bytes)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(staging.path, flags, 0o666)
+    staging.prepare(needed_bytes=len(plan.header) + plan.bytes)
+    with staging.alone():
         try:
-            os.ftruncate(descriptor, len(plan.header) + plan.bytes)  # what no chunk covers is a hole: zeros
-            _write_at(descriptor, plan.header, 0)
-            _write_tensors(handle, plan, descriptor)
-        finally:
-            os.close(descriptor)
-        staging.publish()
-    except OSError as error:
-        raise translate_os_error(error, plan.target) from error
-    finally:
-        staging.path.unlink(missing_ok=True)
+            _write_file(handle, plan, staging.path)
+            left = staging.publish()
+        except BaseException as error:  # what an interrupted export left is not gone on with
+            with suppress(OSError):
+                staging.path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise translate_os_error(error, plan.target) from error
+            raise
+    if left is not None:
+        handle.progress.note(f"not all of what was replaced could be removed: the rest is in {left}")
     return plan.target
+
+
+def _staging(target: Path, root: Root, *, overwrite: bool) -> Staging:
+    return Staging(target, f"{root.id}-tensors", folder=False, overwrite=overwrite)
+
+
+def _write_file(handle: Handle, plan: ExportPlan, path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.ftruncate(descriptor, len(plan.header) + plan.bytes)  # what no chunk covers is a hole: zeros
+        _write_at(descriptor, plan.header, 0)
+        _write_tensors(handle, plan, descriptor)
+        os.fchmod(descriptor, 0o666 & ~_umask())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    """It can only be read by setting it: for a moment to one that lets nobody in."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _full_name(entry: Entry, record: TensorRecord) -> str:

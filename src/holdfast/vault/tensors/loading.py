@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from holdfast.errors import DamageError, NotFoundError
 from holdfast.ids import ChunkId
 from holdfast.vault.handle import Handle
 from holdfast.vault.labels import entry_chunks
-from holdfast.vault.reading import ChunkReader
+from holdfast.vault.reading import ChunkReader, Wanted
 from holdfast.vault.records import Entry, Root, TensorRecord
 from holdfast.vault.restoring import snapshot_entries
 from holdfast.vault.tensors.dtypes import numpy_dtype
@@ -21,6 +22,9 @@ from holdfast.vault.tensors.dtypes import numpy_dtype
 __all__ = ["LazyTensor", "LazyTensors", "load_tensors"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+_BATCH_BYTES = 4 << 20
+_WORKERS = 2  # of which at most three batches are in memory
 
 
 class LazyTensor:
@@ -31,9 +35,9 @@ class LazyTensor:
         self._record = record
         self.name = record.name
         self.dtype = numpy_dtype(record.dtype)
-        # Types that NumPy cannot hold come as their bytes.
-        odd = int(np.prod(record.shape, dtype=np.int64)) * self.dtype.itemsize != record.bytes
-        self.shape: tuple[int, ...] = (record.bytes // self.dtype.itemsize,) if odd else tuple(record.shape)
+        self.shape: tuple[int, ...] = tuple(record.shape)
+        if not _fits(record, self.dtype):  # types and shapes that NumPy cannot hold come as their bytes
+            self.dtype, self.shape = np.dtype("u1"), (record.bytes,)
 
     @property
     def nbytes(self) -> int:
@@ -61,23 +65,24 @@ class LazyTensor:
 
     def __getitem__(self, key: Any) -> Array:
         """A fresh, writable array. Raises DamageError, IndexError."""
-        first = key[0] if isinstance(key, tuple) and key else key
-        if self._record.fortran or not self.shape or not isinstance(first, (slice, int, np.integer)):
+        picks = key if isinstance(key, tuple) else (key,)
+        if self._record.fortran or not self.shape or not picks or not _picks_rows(picks):
             whole = self._read(0, self._record.bytes)
             order: Any = "F" if self._record.fortran else "C"
             array: Array = np.frombuffer(whole, self.dtype).reshape(self.shape, order=order)
             return array if key is Ellipsis else array[key]
-        rows = range(self.shape[0])[first]
+        first: int | slice = picks[0]
+        rows, rest = range(self.shape[0])[first], picks[1:]
         if isinstance(rows, int):
             block: Array = self._rows(rows, rows + 1)[0]
-            picked_row: Array = block[key[1:]] if isinstance(key, tuple) and len(key) > 1 else block
+            picked_row: Array = block[rest] if rest else block
             return picked_row
         if not rows:
-            return np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *_rest(key))]
+            return np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *rest)]
         low, high = min(rows), max(rows) + 1
         block = self._rows(low, high)
         picked = block[rows[0] - low :: rows.step][: len(rows)]
-        return picked[(slice(None), *_rest(key))]
+        return picked[(slice(None), *rest)]
 
     def _rows(self, low: int, high: int) -> Array:
         row = self._record.bytes // self.shape[0]
@@ -129,21 +134,26 @@ class _File:
         self._reader = reader
         self._entry = entry
         self._chunks: list[tuple[int, int, ChunkId]] | None = None
+        self._starts: list[int] = []
 
     def read(self, start: int, length: int) -> bytearray:
         if start < 0 or length < 0 or start + length > self._entry.size:
             raise DamageError(f"a tensor of {os.fsdecode(self._entry.path)!r} lies outside the file")
         if self._chunks is None:
             self._chunks = [(offset, size, chunk) for offset, size, chunk, _ in entry_chunks(self._entry)]
+            self._starts = [offset for offset, _, _ in self._chunks]
         out = bytearray(length)  # what no chunk covers is a hole: zeros
-        starts = [offset for offset, _, _ in self._chunks]
-        first = max(0, bisect_right(starts, start) - 1)
-        wanted = self._chunks[first : bisect_left(starts, start + length)]
-        data = self._reader.read(chunk for _, _, chunk in wanted)
-        for offset, size, chunk in wanted:
-            low, high = max(offset, start), min(offset + size, start + length)
+        first = max(0, bisect_right(self._starts, start) - 1)
+        chunks = self._chunks[first : bisect_left(self._starts, start + length)]
+
+        def put(wanted: Wanted[int], data: bytes | bytearray) -> None:
+            low, high = max(wanted.purpose, start), min(wanted.purpose + wanted.length, start + length)
             if low < high:
-                out[low - start : high - start] = memoryview(data[chunk])[low - offset : high - offset]
+                out[low - start : high - start] = memoryview(data)[low - wanted.purpose : high - wanted.purpose]
+
+        # In batches: only the array itself is in memory whole.
+        wanted = (Wanted(chunk, size, offset) for offset, size, chunk in chunks)
+        self._reader.stream(wanted, put, workers=_WORKERS, batch_bytes=_BATCH_BYTES)
         return out
 
 
@@ -166,5 +176,20 @@ def load_tensors(handle: Handle, root: Root) -> LazyTensors:
     return LazyTensors(root, tensors, full)
 
 
-def _rest(key: Any) -> tuple[Any, ...]:
-    return tuple(key[1:]) if isinstance(key, tuple) else ()
+def _picks_rows(picks: tuple[Any, ...]) -> bool:
+    """Only integers, slices and `...`, and the first of them chooses along the first axis.
+
+    All else (arrays, lists, booleans, new axes) shapes the result by rules that NumPy alone shall apply.
+    """
+    plain = all(
+        pick is Ellipsis or (isinstance(pick, (slice, int, np.integer)) and not isinstance(pick, bool))
+        for pick in picks
+    )
+    return plain and picks[0] is not Ellipsis
+
+
+def _fits(record: TensorRecord, dtype: np.dtype[Any]) -> bool:
+    """Whether NumPy can hold it: what is written may name any shape with a zero in it."""
+    if math.prod(record.shape) * dtype.itemsize != record.bytes:
+        return False
+    return math.prod(edge for edge in record.shape if edge) * dtype.itemsize < 1 << 63

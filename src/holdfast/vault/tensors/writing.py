@@ -20,6 +20,9 @@ from holdfast.vault.tensors.dtypes import SAFETENSORS, name_of
 __all__ = ["tensor_job", "FLAT_COMPONENT"]
 
 FLAT_COMPONENT = "tensors"
+_RESERVED = "__metadata__"  # of the safetensors header
+_DEPTH_MAX = 100
+_FILE_NAME_BYTES_MAX = 240  # with its ending, what every file system takes
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -32,15 +35,27 @@ def tensor_job(tensors: Mapping[str, Any]) -> Job:
     if not tensors:
         raise UsageError("there is nothing to save: the mapping is empty")
     components: dict[str, dict[str, Array]] = {}
+    flat: dict[str, Array] = {}
     for key, value in tensors.items():
         name = _name(key)
-        if isinstance(value, Mapping):
-            _flatten(value, "", components.setdefault(_file_name(name), {}))
-        else:
-            components.setdefault(FLAT_COMPONENT, {})[name] = _array(value, name)
+        if not isinstance(value, Mapping):
+            _put(flat, name, value)
+            continue
+        if name in components:
+            raise UsageError(f"two components are called {name!r}")
+        arrays = components[_file_name(name)] = {}
+        _flatten(value, "", arrays)
+        if not arrays:
+            raise UsageError(f"the component {name!r} holds no arrays", hint="leave it out")
+    if flat and FLAT_COMPONENT in components:
+        raise UsageError(
+            f"{FLAT_COMPONENT!r} is where arrays without a component go", hint="give that component another name"
+        )
+    if flat:
+        components[FLAT_COMPONENT] = flat
     now = time.time_ns()
     contents: list[Content] = [
-        ArraysContent(component, arrays, now) for component, arrays in sorted(components.items()) if arrays
+        ArraysContent(component, arrays, now) for component, arrays in sorted(components.items())
     ]
     top = Entry(path=b".", type="folder", mode=0o755, mtime=now)
     return Job("tensors", "tensors", contents, [top], now, None)
@@ -103,29 +118,39 @@ def _segments(arrays: Mapping[str, Array]) -> Iterator[memoryview]:
             yield memoryview(arrays[name].reshape(-1).view(np.uint8).data)
 
 
-def _flatten(value: Mapping[Any, Any], prefix: str, into: dict[str, Array]) -> None:
+def _flatten(value: Mapping[Any, Any], prefix: str, into: dict[str, Array], depth: int = 1) -> None:
+    if depth > _DEPTH_MAX:
+        raise UsageError(f"mappings are nested more than {_DEPTH_MAX} deep (or one holds itself)")
     for key, inner in value.items():
         name = f"{prefix}{_name(key)}"
         if isinstance(inner, Mapping):
-            _flatten(inner, f"{name}.", into)
-        elif name in into:
-            raise UsageError(f"two arrays are called {name!r}")
+            _flatten(inner, f"{name}.", into, depth + 1)
         else:
-            into[name] = _array(inner, name)
+            _put(into, name, inner)
+
+
+def _put(into: dict[str, Array], name: str, value: Any) -> None:
+    if name in into:
+        raise UsageError(f"two arrays are called {name!r}")
+    if name == _RESERVED:
+        raise UsageError(f"{name!r} means something else in a safetensors file", hint="give that array another name")
+    into[name] = _array(value, name)
 
 
 def _array(value: Any, name: str) -> Array:
     """C-contiguous, little endian, on the CPU."""
-    if type(value).__module__.partition(".")[0] == "torch":
-        value = _from_torch(value, name)
     if isinstance(value, (str, bytes, list, tuple, set)) or value is None:
         raise UsageError(
             f"{name!r} is a {type(value).__name__}, not an array", hint="put text and lists into `metadata`"
         )
     try:
+        if type(value).__module__.partition(".")[0] == "torch":
+            value = _from_torch(value, name)
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{name!r} cannot be read as an array") from error
+    except UsageError:
+        raise
+    except Exception as error:  # foreign code: a deleted JAX array raises RuntimeError, others anything
+        raise UsageError(f"{name!r} cannot be read as an array ({type(error).__name__})") from error
     name_of(array.dtype, name)
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("<"))
@@ -149,15 +174,21 @@ def _from_torch(value: Any, name: str) -> Any:
 
 
 def _name(key: Any) -> str:
-    if isinstance(key, (str, int)):
-        return str(key)
-    raise UsageError(f"names of arrays are text: {key!r} is not")
+    if not isinstance(key, (str, int)):
+        raise UsageError(f"names of arrays are text: {key!r} is not")
+    name = str.__str__(key) if isinstance(key, str) else str(key)
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"names of arrays are valid text: {name!r} is not") from error
+    return name
 
 
 def _file_name(name: str) -> str:
     legal = all(character.isalnum() or character in "._-" for character in name) and name not in (".", "..")
-    if not legal or not name:
+    if not legal or not name or len(name.encode()) > _FILE_NAME_BYTES_MAX:
         raise UsageError(
-            f"the component {name!r} would not make a file name", hint="use letters, digits, `.`, `_`, `-`"
+            f"the component {name!r} would not make a file name",
+            hint="use letters, digits, `.`, `_`, `-`, not too many",
         )
     return name
