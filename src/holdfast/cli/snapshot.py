@@ -85,7 +85,7 @@ def save(
 
     tags = tag or []
     report = opened.save(asset, Path(path), step=step, metadata=facts, tags=tags, policy=policy, verify=not no_verify)
-    record = saved_facts(report, tags, opened.handle.clock.now_ns())
+    record = saved_facts(report, opened.handle.clock.now_ns())
     output.give(record, saved_lines)
     if record.findings:
         output.warn(f"{count(len(record.findings), 'finding')}: `validated` did not move to this snapshot")

@@ -79,6 +79,7 @@ class WatchTeller:
             stored_bytes=root.stats.get("stored", 0),
             verdict=root.validation.verdict,
             findings=len(root.validation.findings),
+            read_back=outcome.report.verified is not None,
             validated=outcome.report.validated,
             copies=copies,
             seconds=seconds,
@@ -148,7 +149,9 @@ class WatchTeller:
 
 
 def _protected_lines(record: Protected, page: Page) -> Iterable[str]:
-    state = "validated" if record.validated else record.verdict if record.findings else "not validated"
+    unread = "not read back"
+    good = "validated" if record.validated else "good, what is validated is newer" if record.read_back else unread
+    state = record.verdict if record.findings else good
     reached = [copy.url for copy in record.copies if not copy.error]
     copied = f"; copied to {', '.join(reached)}" if reached else ""
     text = (

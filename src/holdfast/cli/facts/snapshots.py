@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from holdfast.cli.phrases import clean
@@ -60,13 +60,13 @@ def pointers_of(refs: Mapping[str, Ref], snapshot: str) -> list[str]:
     return [clean(name) for name in names]
 
 
-def saved_facts(report: SaveReport, tags: Sequence[str], now_ns: int) -> SnapshotSaved:
+def saved_facts(report: SaveReport, now_ns: int) -> SnapshotSaved:
     """What saving did. The pointers are those that it moved: a writer's key could not read them back."""
     root = report.root
-    latest = [LATEST] if root.validation.verdict != "quarantined" else []
+    latest = [LATEST] if report.latest else []
     validated = [VALIDATED] if report.validated else []
     return SnapshotSaved(
-        snapshot=snapshot_facts(root, [*latest, *validated, *sorted(clean(tag) for tag in tags)]),
+        snapshot=snapshot_facts(root, [*latest, *validated, *sorted(clean(tag) for tag in report.tags)]),
         policy=root.validation.policy,
         findings=_findings(root),
         mechanisms=_mechanisms(root),

@@ -69,6 +69,7 @@ class Protected(_OfCheckpoint, frozen=True, kw_only=True, tag="protected"):
     stored_bytes: Bytes
     verdict: str
     findings: Count
+    read_back: bool
     validated: bool
     copies: list[CopyFacts]
     seconds: Seconds

@@ -80,10 +80,17 @@ def saved_lines(record: SnapshotSaved, page: Page) -> Iterator[str]:
         ("by", "; ".join(_mechanism(one) for one in record.mechanisms)),
         ("found", _verdict(snapshot)),
         ("read back", read_back_text(record.read_back, page) if record.read_back else not_read),
-        ("pointers", ", ".join(snapshot.pointers) or "none"),
+        ("pointers", ", ".join(snapshot.pointers) or _unmoved(snapshot)),
     ]
     yield from fact_lines(facts, page.width)
     yield from finding_lines(record.findings, page)
+
+
+def _unmoved(snapshot: SnapshotFacts) -> str:
+    """Why no pointer moved to a snapshot that was just saved."""
+    if snapshot.verdict == "quarantined":
+        return "none: it is quarantined, only its id refers to it"
+    return "none moved: `latest` has newer content"
 
 
 def planned_lines(record: SavePlanned, page: Page) -> Iterator[str]:
