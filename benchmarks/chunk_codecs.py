@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from holdfast.vault.codecs import Encoded, decode, encode
 from holdfast.vault.regions.model import OPAQUE, Element, Kind
-from holdfast.vault.statistics import Accumulator
+from holdfast.vault.tensors.statistics import Accumulator
 
 CHUNK = 4 << 20  # bytes
 STEPS = 300

@@ -15,7 +15,7 @@ from holdfast.errors import ConflictError, FailedError, HoldfastError
 from holdfast.stores import retrying
 from holdfast.stores.retrying import RetryPolicy
 from holdfast.trust.credentials import write_credential
-from holdfast.vault.members import admit_writer
+from holdfast.vault.access.members import admit_writer
 from holdfast.vault.vault import Vault
 
 

@@ -15,15 +15,15 @@ from blake3 import blake3
 
 from holdfast.ids import PackId, PartId, is_snapshot_id, new_snapshot_id, snapshot_time_ms
 from holdfast.vault.codecs import decode
-from holdfast.vault.documents import read_document
-from holdfast.vault.header import Kind
-from holdfast.vault.keys import VaultKeys, plain_key
-from holdfast.vault.manifests import check_part
-from holdfast.vault.names import pack_key, part_key
-from holdfast.vault.packs import PackBuilder, PackOpener, places_of, preamble_bytes
-from holdfast.vault.records import Config, Entry, Part, decode_record, encode_record
+from holdfast.vault.format.documents import read_document
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.keys import VaultKeys, plain_key
+from holdfast.vault.format.names import pack_key, part_key
+from holdfast.vault.format.packs import PackBuilder, PackOpener, places_of, preamble_bytes
+from holdfast.vault.format.records import Config, Entry, Part, decode_record, encode_record
 from holdfast.vault.regions.model import Element
 from holdfast.vault.regions.model import Kind as ElementKind
+from holdfast.vault.snapshots.manifests import check_part
 
 TESTS = Path(__file__).parents[1]
 PAGES = TESTS.parent / "docs" / "format"

@@ -24,10 +24,10 @@ import holdfast
 from holdfast.trust.credentials import Credential, load_credential, write_credential
 from holdfast.trust.recipients import keyfile_recipient, wrap_for_public
 from holdfast.trust.sealing import SealingKey
-from holdfast.vault.configuration import append_config, load_config
+from holdfast.vault.access.configuration import append_config, load_config
+from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer
+from holdfast.vault.format.records import Epoch
 from holdfast.vault.handle import Handle
-from holdfast.vault.members import admit_reader, admit_writer, revoke_signer
-from holdfast.vault.records import Epoch
 
 READER = Path(independent_reader.__file__)
 ASSET = "llama / größe 70B"

@@ -22,7 +22,7 @@ from holdfast.testing.damage import (
     put_back,
 )
 from holdfast.testing.invariants import read_tree, trees_are_equal
-from holdfast.vault.checking import CheckReport
+from holdfast.vault.checking.whole_vault import CheckReport
 from holdfast.vault.vault import Vault
 
 from .sample_vault import ASSET, Sample
@@ -178,7 +178,7 @@ def _restore(sample: Sample, verdict: Verdict, snapshot: str, target: Path) -> N
 
 def _verify(vault: Vault, snapshot: str) -> bool:
     # Not `vault.verify`: it would move `validated`, and the next look would see another vault.
-    from holdfast.vault.verifying import verify_decoded
+    from holdfast.vault.checking.verifying import verify_decoded
 
     verify_decoded(vault.handle, vault.find(snapshot))
     return True

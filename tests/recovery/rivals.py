@@ -13,7 +13,7 @@ from holdfast.errors import ConflictError, HoldfastError
 from holdfast.stores.local import LocalStore
 from holdfast.testing.workspace import TrialVault, own_memory
 from holdfast.trust.credentials import Credential, decode_credential, encode_credential
-from holdfast.vault.members import admit_writer
+from holdfast.vault.access.members import admit_writer
 
 __all__ = ["run_rivals", "save_often", "create_at_once", "admit_at_once", "shared_trial", "hand_over"]
 

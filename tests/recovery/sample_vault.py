@@ -14,7 +14,7 @@ from holdfast.stores.protocol import Store
 from holdfast.testing.damage import contents_of
 from holdfast.testing.invariants import TreeState, read_tree
 from holdfast.testing.workspace import TrialVault, new_trial_vault
-from holdfast.vault.members import admit_writer
+from holdfast.vault.access.members import admit_writer
 
 __all__ = ["ASSET", "Sample", "build_sample", "write_state", "train"]
 

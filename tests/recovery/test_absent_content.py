@@ -15,10 +15,10 @@ from holdfast.ids import SnapshotId
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault
 from holdfast.trust.credentials import Credential
-from holdfast.vault.documents import write_document
-from holdfast.vault.header import Kind
-from holdfast.vault.members import admit_writer
-from holdfast.vault.records import Root, encode_record
+from holdfast.vault.access.members import admit_writer
+from holdfast.vault.format.documents import write_document
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.records import Root, encode_record
 from holdfast.vault.vault import SaveReport
 
 

@@ -29,8 +29,8 @@ from holdfast.testing.invariants import (
 from holdfast.testing.workspace import TrialVault, new_trial_vault
 from holdfast.trust.credentials import Credential
 from holdfast.trust.suites import Suite
-from holdfast.vault.configuration import create_vault
-from holdfast.vault.members import admit_writer
+from holdfast.vault.access.configuration import create_vault
+from holdfast.vault.access.members import admit_writer
 from holdfast.vault.vault import open_vault
 
 from .sample_vault import ASSET, train, write_state

@@ -146,8 +146,8 @@ def test_wrong_keys(sample: Sample) -> None:
 def test_a_config_of_somebody_else(sample: Sample) -> None:
     """The attacker makes a vault of the same id with his own keeper: whoever pins the real one is not fooled."""
     from holdfast.trust.signing import SigningKey
-    from holdfast.vault.documents import read_config, write_config
-    from holdfast.vault.names import config_key
+    from holdfast.vault.format.documents import read_config, write_config
+    from holdfast.vault.format.names import config_key
 
     store, key = sample.trial.store, config_key(3)
     newest = sample.keys("config/")[-1]

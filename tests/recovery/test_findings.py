@@ -17,7 +17,7 @@ from holdfast.testing.damage import Flip, contents_of
 from holdfast.testing.faults import Faults
 from holdfast.testing.invariants import check_is_clean, every_snapshot_restores, pointers_resolve, read_tree
 from holdfast.testing.workspace import TrialVault, new_trial_vault
-from holdfast.vault.refs import read_history
+from holdfast.vault.snapshots.refs import read_history
 
 Tensors = dict[str, np.ndarray[Any, np.dtype[Any]]]
 

@@ -13,8 +13,8 @@ from holdfast.control.known_vaults import known_vaults_file
 from holdfast.control.opening import create, open_at
 from holdfast.errors import CredentialError, UntrustedError
 from holdfast.testing.workspace import NoteTaker
-from holdfast.vault.members import admit_writer, revoke_signer
-from holdfast.vault.names import config_key
+from holdfast.vault.access.members import admit_writer, revoke_signer
+from holdfast.vault.format.names import config_key
 
 State = Callable[[str], dict[str, str]]
 

@@ -22,9 +22,9 @@ from holdfast.testing.faults import Crash, Faults
 from holdfast.testing.invariants import check_is_clean, every_snapshot_restores, pointers_resolve, read_tree
 from holdfast.testing.workspace import TrialVault, new_trial_vault, own_memory
 from holdfast.trust.signing import SigningKey
-from holdfast.vault.documents import write_config
-from holdfast.vault.names import config_key, pack_key
-from holdfast.vault.records import encode_record
+from holdfast.vault.format.documents import write_config
+from holdfast.vault.format.names import config_key, pack_key
+from holdfast.vault.format.records import encode_record
 
 from .sample_vault import ASSET, Sample, build_sample, train, write_state
 

@@ -26,9 +26,9 @@ from holdfast.testing.invariants import (
     read_tree,
 )
 from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault, own_memory
-from holdfast.vault.members import admit_reader, admit_writer
-from holdfast.vault.names import pack_key
-from holdfast.vault.refs import read_history
+from holdfast.vault.access.members import admit_reader, admit_writer
+from holdfast.vault.format.names import pack_key
+from holdfast.vault.snapshots.refs import read_history
 
 from .sample_vault import ASSET, Sample, build_sample, train, write_state
 

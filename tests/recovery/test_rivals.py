@@ -12,8 +12,8 @@ from holdfast.control.opening import open_at
 from holdfast.stores.local import LocalStore
 from holdfast.testing.invariants import check_is_clean, every_snapshot_restores, names_are_tidy, read_tree
 from holdfast.testing.workspace import new_trial_vault
-from holdfast.vault.configuration import load_config
-from holdfast.vault.refs import read_history
+from holdfast.vault.access.configuration import load_config
+from holdfast.vault.snapshots.refs import read_history
 
 from .rivals import admit_at_once, create_at_once, hand_over, run_rivals, save_often, shared_trial
 from .sample_vault import train, write_state

@@ -18,11 +18,11 @@ from holdfast.testing.damage import contents_of, put_back
 from holdfast.testing.invariants import check_is_clean, every_snapshot_restores, next_save_works, read_tree
 from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault
 from holdfast.trust.credentials import Credential
-from holdfast.vault.configuration import read_generation
-from holdfast.vault.documents import write_config
-from holdfast.vault.members import admit_reader, admit_writer, revoke_signer
-from holdfast.vault.names import config_key
-from holdfast.vault.records import encode_record
+from holdfast.vault.access.configuration import read_generation
+from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer
+from holdfast.vault.format.documents import write_config
+from holdfast.vault.format.names import config_key
+from holdfast.vault.format.records import encode_record
 from holdfast.vault.vault import Vault, open_vault
 
 from .sample_vault import ASSET, train, write_state

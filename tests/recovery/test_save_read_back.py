@@ -16,14 +16,14 @@ from holdfast.testing.faults import Faults
 from holdfast.testing.invariants import every_snapshot_restores, read_tree
 from holdfast.testing.workspace import TrialVault, new_trial_vault
 from holdfast.trust.credentials import Credential
+from holdfast.vault.access.members import admit_writer
 from holdfast.vault.codecs import Codec
+from holdfast.vault.format.packs import PackBuilder
+from holdfast.vault.format.records import IndexedPack
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import write_index
-from holdfast.vault.members import admit_writer
-from holdfast.vault.packs import PackBuilder
-from holdfast.vault.records import IndexedPack
-from holdfast.vault.refs import read_history
 from holdfast.vault.regions.model import Element, Kind
+from holdfast.vault.snapshots.refs import read_history
 
 OPAQUE = Element(Kind.OPAQUE, 1)
 CONTENT = random.Random(1).randbytes(5000)  # one chunk

@@ -14,8 +14,8 @@ from holdfast.stores.local import LocalStore
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.damage import contents_of
 from holdfast.testing.workspace import TrialVault, new_trial_vault
-from holdfast.vault.configuration import append_config
-from holdfast.vault.members import admit_reader, admit_writer, revoke_signer
+from holdfast.vault.access.configuration import append_config
+from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer
 
 DAY = 86_400
 

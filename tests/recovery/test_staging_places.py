@@ -17,7 +17,7 @@ from holdfast.stores.memory import MemoryStore
 from holdfast.testing.faults import Faults
 from holdfast.testing.invariants import read_tree, trees_are_equal
 from holdfast.testing.workspace import TrialVault, new_trial_vault
-from holdfast.vault import publishing, writing_files
+from holdfast.vault.restoring import publishing, staging
 from holdfast.vault.tensors.exporting import apply_export, plan_export
 
 from .places import as_somebody_else, small_file_system
@@ -125,7 +125,7 @@ def rename_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return swap(first, second)
 
     monkeypatch.setattr(Path, "rename", counted)
-    monkeypatch.setattr(writing_files, "swap_names", swapped)
+    monkeypatch.setattr(staging, "swap_names", swapped)
     return calls
 
 

@@ -20,7 +20,7 @@ from holdfast.testing.faults import Faults
 from holdfast.testing.workspace import new_trial_vault, own_memory
 from holdfast.training.candidates import Candidate
 from holdfast.training.watching import WatchSummary
-from holdfast.vault.members import admit_writer
+from holdfast.vault.access.members import admit_writer
 from holdfast.vault.vault import Vault
 
 from .sample_vault import write_state

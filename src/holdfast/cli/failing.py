@@ -98,7 +98,7 @@ def _tell(
 
 
 def _place_of(error: BaseException) -> str:
-    """` in vault/reading.py, line 12`: the innermost place in our own code."""
+    """` in vault/restoring/reading.py, line 12`: the innermost place in our own code."""
     package = Path(__file__).parent.parent
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)

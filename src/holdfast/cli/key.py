@@ -109,7 +109,7 @@ def revoke(
     from holdfast.cli.schemas.keys import KeyRevoked
     from holdfast.cli.views.keys import revoked_lines
     from holdfast.control.opening import open_at
-    from holdfast.vault.members import revoke_signer
+    from holdfast.vault.access.members import revoke_signer
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)

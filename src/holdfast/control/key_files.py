@@ -10,7 +10,7 @@ from typing import NamedTuple
 from holdfast.errors import HoldfastError, PermissionDeniedError, RefusedError, StoreUnreachableError
 from holdfast.trust.credentials import Credential, load_credential, write_credential
 from holdfast.trust.keyring import KEY_FILE_VARIABLE, key_folder
-from holdfast.vault.members import admit_reader, admit_writer
+from holdfast.vault.access.members import admit_reader, admit_writer
 from holdfast.vault.vault import Vault
 
 __all__ = ["KeyFile", "list_key_files", "export_writer", "export_reader"]

@@ -16,7 +16,7 @@ from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
 from holdfast.trust.keyring import find_credential, passphrase_from_environment, store_credential
 from holdfast.trust.suites import Suite
-from holdfast.vault.configuration import create_vault, read_suite, read_vault_id
+from holdfast.vault.access.configuration import create_vault, read_suite, read_vault_id
 from holdfast.vault.vault import Vault, open_vault
 
 __all__ = ["CreatedVault", "create", "open_at", "open_on"]

@@ -14,7 +14,7 @@ from holdfast.control.replicating import Source, copy_vault
 from holdfast.errors import HoldfastError
 from holdfast.replication.copying import Replicated
 from holdfast.stores.protocol import Store
-from holdfast.vault.names import SNAPSHOTS
+from holdfast.vault.format.names import SNAPSHOTS
 from holdfast.vault.vault import Vault
 
 __all__ = ["Replicas", "Copied"]

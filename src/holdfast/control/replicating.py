@@ -16,8 +16,8 @@ from holdfast.stores.protocol import Store
 from holdfast.stores.throttled import ThrottledStore
 from holdfast.trust.keyring import KEY_FILE_VARIABLE, key_folder, passphrase_from_environment
 from holdfast.trust.suites import Suite
-from holdfast.vault.configuration import read_suite, read_vault_id
-from holdfast.vault.names import SNAPSHOTS
+from holdfast.vault.access.configuration import read_suite, read_vault_id
+from holdfast.vault.format.names import SNAPSHOTS
 from holdfast.vault.vault import Vault
 
 __all__ = ["Source", "open_source", "open_target", "copy_vault", "plan_copy"]

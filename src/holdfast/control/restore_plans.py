@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.vault.records import Root
-from holdfast.vault.restoring import prepare
+from holdfast.vault.format.records import Root
+from holdfast.vault.restoring.restore import prepare
 from holdfast.vault.vault import Vault
 
 __all__ = ["RestorePlan", "plan_restore"]

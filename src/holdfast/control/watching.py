@@ -15,7 +15,7 @@ from holdfast.stores.protocol import Store
 from holdfast.training.candidates import Candidate
 from holdfast.training.telling import WatchEvents
 from holdfast.training.watching import INTERVAL_SECONDS, SETTLE_SECONDS, Watcher, WatchSummary
-from holdfast.vault.names import SNAPSHOTS
+from holdfast.vault.format.names import SNAPSHOTS
 from holdfast.vault.saving.memory import memory_path
 from holdfast.vault.saving.validation import Policy
 from holdfast.vault.vault import Vault

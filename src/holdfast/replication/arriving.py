@@ -6,10 +6,10 @@ from holdfast.errors import CredentialError, DamageError, NotFoundError, Permiss
 from holdfast.ids import PartId
 from holdfast.replication.needing import packs_of
 from holdfast.replication.objects import ObjectCopier
+from holdfast.vault.format.names import PACKS, PARTS, SNAPSHOTS, pack_key, part_key
+from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.names import PACKS, PARTS, SNAPSHOTS, pack_key, part_key
-from holdfast.vault.records import Root
-from holdfast.vault.snapshots import read_part, read_root
+from holdfast.vault.snapshots.finding import read_part, read_root
 
 __all__ = ["Arrivals", "root_parts"]
 

@@ -20,12 +20,12 @@ from holdfast.replication.pointers import copy_pointers
 from holdfast.replication.replicated import Replicated
 from holdfast.replication.trusting import sort_generations
 from holdfast.stores.protocol import Store
+from holdfast.vault.checking.verifying import Verified, verify_decoded
+from holdfast.vault.format.names import INDEX, PACKS, SNAPSHOTS, pack_key
+from holdfast.vault.format.records import IndexedPack, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import write_index
-from holdfast.vault.names import INDEX, PACKS, SNAPSHOTS, pack_key
-from holdfast.vault.records import IndexedPack, Root
-from holdfast.vault.snapshots import list_roots
-from holdfast.vault.verifying import Verified, verify_decoded
+from holdfast.vault.snapshots.finding import list_roots
 
 __all__ = ["Replicated", "replicate", "mirror"]
 

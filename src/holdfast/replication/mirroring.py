@@ -11,7 +11,7 @@ from holdfast.replication.pointers import mirror_pointers
 from holdfast.replication.replicated import Replicated
 from holdfast.replication.trusting import newest_config, sort_generations
 from holdfast.stores.protocol import ObjectInfo, Store
-from holdfast.vault.names import INDEX, PACKS, PARTS, REFS, SNAPSHOTS
+from holdfast.vault.format.names import INDEX, PACKS, PARTS, REFS, SNAPSHOTS
 
 __all__ = ["mirror"]
 

@@ -6,12 +6,12 @@ from collections.abc import Collection
 
 from holdfast.errors import DamageError
 from holdfast.ids import ChunkId, PackId, PartId
+from holdfast.vault.format.names import pack_key
+from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import Located
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.names import pack_key
-from holdfast.vault.records import Root
-from holdfast.vault.snapshots import read_part
+from holdfast.vault.snapshots.finding import read_part
+from holdfast.vault.snapshots.labels import entry_chunks
 
 __all__ = ["packs_of"]
 

@@ -10,9 +10,9 @@ from holdfast.errors import ConflictError, DamageError, NotFoundError, RefusedEr
 from holdfast.events import Progress
 from holdfast.replication.trusting import Generations
 from holdfast.stores.protocol import ObjectInfo, Store
-from holdfast.vault.names import INDEX, PACKS, PARTS, REFS
-from holdfast.vault.scrubbing import scrub_object
-from holdfast.vault.series import create_once
+from holdfast.vault.format.names import INDEX, PACKS, PARTS, REFS
+from holdfast.vault.format.scrubbing import scrub_object
+from holdfast.vault.format.series import create_once
 
 __all__ = ["NAMED_BY_BYTES", "ObjectCopier", "check_same_config"]
 

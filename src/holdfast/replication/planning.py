@@ -11,10 +11,10 @@ from holdfast.replication.needing import packs_of
 from holdfast.replication.objects import ObjectCopier, check_same_config
 from holdfast.replication.trusting import newest_config, sort_generations
 from holdfast.stores.protocol import Store
-from holdfast.vault.configuration import read_vault_id
+from holdfast.vault.access.configuration import read_vault_id
+from holdfast.vault.format.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, pack_key
 from holdfast.vault.handle import Handle
-from holdfast.vault.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, pack_key
-from holdfast.vault.snapshots import list_roots
+from holdfast.vault.snapshots.finding import list_roots
 
 __all__ = ["ReplicationPlan", "plan_replication", "plan_mirror", "packs_of", "check_same_vault"]
 

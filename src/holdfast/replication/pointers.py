@@ -8,13 +8,13 @@ from holdfast.errors import CredentialError, DamageError, NotFoundError
 from holdfast.ids import SnapshotId
 from holdfast.replication.objects import ObjectCopier
 from holdfast.stores.protocol import ObjectInfo
-from holdfast.vault.advancing import advance_ref
+from holdfast.vault.format.names import REFS, SNAPSHOTS, generation_of
+from holdfast.vault.format.records import Ref
+from holdfast.vault.format.series import series_of
 from holdfast.vault.handle import Handle
-from holdfast.vault.names import REFS, SNAPSHOTS, generation_of
-from holdfast.vault.records import Ref
-from holdfast.vault.refs import LATEST, VALIDATED, move_ref, read_newest_ref, read_ref
-from holdfast.vault.series import series_of
-from holdfast.vault.snapshots import read_root
+from holdfast.vault.snapshots.advancing import advance_ref
+from holdfast.vault.snapshots.finding import read_root
+from holdfast.vault.snapshots.refs import LATEST, VALIDATED, move_ref, read_newest_ref, read_ref
 
 __all__ = ["copy_pointers", "mirror_pointers"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from holdfast.vault.verifying import Verified
+from holdfast.vault.checking.verifying import Verified
 
 __all__ = ["Replicated"]
 

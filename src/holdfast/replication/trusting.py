@@ -12,10 +12,10 @@ from typing import NamedTuple
 from holdfast.errors import DamageError, UntrustedError
 from holdfast.stores.protocol import Store
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.configuration import StoredConfig, read_generation
-from holdfast.vault.names import CONFIG
-from holdfast.vault.records import Config
-from holdfast.vault.series import series_at
+from holdfast.vault.access.configuration import StoredConfig, read_generation
+from holdfast.vault.format.names import CONFIG
+from holdfast.vault.format.records import Config
+from holdfast.vault.format.series import series_at
 
 __all__ = ["Generations", "sort_generations", "newest_config"]
 

@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from holdfast.errors import ObjectNotFoundError
 from holdfast.stores.protocol import Store
-from holdfast.vault.header import FORMAT_VERSION, HEADER_BYTES
+from holdfast.vault.format.header import FORMAT_VERSION, HEADER_BYTES
 
 __all__ = [
     "DamageDone",

@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from holdfast.errors import NotFoundError
 from holdfast.stores.protocol import Store
-from holdfast.vault.records import Root
+from holdfast.vault.format.records import Root
 from holdfast.vault.vault import SaveReport, Vault
 
 __all__ = [

@@ -13,7 +13,7 @@ from holdfast.events import SILENT, Progress
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
 from holdfast.trust.suites import Suite
-from holdfast.vault.configuration import create_vault
+from holdfast.vault.access.configuration import create_vault
 from holdfast.vault.vault import Vault, open_vault
 
 __all__ = ["TrialVault", "new_trial_vault", "own_memory", "NoteTaker"]

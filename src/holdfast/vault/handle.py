@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.events import SILENT, Progress
 from holdfast.stores.protocol import Store
+from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.index import ChunkIndex
-from holdfast.vault.keys import VaultKeys
-from holdfast.vault.reading import ChunkReader
+from holdfast.vault.restoring.reading import ChunkReader
 
 __all__ = ["Handle", "PACK_BYTES"]
 

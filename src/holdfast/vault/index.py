@@ -22,12 +22,12 @@ from holdfast.events import SILENT, Progress
 from holdfast.ids import ChunkId, PackId
 from holdfast.stores.protocol import ObjectInfo, Store
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.documents import body_max, read_document, write_document
-from holdfast.vault.header import Kind
-from holdfast.vault.keys import VaultKeys
-from holdfast.vault.names import INDEX, PACKS, index_key, pack_key
-from holdfast.vault.packs import TRAILER_BYTES, ChunkPlace, PackOpener, footer_bytes, places_of, preamble_bytes
-from holdfast.vault.records import Index, IndexedPack, PackTable, Signer, decode_record, encode_record
+from holdfast.vault.format.documents import body_max, read_document, write_document
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.keys import VaultKeys
+from holdfast.vault.format.names import INDEX, PACKS, index_key, pack_key
+from holdfast.vault.format.packs import TRAILER_BYTES, ChunkPlace, PackOpener, footer_bytes, places_of, preamble_bytes
+from holdfast.vault.format.records import Index, IndexedPack, PackTable, Signer, decode_record, encode_record
 
 __all__ = ["Located", "ChunkIndex", "SignedIndex", "write_index", "read_index", "read_pack_table", "pack_of_key"]
 

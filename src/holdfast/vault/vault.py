@@ -12,21 +12,21 @@ from holdfast.errors import NotFoundError, UsageError
 from holdfast.events import SILENT, Progress
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
-from holdfast.vault.checking import CheckReport, check_vault
-from holdfast.vault.configuration import load_config, pins_for_passphrase, unlock
-from holdfast.vault.differences import Difference, compare_snapshots
-from holdfast.vault.dropping import DropPlan, apply_drop, plan_drop
+from holdfast.vault.access.configuration import load_config, pins_for_passphrase, unlock
+from holdfast.vault.checking.verifying import Verified, move_validated, verify_decoded
+from holdfast.vault.checking.whole_vault import CheckReport, check_vault
+from holdfast.vault.format.records import Ref, Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.records import Ref, Root
-from holdfast.vault.refs import LATEST, VALIDATED, move_ref
-from holdfast.vault.restoring import Restored, restore, snapshot_entries
+from holdfast.vault.restoring.restore import Restored, restore, snapshot_entries
 from holdfast.vault.saving.options import save_options
 from holdfast.vault.saving.save import Job, path_job, save_job
 from holdfast.vault.saving.validation import NORM_JUMP, Policy
-from holdfast.vault.snapshots import Listed, list_roots, resolve, tags_of
+from holdfast.vault.snapshots.differences import Difference, compare_snapshots
+from holdfast.vault.snapshots.dropping import DropPlan, apply_drop, plan_drop
+from holdfast.vault.snapshots.finding import Listed, list_roots, resolve, tags_of
+from holdfast.vault.snapshots.refs import LATEST, VALIDATED, move_ref
 from holdfast.vault.tensors.loading import LazyTensors, load_tensors
 from holdfast.vault.tensors.writing import tensor_job
-from holdfast.vault.verifying import Verified, move_validated, verify_decoded
 
 __all__ = ["Vault", "SaveReport", "open_vault"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from holdfast.errors import UsageError
 from holdfast.stores.protocol import Buffer
 from holdfast.vault.regions.model import DTYPES
-from holdfast.vault.statistics import Accumulator, TensorStatistics
+from holdfast.vault.tensors.statistics import Accumulator, TensorStatistics
 
 FLOATS: dict[str, Any] = {
     "f16": np.float16,

@@ -11,7 +11,7 @@ import pytest
 from holdfast.clock import NANOSECONDS, ManualClock
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.workspace import TrialVault, new_trial_vault
-from holdfast.vault.records import Root
+from holdfast.vault.format.records import Root
 
 MakeSnapshot = Callable[..., Root]
 

@@ -6,10 +6,10 @@ import pytest
 
 from holdfast.errors import DamageError
 from holdfast.ids import ChunkId, PackId
+from holdfast.vault.format.names import pack_key
+from holdfast.vault.format.packs import places_of
+from holdfast.vault.format.records import PackTable
 from holdfast.vault.index import ChunkIndex, pack_of_key
-from holdfast.vault.names import pack_key
-from holdfast.vault.packs import places_of
-from holdfast.vault.records import PackTable
 
 NO_BASE = ChunkId(b"")
 A, B, C = (ChunkId(bytes([number]) * 32) for number in (1, 2, 3))

@@ -14,12 +14,12 @@ from holdfast.trust import recipients
 from holdfast.trust.passphrase import Cost
 from holdfast.trust.recipients import Recipient, passphrase_recipient
 from holdfast.trust.signing import SigningKey
-from holdfast.vault import configuration
-from holdfast.vault.configuration import append_config, load_config, pins_for_passphrase, trusted_generations
-from holdfast.vault.documents import write_config
-from holdfast.vault.members import admit_reader, admit_writer, revoke_signer
-from holdfast.vault.names import config_key
-from holdfast.vault.records import Config, Epoch, Signer, encode_record
+from holdfast.vault.access import configuration
+from holdfast.vault.access.configuration import append_config, load_config, pins_for_passphrase, trusted_generations
+from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer
+from holdfast.vault.format.documents import write_config
+from holdfast.vault.format.names import config_key
+from holdfast.vault.format.records import Config, Epoch, Signer, encode_record
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_configuration_that_unpacks_to_more_than_a_mebibyte(
     with pytest.raises(RefusedError, match="1 MiB"):
         planted(sealed, 2, signers=huge)
     with monkeypatch.context() as patched:
-        patched.setattr("holdfast.vault.documents.body_max", lambda kind: 1 << 30)
+        patched.setattr("holdfast.vault.format.documents.body_max", lambda kind: 1 << 30)
         key = planted(sealed, 2, signers=huge)
     with pytest.raises(DamageError, match=f"{key} holds a record of an impossible size"):
         sealed.open()

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from holdfast.errors import CredentialError, DamageError, HoldfastError, UntrustedError
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.workspace import new_trial_vault
-from holdfast.vault.documents import read_config, read_document, write_document
+from holdfast.vault.access.members import admit_reader, admit_writer
+from holdfast.vault.format.documents import read_config, read_document, write_document
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.scrubbing import scrub_object
 from holdfast.vault.handle import Handle
-from holdfast.vault.header import Kind
-from holdfast.vault.members import admit_reader, admit_writer
-from holdfast.vault.scrubbing import scrub_object
 
 NAME = "snapshots/" + "a" * 32 + "/" + "0" * 26
 KINDS = [Kind.ROOT, Kind.REF, Kind.PART, Kind.INDEX]

@@ -10,10 +10,10 @@ import pytest
 from holdfast.errors import NotFoundError, RefusedError, UsageError
 from holdfast.ids import SnapshotId, new_snapshot_id
 from holdfast.testing.workspace import TrialVault
-from holdfast.vault.documents import write_document
-from holdfast.vault.header import Kind
-from holdfast.vault.members import admit_writer
-from holdfast.vault.records import encode_record
+from holdfast.vault.access.members import admit_writer
+from holdfast.vault.format.documents import write_document
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.records import encode_record
 
 
 def test_the_writer_that_is_shown_is_who_signed(trial: TrialVault, make_snapshot: Any) -> None:

@@ -9,12 +9,12 @@ import pytest
 from holdfast.errors import ConflictError, DamageError, NotFoundError
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.workspace import NoteTaker, TrialVault
-from holdfast.vault.documents import write_document
-from holdfast.vault.header import Kind
-from holdfast.vault.names import config_key
-from holdfast.vault.records import Check, Ref, encode_record
-from holdfast.vault.refs import read_history
-from holdfast.vault.series import append_generation, highest_generation, series_at
+from holdfast.vault.format.documents import write_document
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.names import config_key
+from holdfast.vault.format.records import Check, Ref, encode_record
+from holdfast.vault.format.series import append_generation, highest_generation, series_at
+from holdfast.vault.snapshots.refs import read_history
 
 
 def plant(trial: TrialVault, name: str, target: str, ending: str) -> str:

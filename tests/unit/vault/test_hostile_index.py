@@ -15,14 +15,14 @@ from holdfast.ids import ChunkId, PackId
 from holdfast.stores.protocol import Buffer
 from holdfast.testing.workspace import TrialVault
 from holdfast.trust.signing import fingerprint
+from holdfast.vault.access.members import admit_writer, revoke_signer
+from holdfast.vault.format.packs import PackBuilder, SealedPack
+from holdfast.vault.format.records import IndexedPack, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import ChunkIndex, write_index
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.members import admit_writer, revoke_signer
-from holdfast.vault.packs import PackBuilder, SealedPack
-from holdfast.vault.records import IndexedPack, Root
 from holdfast.vault.regions.model import Element, Kind
-from holdfast.vault.snapshots import read_parts
+from holdfast.vault.snapshots.finding import read_parts
+from holdfast.vault.snapshots.labels import entry_chunks
 
 BYTES = Element(Kind.OPAQUE, 1)
 NO_BASE = ChunkId(b"")

@@ -11,11 +11,11 @@ import pytest
 from holdfast.errors import DamageError, HoldfastError
 from holdfast.ids import SnapshotId, new_snapshot_id
 from holdfast.testing.workspace import TrialVault
-from holdfast.vault.documents import write_document
-from holdfast.vault.header import Kind
-from holdfast.vault.manifests import check_part
-from holdfast.vault.names import part_key
-from holdfast.vault.records import Entry, Part, PartLink, Root, TensorRecord, Validation, encode_record
+from holdfast.vault.format.documents import write_document
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.names import part_key
+from holdfast.vault.format.records import Entry, Part, PartLink, Root, TensorRecord, Validation, encode_record
+from holdfast.vault.snapshots.manifests import check_part
 
 TOP = Entry(path=b".", type="folder", mode=0o755, mtime=0)
 CHUNK = bytes(32)

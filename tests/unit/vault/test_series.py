@@ -9,7 +9,7 @@ from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.damage import contents_of
 from holdfast.testing.faults import Faults
-from holdfast.vault.series import append_generation, create_once, highest_generation
+from holdfast.vault.format.series import append_generation, create_once, highest_generation
 
 
 def test_generations_count_up_from_one() -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from holdfast.errors import DamageError
 from holdfast.testing.workspace import TrialVault
-from holdfast.vault.manifests import check_part
-from holdfast.vault.records import Entry, Part, TensorRecord
+from holdfast.vault.format.records import Entry, Part, TensorRecord
+from holdfast.vault.snapshots.manifests import check_part
 from holdfast.vault.tensors.loading import LazyTensor, LazyTensors
 
 MIB = 1 << 20

@@ -9,7 +9,7 @@ from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.differences import FactChange, FileChanged, SnapshotDiff, TensorChanged
 
 if TYPE_CHECKING:
-    from holdfast.vault.differences import Difference, TensorChange
+    from holdfast.vault.snapshots.differences import Difference, TensorChange
 
 __all__ = ["diff_facts"]
 

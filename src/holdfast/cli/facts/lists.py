@@ -12,8 +12,8 @@ from holdfast.cli.schemas.snapshots import SnapshotList
 from holdfast.cli.schemas.vaults import AssetFacts
 from holdfast.clock import to_rfc3339
 from holdfast.errors import DamageError, HoldfastError, NotFoundError, UntrustedError
-from holdfast.vault.records import Ref, Root
-from holdfast.vault.refs import LATEST, VALIDATED
+from holdfast.vault.format.records import Ref, Root
+from holdfast.vault.snapshots.refs import LATEST, VALIDATED
 
 if TYPE_CHECKING:
     from holdfast.vault.vault import Vault

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from holdfast.replication.copying import Replicated as Copied
     from holdfast.replication.planning import ReplicationPlan
     from holdfast.stores.protocol import Store
-    from holdfast.vault.restoring import Restored as Written
+    from holdfast.vault.restoring.restore import Restored as Written
     from holdfast.vault.tensors.exporting import ExportPlan
 
 __all__ = ["restored_facts", "restore_plan_facts", "exported_facts", "replicated_facts", "replication_plan_facts"]

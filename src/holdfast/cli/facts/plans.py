@@ -13,7 +13,7 @@ from holdfast.clock import to_rfc3339
 if TYPE_CHECKING:
     from holdfast.control.save_plans import SavePlan
     from holdfast.control.tagging import TagChange
-    from holdfast.vault.dropping import DropPlan
+    from holdfast.vault.snapshots.dropping import DropPlan
 
 __all__ = ["save_plan_facts", "tagged_facts", "dropped_facts"]
 

@@ -21,12 +21,12 @@ from holdfast.cli.schemas.snapshots import (
     TensorFacts,
 )
 from holdfast.clock import to_rfc3339
-from holdfast.vault.records import Check, Entry, Ref, Root
-from holdfast.vault.refs import LATEST, VALIDATED, read_history
+from holdfast.vault.format.records import Check, Entry, Ref, Root
+from holdfast.vault.snapshots.refs import LATEST, VALIDATED, read_history
 
 if TYPE_CHECKING:
+    from holdfast.vault.checking.verifying import Verified
     from holdfast.vault.vault import SaveReport, Vault
-    from holdfast.vault.verifying import Verified
 
 __all__ = ["snapshot_facts", "pointers_of", "saved_facts", "shown_facts", "verified_facts"]
 

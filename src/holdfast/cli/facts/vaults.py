@@ -10,13 +10,13 @@ from holdfast.cli.schemas.common import Damaged
 from holdfast.cli.schemas.vaults import DamageFacts, Member, VaultChecked, VaultCreated, VaultInfo
 from holdfast.clock import to_rfc3339
 from holdfast.trust.suites import Suite
-from holdfast.vault.header import FORMAT_VERSION
-from holdfast.vault.keys import VaultKeys
-from holdfast.vault.names import PACKS, SNAPSHOTS
+from holdfast.vault.format.header import FORMAT_VERSION
+from holdfast.vault.format.keys import VaultKeys
+from holdfast.vault.format.names import PACKS, SNAPSHOTS
 
 if TYPE_CHECKING:
     from holdfast.control.opening import CreatedVault
-    from holdfast.vault.checking import CheckReport
+    from holdfast.vault.checking.whole_vault import CheckReport
     from holdfast.vault.vault import Vault
 
 __all__ = ["created_facts", "info_facts", "checked_facts"]

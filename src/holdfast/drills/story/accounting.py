@@ -6,9 +6,9 @@ from holdfast.drills.record_outcome import ByteRow, Bytes, Shipped
 from holdfast.drills.story.sites import DemoSite
 from holdfast.ids import ChunkId
 from holdfast.vault.codecs import Codec
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.records import Root
-from holdfast.vault.restoring import snapshot_entries
+from holdfast.vault.format.records import Root
+from holdfast.vault.restoring.restore import snapshot_entries
+from holdfast.vault.snapshots.labels import entry_chunks
 from holdfast.vault.vault import Vault
 
 __all__ = ["count_bytes"]

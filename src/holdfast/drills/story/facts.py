@@ -9,10 +9,10 @@ from holdfast.drills.record_outcome import Bytes, Shipped
 from holdfast.drills.story.accounting import count_bytes
 from holdfast.drills.story.sites import ASSET, DemoSite, Stage
 from holdfast.trust.signing import SigningKey
-from holdfast.vault.records import Root
-from holdfast.vault.snapshots import list_roots
+from holdfast.vault.checking.verifying import Verified
+from holdfast.vault.format.records import Root
+from holdfast.vault.snapshots.finding import list_roots
 from holdfast.vault.vault import Vault
-from holdfast.vault.verifying import Verified
 
 __all__ = ["Facts", "Point"]
 

@@ -11,10 +11,10 @@ from holdfast.clock import SYSTEM_CLOCK
 from holdfast.drills.story.sites import DemoSite
 from holdfast.drills.trainer.heartbeat import HEARTBEAT_NAME, read_heartbeat
 from holdfast.errors import HoldfastError
+from holdfast.vault.format.names import CONFIG, SNAPSHOTS
+from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.names import CONFIG, SNAPSHOTS
-from holdfast.vault.records import Root
-from holdfast.vault.snapshots import read_root
+from holdfast.vault.snapshots.finding import read_root
 from holdfast.vault.vault import Vault
 
 __all__ = ["Arrivals", "SiteProbe", "wait_until"]

@@ -28,8 +28,8 @@ from holdfast.errors import FailedError, HoldfastError, NotFoundError
 from holdfast.objectives import AssetClass, Objective, Placement
 from holdfast.trust.credentials import Credential, load_credential
 from holdfast.units import format_duration
-from holdfast.vault.records import Root
-from holdfast.vault.snapshots import list_roots
+from holdfast.vault.format.records import Root
+from holdfast.vault.snapshots.finding import list_roots
 from holdfast.vault.vault import Vault
 
 __all__ = ["DemoSettings", "DemoResult", "run_demo"]

@@ -42,7 +42,7 @@ from holdfast.drills.story.sites import ASSET
 from holdfast.errors import FailedError
 from holdfast.ids import new_snapshot_id
 from holdfast.objectives import NOT_MEASURED, Measured, Objective, State, judge
-from holdfast.vault.records import Root
+from holdfast.vault.format.records import Root
 from holdfast.version import VERSION
 
 __all__ = ["make_record"]

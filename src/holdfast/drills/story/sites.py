@@ -12,7 +12,7 @@ from holdfast.stores.local import LocalStore
 from holdfast.trust.credentials import Credential, write_credential
 from holdfast.trust.signing import SigningKey
 from holdfast.trust.suites import Suite
-from holdfast.vault.configuration import create_vault
+from holdfast.vault.access.configuration import create_vault
 from holdfast.vault.vault import Vault, open_vault
 
 __all__ = ["Stage", "DemoSite", "ASSET", "signing_key"]

@@ -9,12 +9,12 @@ from holdfast.errors import HoldfastError, ObjectNotFoundError
 from holdfast.ids import ChunkId, PackId
 from holdfast.trust.signing import fingerprint
 from holdfast.vault.codecs import Codec, Encoded, encode
+from holdfast.vault.format.keys import VaultKeys
+from holdfast.vault.format.names import pack_key
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import Located
-from holdfast.vault.keys import VaultKeys
-from holdfast.vault.labels import BaseCandidate
-from holdfast.vault.names import pack_key
 from holdfast.vault.regions.model import Element
+from holdfast.vault.snapshots.labels import BaseCandidate
 
 __all__ = ["Coded", "ChunkCoder", "BaseSource"]
 

@@ -19,18 +19,18 @@ from holdfast.errors import (
     WrongKeyError,
 )
 from holdfast.ids import PartId, SnapshotId, new_snapshot_id
-from holdfast.vault.documents import write_document
+from holdfast.vault.format.documents import write_document
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.names import normalised, part_key
+from holdfast.vault.format.records import Entry, Part, PartLink, Root, Validation, decode_record, encode_record
+from holdfast.vault.format.scrubbing import scrub_object
+from holdfast.vault.format.series import create_once
 from holdfast.vault.handle import Handle
-from holdfast.vault.header import Kind
-from holdfast.vault.manifests import check_part
-from holdfast.vault.names import normalised, part_key
-from holdfast.vault.records import Entry, Part, PartLink, Root, Validation, decode_record, encode_record
 from holdfast.vault.saving.options import SaveOptions
 from holdfast.vault.saving.pipeline import Saved, Tally
 from holdfast.vault.saving.tree import component_of
-from holdfast.vault.scrubbing import scrub_object
-from holdfast.vault.series import create_once
-from holdfast.vault.snapshots import read_part
+from holdfast.vault.snapshots.finding import read_part
+from holdfast.vault.snapshots.manifests import check_part
 from holdfast.version import VERSION
 
 __all__ = ["Written", "group_parts", "write_parts", "make_root", "write_root", "remove_root"]

@@ -6,13 +6,13 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
-from holdfast.vault.labels import BaseCandidate, Labels
-from holdfast.vault.records import Entry, TensorRecord
+from holdfast.vault.format.records import Entry, TensorRecord
 from holdfast.vault.regions.model import DTYPES, Layout, Tensor
 from holdfast.vault.saving.coder import Coded
 from holdfast.vault.saving.contents import Content
 from holdfast.vault.saving.tree import Item
-from holdfast.vault.statistics import Accumulator
+from holdfast.vault.snapshots.labels import BaseCandidate, Labels
+from holdfast.vault.tensors.statistics import Accumulator
 
 __all__ = ["Measured", "EntryBuilder", "plain_entry", "measure"]
 

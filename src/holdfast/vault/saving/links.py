@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from holdfast.vault.records import Entry, Finding
+from holdfast.vault.format.records import Entry, Finding
 
 __all__ = ["examine_links"]
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 
 from holdfast.ids import ChunkId
-from holdfast.vault.keys import VaultKeys
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.names import Names
-from holdfast.vault.records import Part
+from holdfast.vault.format.keys import VaultKeys
+from holdfast.vault.format.names import Names
+from holdfast.vault.format.records import Part
 from holdfast.vault.saving.contents import Content
+from holdfast.vault.snapshots.labels import entry_chunks
 
 __all__ = ["Remembered", "LocalFile", "recall", "remember", "LocalBases", "memory_path"]
 

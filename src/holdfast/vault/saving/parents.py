@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from holdfast.errors import DamageError, NotFoundError, UntrustedError, WrongKeyError
 from holdfast.ids import ChunkId
+from holdfast.vault.format.records import Entry, Part
 from holdfast.vault.handle import Handle
-from holdfast.vault.records import Entry, Part
 from holdfast.vault.saving.contents import Content
 from holdfast.vault.saving.memory import LocalBases, recall
-from holdfast.vault.snapshots import read_parts, resolve
+from holdfast.vault.snapshots.finding import read_parts, resolve
 
 __all__ = ["Parent", "find_parent", "Bases"]
 

@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 from holdfast.errors import FailedError
 from holdfast.vault.codecs import Codec
+from holdfast.vault.format.records import Entry
 from holdfast.vault.handle import Handle
-from holdfast.vault.labels import base_candidates
-from holdfast.vault.pack_writer import PackWriter
-from holdfast.vault.records import Entry
 from holdfast.vault.regions.cutting import Cut, cut_and_read
 from holdfast.vault.regions.model import Kind
 from holdfast.vault.saving.coder import ChunkCoder, Coded
 from holdfast.vault.saving.contents import Content
 from holdfast.vault.saving.entries import EntryBuilder, Measured, measure
+from holdfast.vault.saving.pack_writer import PackWriter
 from holdfast.vault.saving.parents import Parent
+from holdfast.vault.snapshots.labels import base_candidates
 
 __all__ = ["Saved", "Tally", "code_contents"]
 

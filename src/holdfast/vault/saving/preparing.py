@@ -8,11 +8,11 @@ from typing import Protocol, runtime_checkable
 
 from holdfast.errors import HoldfastError, RefusedError, UntrustedError, WrongKeyError
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.configuration import load_config
+from holdfast.vault.access.configuration import load_config
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.keys import MAY_SIGN
+from holdfast.vault.format.records import Config
 from holdfast.vault.handle import Handle
-from holdfast.vault.header import Kind
-from holdfast.vault.keys import MAY_SIGN
-from holdfast.vault.records import Config
 from holdfast.vault.saving.tree import Tree
 
 __all__ = ["prepare_save"]

@@ -18,11 +18,9 @@ from holdfast.errors import (
     UntrustedError,
     WrongKeyError,
 )
-from holdfast.vault.advancing import advance_ref
+from holdfast.vault.checking.verifying import Verified, forget_damaged, move_validated, verify_written
+from holdfast.vault.format.records import Entry, Finding, Root, Validation
 from holdfast.vault.handle import Handle
-from holdfast.vault.pack_writer import PackWriter
-from holdfast.vault.records import Entry, Finding, Root, Validation
-from holdfast.vault.refs import LATEST, move_ref
 from holdfast.vault.saving.coder import ChunkCoder
 from holdfast.vault.saving.committing import Written, group_parts, make_root, remove_root, write_parts, write_root
 from holdfast.vault.saving.contents import Content, FileContent
@@ -30,12 +28,14 @@ from holdfast.vault.saving.entries import plain_entry
 from holdfast.vault.saving.links import examine_links
 from holdfast.vault.saving.memory import memory_path, remember
 from holdfast.vault.saving.options import SaveOptions
+from holdfast.vault.saving.pack_writer import PackWriter
 from holdfast.vault.saving.parents import Bases, Parent, find_parent
 from holdfast.vault.saving.pipeline import Saved, Tally, code_contents
 from holdfast.vault.saving.preparing import prepare_save
 from holdfast.vault.saving.tree import Tree, check_unchanged, read_link, walk_tree
 from holdfast.vault.saving.validation import Policy, examine_file, examine_presence, judge_findings
-from holdfast.vault.verifying import Verified, forget_damaged, move_validated, verify_written
+from holdfast.vault.snapshots.advancing import advance_ref
+from holdfast.vault.snapshots.refs import LATEST, move_ref
 
 __all__ = ["Job", "Committed", "path_job", "save_job"]
 

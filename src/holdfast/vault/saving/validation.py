@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping
 from enum import Enum
 
-from holdfast.vault.records import Entry, Finding, TensorRecord, Validation
+from holdfast.vault.format.records import Entry, Finding, TensorRecord, Validation
 
 __all__ = ["Policy", "CHECKS", "NORM_JUMP", "examine_file", "examine_presence", "judge_findings"]
 

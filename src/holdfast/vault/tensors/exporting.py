@@ -19,15 +19,15 @@ import msgspec
 import numpy as np
 
 from holdfast.errors import DamageError, NotFoundError, UsageError
+from holdfast.vault.format.records import Entry, Root, TensorRecord
 from holdfast.vault.handle import Handle
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.protected_places import absolute_target, refuse_protected
-from holdfast.vault.reading import Wanted
-from holdfast.vault.records import Entry, Root, TensorRecord
-from holdfast.vault.restoring import snapshot_entries
+from holdfast.vault.restoring.protected_places import absolute_target, refuse_protected
+from holdfast.vault.restoring.reading import Wanted
+from holdfast.vault.restoring.restore import snapshot_entries
+from holdfast.vault.restoring.staging import Staging, translate_os_error
+from holdfast.vault.snapshots.labels import entry_chunks
 from holdfast.vault.tensors.dtypes import SAFETENSORS, numpy_dtype
 from holdfast.vault.tensors.loading import load_tensors
-from holdfast.vault.writing_files import Staging, translate_os_error
 
 __all__ = ["ChosenTensor", "ExportPlan", "plan_export", "apply_export", "FILE_NAME"]
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from holdfast.errors import DamageError, NotFoundError
 from holdfast.ids import ChunkId
+from holdfast.vault.format.records import Entry, Root, TensorRecord
 from holdfast.vault.handle import Handle
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.reading import ChunkReader, Wanted
-from holdfast.vault.records import Entry, Root, TensorRecord
-from holdfast.vault.restoring import snapshot_entries
+from holdfast.vault.restoring.reading import ChunkReader, Wanted
+from holdfast.vault.restoring.restore import snapshot_entries
+from holdfast.vault.snapshots.labels import entry_chunks
 from holdfast.vault.tensors.dtypes import numpy_dtype
 
 __all__ = ["LazyTensor", "LazyTensors", "load_tensors"]

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from holdfast.errors import UsageError
-from holdfast.vault.records import Entry
+from holdfast.vault.format.records import Entry
 from holdfast.vault.regions.propose import propose_layout
 from holdfast.vault.saving.contents import Content, Opened
 from holdfast.vault.saving.save import Job

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from holdfast.ids import ChunkId
-from holdfast.vault.records import Entry
+from holdfast.vault.format.records import Entry
 from holdfast.vault.regions.model import Element, Kind
 
 __all__ = ["Labels", "chunk_offsets", "entry_chunks", "base_candidates", "BaseCandidate"]

@@ -11,17 +11,17 @@ from blake3 import blake3
 
 from holdfast.errors import DamageError, FailedError, ObjectNotFoundError, WrongKeyError
 from holdfast.ids import ChunkId, PackId
-from holdfast.vault.advancing import advance_ref
+from holdfast.vault.format.names import pack_key
+from holdfast.vault.format.records import Check, Part, Root
+from holdfast.vault.format.scrubbing import scrub_object
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import pack_of_key
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.names import pack_key
-from holdfast.vault.reading import Wanted
-from holdfast.vault.records import Check, Part, Root
-from holdfast.vault.refs import VALIDATED, move_ref
-from holdfast.vault.restoring import snapshot_entries
-from holdfast.vault.scrubbing import scrub_object
-from holdfast.vault.snapshots import read_root
+from holdfast.vault.restoring.reading import Wanted
+from holdfast.vault.restoring.restore import snapshot_entries
+from holdfast.vault.snapshots.advancing import advance_ref
+from holdfast.vault.snapshots.finding import read_root
+from holdfast.vault.snapshots.labels import entry_chunks
+from holdfast.vault.snapshots.refs import VALIDATED, move_ref
 
 __all__ = [
     "Verified",

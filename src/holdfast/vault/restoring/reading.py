@@ -20,10 +20,10 @@ from holdfast.events import SILENT, Progress
 from holdfast.ids import ChunkId, PackId
 from holdfast.stores.protocol import Store
 from holdfast.vault.codecs import decode
+from holdfast.vault.format.keys import VaultKeys
+from holdfast.vault.format.names import pack_key
+from holdfast.vault.format.packs import PackOpener, places_of, preamble_bytes
 from holdfast.vault.index import ChunkIndex, Located
-from holdfast.vault.keys import VaultKeys
-from holdfast.vault.names import pack_key
-from holdfast.vault.packs import PackOpener, places_of, preamble_bytes
 
 __all__ = ["ChunkReader", "Wanted", "BATCH_BYTES"]
 

@@ -14,15 +14,15 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from holdfast.errors import DamageError, NotFoundError, RefusedError
+from holdfast.vault.format.records import Entry, Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.protected_places import absolute_target, refuse_protected
-from holdfast.vault.publishing import seal
-from holdfast.vault.reading import Wanted
-from holdfast.vault.records import Entry, Root
-from holdfast.vault.snapshots import read_parts
-from holdfast.vault.staged_files import clear_strangers
-from holdfast.vault.writing_files import Staging, translate_os_error
+from holdfast.vault.restoring.protected_places import absolute_target, refuse_protected
+from holdfast.vault.restoring.publishing import seal
+from holdfast.vault.restoring.reading import Wanted
+from holdfast.vault.restoring.staged_files import clear_strangers
+from holdfast.vault.restoring.staging import Staging, translate_os_error
+from holdfast.vault.snapshots.finding import read_parts
+from holdfast.vault.snapshots.labels import entry_chunks
 
 __all__ = ["Restored", "Prepared", "prepare", "restore", "place_of", "select_entries", "snapshot_entries"]
 

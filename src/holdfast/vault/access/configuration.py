@@ -35,11 +35,11 @@ from holdfast.trust.recipients import (
 from holdfast.trust.sealing import SealingKey
 from holdfast.trust.signing import SigningKey, fingerprint
 from holdfast.trust.suites import Suite, suite_of
-from holdfast.vault.documents import read_config, write_config
-from holdfast.vault.keys import VaultKeys
-from holdfast.vault.names import CONFIG, PACKS, config_key, generation_of
-from holdfast.vault.records import Config, Epoch, Signer, decode_record, encode_record
-from holdfast.vault.series import append_generation, create_once, series_at
+from holdfast.vault.format.documents import read_config, write_config
+from holdfast.vault.format.keys import VaultKeys
+from holdfast.vault.format.names import CONFIG, PACKS, config_key, generation_of
+from holdfast.vault.format.records import Config, Epoch, Signer, decode_record, encode_record
+from holdfast.vault.format.series import append_generation, create_once, series_at
 
 __all__ = [
     "Created",

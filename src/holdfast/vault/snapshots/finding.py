@@ -22,14 +22,14 @@ from holdfast.errors import (
     UsageError,
 )
 from holdfast.ids import PartId, SnapshotId, is_snapshot_id
-from holdfast.vault.documents import read_document
+from holdfast.vault.format.documents import read_document
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.names import REFS, SNAPSHOTS, part_key
+from holdfast.vault.format.records import Part, Ref, Root, Signer, decode_record
+from holdfast.vault.format.series import series_at, series_of
 from holdfast.vault.handle import Handle
-from holdfast.vault.header import Kind
-from holdfast.vault.manifests import check_part
-from holdfast.vault.names import REFS, SNAPSHOTS, part_key
-from holdfast.vault.records import Part, Ref, Root, Signer, decode_record
-from holdfast.vault.refs import readable_refs
-from holdfast.vault.series import series_at, series_of
+from holdfast.vault.snapshots.manifests import check_part
+from holdfast.vault.snapshots.refs import readable_refs
 
 __all__ = ["Listed", "list_roots", "read_root", "read_parts", "resolve", "resolve_key", "tags_of"]
 

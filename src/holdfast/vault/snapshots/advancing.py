@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from holdfast.errors import CredentialError, DamageError, NotFoundError
 from holdfast.ids import SnapshotId, is_snapshot_id
+from holdfast.vault.format.records import Check, Ref, Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.records import Check, Ref, Root
-from holdfast.vault.refs import move_ref
-from holdfast.vault.snapshots import read_root
+from holdfast.vault.snapshots.finding import read_root
+from holdfast.vault.snapshots.refs import move_ref
 
 __all__ = ["advance_ref"]
 

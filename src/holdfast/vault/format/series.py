@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from holdfast.errors import AlreadyExistsError, ConflictError
 from holdfast.stores.protocol import Store
-from holdfast.vault.names import generation_of
+from holdfast.vault.format.names import generation_of
 
 __all__ = ["Series", "append_generation", "create_once", "highest_generation", "series_at", "series_of"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from blake3 import blake3
 
 from holdfast.errors import DamageError
-from holdfast.vault.header import HEADER_BYTES, Header
-from holdfast.vault.names import INDEX, PACKS
+from holdfast.vault.format.header import HEADER_BYTES, Header
+from holdfast.vault.format.names import INDEX, PACKS
 
 __all__ = ["scrub_object"]
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from holdfast.stores.folders import sync_folder
-from holdfast.vault.staged_files import is_real_folder, remove_whole
+from holdfast.vault.restoring.staged_files import is_real_folder, remove_whole
 
 __all__ = ["swap_names", "replace_by_two_renames", "move_up", "seal", "sync_names"]
 

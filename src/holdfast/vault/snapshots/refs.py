@@ -12,12 +12,12 @@ from holdfast.errors import (
     UnsupportedFormatError,
     UntrustedError,
 )
-from holdfast.vault.documents import read_document, write_document
+from holdfast.vault.format.documents import read_document, write_document
+from holdfast.vault.format.header import Kind
+from holdfast.vault.format.names import normalised
+from holdfast.vault.format.records import Check, Ref, decode_record, encode_record
+from holdfast.vault.format.series import append_generation, series_at
 from holdfast.vault.handle import Handle
-from holdfast.vault.header import Kind
-from holdfast.vault.names import normalised
-from holdfast.vault.records import Check, Ref, decode_record, encode_record
-from holdfast.vault.series import append_generation, series_at
 
 __all__ = ["LATEST", "VALIDATED", "read_ref", "readable_refs", "read_newest_ref", "read_history", "move_ref"]
 

@@ -15,17 +15,17 @@ from holdfast.errors import CredentialError, DamageError, FailedError, HoldfastE
 from holdfast.ids import ChunkId, PackId, PartId, SnapshotId
 from holdfast.stores.protocol import ObjectInfo
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.configuration import load_config, read_generation
+from holdfast.vault.access.configuration import load_config, read_generation
+from holdfast.vault.format.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, generation_of, pack_key, part_key
+from holdfast.vault.format.packs import places_of
+from holdfast.vault.format.records import Root
+from holdfast.vault.format.series import Series, series_of
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import ChunkIndex, pack_of_key, read_index, read_pack_table
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, generation_of, pack_key, part_key
-from holdfast.vault.packs import places_of
-from holdfast.vault.reading import ChunkReader
-from holdfast.vault.records import Root
-from holdfast.vault.refs import read_ref
-from holdfast.vault.series import Series, series_of
-from holdfast.vault.snapshots import read_part, read_root
+from holdfast.vault.restoring.reading import ChunkReader
+from holdfast.vault.snapshots.finding import read_part, read_root
+from holdfast.vault.snapshots.labels import entry_chunks
+from holdfast.vault.snapshots.refs import read_ref
 
 __all__ = ["Damage", "CheckReport", "check_vault"]
 

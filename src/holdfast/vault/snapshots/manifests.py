@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.errors import DamageError
-from holdfast.vault.records import Entry, Part, TensorRecord
+from holdfast.vault.format.records import Entry, Part, TensorRecord
 from holdfast.vault.regions.shapes import DIMENSIONS_MAX
 
 __all__ = ["check_part"]

@@ -9,10 +9,10 @@ from typing import Self
 
 from holdfast.errors import CredentialError, HoldfastError, StorageFullError, StoreUnreachableError
 from holdfast.ids import ChunkId, PackId
+from holdfast.vault.format.packs import PackBuilder, SealedPack
+from holdfast.vault.format.records import IndexedPack
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import write_index
-from holdfast.vault.packs import PackBuilder, SealedPack
-from holdfast.vault.records import IndexedPack
 from holdfast.vault.regions.model import Element
 
 __all__ = ["PackWriter"]

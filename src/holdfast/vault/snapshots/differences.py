@@ -7,10 +7,10 @@ from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 from holdfast.ids import ChunkId
+from holdfast.vault.format.records import Entry, Root, TensorRecord
 from holdfast.vault.handle import Handle
-from holdfast.vault.labels import entry_chunks
-from holdfast.vault.records import Entry, Root, TensorRecord
-from holdfast.vault.restoring import snapshot_entries
+from holdfast.vault.restoring.restore import snapshot_entries
+from holdfast.vault.snapshots.labels import entry_chunks
 
 __all__ = ["FileChange", "TensorChange", "Difference", "compare_snapshots"]
 

@@ -12,9 +12,9 @@ from holdfast.trust.aead import BlobCipher, new_cipher
 from holdfast.trust.sealing import SealingKey
 from holdfast.trust.signing import SigningKey, fingerprint
 from holdfast.trust.suites import Suite, suite_of
-from holdfast.vault.header import FORMAT_VERSION, Header, Kind
-from holdfast.vault.names import Names
-from holdfast.vault.records import Config, Signer
+from holdfast.vault.format.header import FORMAT_VERSION, Header, Kind
+from holdfast.vault.format.names import Names
+from holdfast.vault.format.records import Config, Signer
 
 __all__ = ["VaultKeys", "plain_key", "MAY_SIGN"]
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from holdfast.errors import ConflictError, RefusedError
 from holdfast.ids import SnapshotId
+from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.records import Root
-from holdfast.vault.refs import LATEST, VALIDATED, move_ref
-from holdfast.vault.snapshots import list_roots, tags_of
+from holdfast.vault.snapshots.finding import list_roots, tags_of
+from holdfast.vault.snapshots.refs import LATEST, VALIDATED, move_ref
 
 __all__ = ["DropPlan", "plan_drop", "apply_drop"]
 

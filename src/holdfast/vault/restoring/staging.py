@@ -14,8 +14,8 @@ from pathlib import Path
 from blake3 import blake3
 
 from holdfast.errors import FailedError, HoldfastError, PermissionDeniedError, RefusedError, StorageFullError
-from holdfast.vault.publishing import move_up, replace_by_two_renames, swap_names, sync_names
-from holdfast.vault.staged_files import is_private, is_real_folder, remove_whole
+from holdfast.vault.restoring.publishing import move_up, replace_by_two_renames, swap_names, sync_names
+from holdfast.vault.restoring.staged_files import is_private, is_real_folder, remove_whole
 
 __all__ = ["Staging", "translate_os_error"]
 

@@ -14,11 +14,11 @@ from holdfast.ids import ChunkId, PackId
 from holdfast.trust.aead import BlobCipher, PlainCipher
 from holdfast.trust.sealing import SEALED_SIZE, open_key, seal_key
 from holdfast.trust.suites import Suite
-from holdfast.vault.documents import checked_header
-from holdfast.vault.header import HEADER_BYTES, Kind
-from holdfast.vault.keys import VaultKeys, plain_key
-from holdfast.vault.names import pack_key
-from holdfast.vault.records import PackTable, decode_record, encode_record
+from holdfast.vault.format.documents import checked_header
+from holdfast.vault.format.header import HEADER_BYTES, Kind
+from holdfast.vault.format.keys import VaultKeys, plain_key
+from holdfast.vault.format.names import pack_key
+from holdfast.vault.format.records import PackTable, decode_record, encode_record
 from holdfast.vault.regions.model import Element
 from holdfast.vault.regions.model import Kind as ElementKind
 

@@ -22,9 +22,9 @@ from holdfast.trust.aead import BlobCipher, PlainCipher
 from holdfast.trust.sealing import SEALED_SIZE, open_key, seal_key
 from holdfast.trust.signing import SIGNATURE_SIZE, SigningKey, fingerprint, verify
 from holdfast.trust.suites import Suite
-from holdfast.vault.header import FORMAT_VERSION, HEADER_BYTES, Header, Kind
-from holdfast.vault.keys import MAY_SIGN, VaultKeys, plain_key
-from holdfast.vault.names import INDEX
+from holdfast.vault.format.header import FORMAT_VERSION, HEADER_BYTES, Header, Kind
+from holdfast.vault.format.keys import MAY_SIGN, VaultKeys, plain_key
+from holdfast.vault.format.names import INDEX
 
 __all__ = ["Opened", "write_document", "read_document", "write_config", "read_config", "checked_header", "body_max"]
 

@@ -11,10 +11,10 @@ from holdfast.trust.credentials import Credential
 from holdfast.trust.sealing import SealingKey
 from holdfast.trust.signing import SigningKey, fingerprint
 from holdfast.trust.suites import Suite
-from holdfast.vault.configuration import append_config, load_config, wrap_epoch
+from holdfast.vault.access.configuration import append_config, load_config, wrap_epoch
+from holdfast.vault.format.keys import VaultKeys
+from holdfast.vault.format.records import Config, Epoch, Signer
 from holdfast.vault.handle import Handle
-from holdfast.vault.keys import VaultKeys
-from holdfast.vault.records import Config, Epoch, Signer
 
 __all__ = ["admit_writer", "admit_reader", "revoke_signer"]
 

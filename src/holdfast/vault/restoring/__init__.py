@@ -1,0 +1,1 @@
+"""Out of the vault: chunks to bytes, bytes to files."""

@@ -1,0 +1,1 @@
+"""Snapshots as things with names: finding, pointing, comparing, dropping."""
