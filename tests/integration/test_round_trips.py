@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,16 +174,15 @@ def test_a_sparse_file_of_5_gb_stays_sparse(trial: TrialVault, source: Path, tmp
         for offset in (0, (1 << 30) + 12345, (5 << 30) - 4096):
             file.seek(offset)
             file.write(os.urandom(4096))
-    started = time.monotonic()
     report = trial.open().save("asset", source)
     target = trial.open().restore("asset", tmp_path / "out").target / "optimizer.bin"
-    assert report.root.stats["hole"] > 4 << 30
+    stats = report.root.stats
+    assert stats["raw"] == 5 << 30 and stats["raw"] - stats["hole"] < 1 << 20, "holes were read, and stored as zeros"
     assert target.stat().st_size == 5 << 30
     assert target.stat().st_blocks * 512 < 16 << 20
     with path.open("rb") as before, target.open("rb") as after:
         for offset in (0, 1 << 20, (1 << 30) + 12345 - 4096, (5 << 30) - 8192):
             assert os.pread(before.fileno(), 1 << 16, offset) == os.pread(after.fileno(), 1 << 16, offset)
-    assert time.monotonic() - started < 60  # reading the holes alone would take longer than that on a slow machine
 
 
 # --- what cannot be saved --------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def judge(sample: Sample, damage: DamageDone, scratch: Path) -> Verdict:
 
 
 def must_be_found(damage: DamageDone, sample: Sample) -> bool:
-    """Whether check must report the damage. What it cannot know is listed here, and in `docs/format/vault-1.md`.
+    """Whether check must report the damage. This is the whole list of what it cannot know.
 
     The absence of an object is only known where something else refers to it: nothing refers to the newest generation
     of a series, to a root that no pointer leads to (it may have been dropped), to an index (a cache; what it lacks

@@ -10,11 +10,13 @@ import pytest
 from holdfast.errors import (
     CredentialError,
     DamageError,
+    FailedError,
     NotFoundError,
     UnsupportedFormatError,
     UntrustedError,
     WrongKeyError,
 )
+from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.damage import (
     Delete,
@@ -25,6 +27,8 @@ from holdfast.testing.damage import (
     Swap,
     put_back,
 )
+from holdfast.testing.faults import Faults
+from holdfast.testing.invariants import every_snapshot_restores
 from holdfast.testing.workspace import new_trial_vault, own_memory
 
 from .judging import WHOLE_OBJECT_DAMAGES, judge, must_be_found
@@ -130,6 +134,26 @@ def test_all_indexes_are_gone(sample: Sample, tmp_path: Path) -> None:
         assert any("in no index" in note for note in report.notes)
     finally:
         put_back(store, sample.contents)
+
+
+def test_a_medium_that_fails_to_read(sample: Sample, tmp_path: Path) -> None:
+    """A bad sector is an error of the system, not a wrong byte: check goes on, and names what cannot be read."""
+    for prefix in ("packs/", "parts/", "snapshots/", "refs/", "index/"):
+        key = sample.keys(prefix)[0]
+        store = FaultyStore(sample.trial.store, Faults().fail("get get_ranges", matching=key, with_=FailedError))
+        report = sample.trial.open(store=store).check(read_data=True)
+        assert [damage.object for damage in report.damages] == [key]
+        hurt = set(report.damages[0].snapshots)
+        for snapshot, tree in sample.expected.items():
+            vault = sample.trial.open(store=store)
+            if snapshot in hurt or snapshot in key:
+                target = tmp_path / "hurt" / "out"
+                with pytest.raises(FailedError, match=key):
+                    vault.restore(snapshot, target)
+                left = target.iterdir() if target.exists() else ()
+                assert all(".partial" in path.name for path in left)
+            else:
+                every_snapshot_restores(vault, {snapshot: tree}, tmp_path / "out")
 
 
 def test_wrong_keys(sample: Sample) -> None:
