@@ -4,7 +4,7 @@ Usage: python independent_reader.py VAULT_FOLDER KEY_FILE ASSET TARGET
 
 Written from docs/format alone, to show that those pages are enough to get one's data back. It reads only what nothing
 else can stand in for (configurations, a root, parts, packs), takes the key file of a keeper or reader, and stops with
-an exception at the first damage. It is made to be read, 150 lines of code, not to be fast: it holds the packs in
+an exception at the first damage. It is made to be read, 160 lines of code, not to be fast: it holds the packs in
 memory and undoes deltas number by number. Every byte that it restores is under a chunk id, that under a part id, that
 under a signature; refusing odd forms of what these cover is left to the package.
 """
@@ -65,12 +65,24 @@ def verify(public: bytes, signature: bytes, message: bytes) -> None:
 # --- codecs.md
 
 
+def spread(sparse: bytes, size: int) -> bytes:
+    plane, at = bytearray(size), 0
+    placed, first = struct.unpack("<II", sparse[:8].ljust(8, b"\0"))
+    gaps, values = (decompress(sparse[8 : 8 + first]), decompress(sparse[8 + first :])) if placed else (b"", b"")
+    following = iter(values)
+    for gap in gaps:
+        at += gap + (gap < 255)
+        if gap < 255:
+            plane[at - 1] = next(following)
+    return bytes(plane)
+
+
 def merge_planes(payload: bytes, raw: int, width: int) -> bytes:
     end, at, merged = raw - raw % width, 5 * width, bytearray(raw)
     for k in range(width):
         method, stored = struct.unpack_from("<BI", payload, 5 * k)
         plane, at = payload[at : at + stored], at + stored
-        merged[k:end:width] = decompress(plane) if method else plane
+        merged[k:end:width] = spread(plane, raw // width) if method == 2 else decompress(plane) if method else plane
     return bytes(merged[:end]) + payload[at:]
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from holdfast.errors import DamageError
 from holdfast.vault.codecs import MAX_RAW_LENGTH, Codec, decode, encode
 from holdfast.vault.codecs.frames import Effort, compress
-from holdfast.vault.codecs.payload import METHOD_RAW, METHOD_ZSTD, StoredPlane, join_planes
+from holdfast.vault.codecs.payload import METHOD_RAW, METHOD_ZSTD
 from holdfast.vault.codecs.planes import Base, split
-from holdfast.vault.codecs.scratch import unsigned_dtype
 from holdfast.vault.regions.model import DTYPES, OPAQUE, Element, Kind
+from holdfast.vault.scratch import unsigned_dtype
 
 QUICK = settings(max_examples=200, deadline=None)
 
@@ -87,15 +87,15 @@ def stored_as(efforts: list[Effort | None], data: bytes, element: Element, base:
     def bits(buffer: bytes) -> np.ndarray[tuple[int], np.dtype[np.unsignedinteger]]:
         return np.frombuffer(buffer, unsigned_dtype(element.width), count=count)
 
-    planes = np.empty((element.width, count), np.uint8)
+    planes = list(np.empty((element.width, count), np.uint8))
     split(bits(data), None if base is None else Base(bits(base), element.kind is Kind.FLOAT), planes)
-    stored = [
-        StoredPlane(METHOD_RAW, plane.data)
-        if effort is None or count == 0
-        else StoredPlane(METHOD_ZSTD, compress(plane.data, effort))
-        for plane, effort in zip(planes, efforts, strict=False)
-    ]
-    return join_planes(stored, memoryview(data)[count * element.width :])
+    entries, stored = b"", b""
+    for plane, effort in zip(planes, efforts, strict=False):
+        frame = None if effort is None or count == 0 else compress(plane.data, effort)
+        content = plane.tobytes() if frame is None else frame
+        entries += struct.pack("<BI", METHOD_RAW if frame is None else METHOD_ZSTD, len(content))
+        stored += content
+    return entries + stored + data[count * element.width :]
 
 
 efforts = st.lists(st.sampled_from([None, *Effort]), min_size=8, max_size=8)

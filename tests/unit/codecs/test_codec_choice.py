@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from holdfast.errors import DamageError, UnsupportedFormatError, UsageError
 from holdfast.stores.protocol import Buffer
 from holdfast.vault.codecs import MAX_RAW_LENGTH, Codec, Encoded, decode, encode
-from holdfast.vault.codecs.scratch import BLOCK_ELEMENTS
 from holdfast.vault.regions.model import BYTES, OPAQUE, Element, Kind
+from holdfast.vault.scratch import BLOCK_ELEMENTS
 
 FLOAT32 = Element(Kind.FLOAT, 4)
 BFLOAT16 = Element(Kind.FLOAT, 2)

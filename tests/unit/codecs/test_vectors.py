@@ -49,7 +49,7 @@ def page_decode(codec: int, element: Element, payload: bytes, raw_length: int, b
     for plane in range(width):
         method, length = struct.unpack_from("<BI", payload, 5 * plane)
         stored = payload[position : position + length]
-        planes.append(zstandard.ZstdDecompressor().decompress(stored) if method == 1 else stored)
+        planes.append(page_plane(method, stored, count))
         position += length
     elements = [int.from_bytes(bytes(plane[i] for plane in planes), "little") for i in range(count)]
     if codec == 3:
@@ -58,6 +58,25 @@ def page_decode(codec: int, element: Element, payload: bytes, raw_length: int, b
         elements = [page_undelta(z, b, element) for z, b in zip(elements, olds, strict=True)]
     assert len(payload) - position == tail_length
     return b"".join(x.to_bytes(width, "little") for x in elements) + payload[position:]
+
+
+def page_plane(method: int, stored: bytes, count: int) -> bytes:
+    unzstd = zstandard.ZstdDecompressor().decompress
+    if method < 2:
+        return unzstd(stored) if method else stored
+    plane = bytearray(count)
+    placed = struct.unpack_from("<I", stored)[0]
+    if placed:
+        first = struct.unpack_from("<I", stored, 4)[0]
+        gaps, values = unzstd(stored[8 : 8 + first]), list(unzstd(stored[8 + first :]))
+        assert len(values) == placed
+        position = 0
+        for gap in gaps:
+            position += gap
+            if gap != 255:
+                plane[position] = values.pop(0)
+                position += 1
+    return bytes(plane)
 
 
 def page_undelta(z: int, b: int, element: Element) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.vault.codecs.scratch import Unsigned
+from holdfast.vault.scratch import Unsigned
 
 __all__ = ["difference_into", "apply_difference"]
 

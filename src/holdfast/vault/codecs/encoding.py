@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from holdfast.errors import UsageError
 from holdfast.stores.protocol import Buffer
-from holdfast.vault.codecs.frames import Effort, compress
+from holdfast.vault.codecs.frames import Effort, compress_into, frame_bound
 from holdfast.vault.codecs.model import ELEMENT_WIDTHS, MAX_RAW_LENGTH, Codec, Encoded
-from holdfast.vault.codecs.payload import METHOD_RAW, METHOD_ZSTD, StoredPlane, join_planes
+from holdfast.vault.codecs.payload import PlanesPayload
 from holdfast.vault.codecs.planes import Base, split
 from holdfast.vault.codecs.sampling import WORTH_STORING, Choice, PlanesPlan, choose, is_compressible
-from holdfast.vault.codecs.scratch import Planes, Unsigned, planes_scratch, unsigned_dtype
 from holdfast.vault.regions.model import Element, Kind
+from holdfast.vault.scratch import Unsigned, bytes_scratch, unsigned_dtype
 
-__all__ = ["encode"]
+__all__ = ["encode", "encode_in_place"]
 
 
-def encode(data: Buffer, element: Element, base: Buffer | None = None) -> Encoded:
+def encode(data: Buffer, element: Element, base: Buffer | None = None, *, delta_most: float = math.inf) -> Encoded:
     """Make a chunk of at most `MAX_RAW_LENGTH` bytes small.
 
     `base` is the plaintext of an older chunk that may serve as base of a delta; it is taken if it has the same length,
-    the region has elements, and a sample gains at least 3 % over planes. Where nothing gains 1 %, the result is `RAW`
-    and its payload `data` itself. The same input gives the same payload. Raises UsageError for what is no chunk.
+    the region has elements, and a sample gains at least 3 % over planes and promises at most `delta_most` bytes. Where
+    nothing gains 1 %, the result is `RAW` and its payload `data` itself. The same input gives the same payload. Raises
+    UsageError for what is no chunk.
     """
+    codec, payload = encode_in_place(data, element, base, delta_most=delta_most)
+    return Encoded(codec, payload if codec is Codec.RAW else bytes(payload))
+
+
+def encode_in_place(
+    data: Buffer, element: Element, base: Buffer | None = None, *, delta_most: float = math.inf
+) -> Encoded:
+    """The same without a fresh byte of memory: the payload is a view that the thread's next call overwrites."""
     raw = _chunk_view(data, element)
     if element.kind in (Kind.INT, Kind.FLOAT) and raw.nbytes >= element.width:
-        encoded = _encode_elements(raw, element, base)
+        encoded = _encode_elements(raw, element, base, delta_most)
     else:
         encoded = _encode_opaque(raw)
     if encoded is None or len(encoded.payload) > WORTH_STORING * raw.nbytes:
@@ -47,19 +58,22 @@ def _chunk_view(data: Buffer, element: Element) -> memoryview:
 
 def _encode_opaque(raw: memoryview) -> Encoded | None:
     """zstd, or None where a sample does not get smaller."""
-    if not is_compressible(raw):
-        return None
-    return Encoded(Codec.ZSTD, compress(raw, Effort.THOROUGH))
+    return _encode_zstd(raw) if is_compressible(raw) else None
 
 
-def _encode_elements(raw: memoryview, element: Element, base: Buffer | None) -> Encoded | None:
+def _encode_zstd(raw: memoryview) -> Encoded:
+    out = bytes_scratch("payload", frame_bound(len(raw))).data
+    return Encoded(Codec.ZSTD, out[: compress_into(raw, Effort.THOROUGH, out)])
+
+
+def _encode_elements(raw: memoryview, element: Element, base: Buffer | None, delta_most: float) -> Encoded | None:
     elements = _elements(raw, element.width)
     against = None
     if base is not None and (view := _chunk_view(base, element)).nbytes == raw.nbytes:
         against = Base(_elements(view, element.width), element.kind is Kind.FLOAT)
-    choice = choose(elements, against)
+    choice = choose(elements, against, delta_most / raw.nbytes)
     if choice.planes is None:
-        return Encoded(Codec.ZSTD, compress(raw, Effort.THOROUGH))
+        return _encode_zstd(raw)
     if all(effort is None for effort in choice.planes.efforts):
         return None
     return _encode_planes(raw, elements, against, choice, choice.planes)
@@ -72,20 +86,21 @@ def _elements(data: memoryview, width: int) -> Unsigned:
 
 
 def _encode_planes(raw: memoryview, elements: Unsigned, base: Base | None, choice: Choice, plan: PlanesPlan) -> Encoded:
-    codec = Codec.DELTA if choice.delta else Codec.PLANES
-    planes: Planes
-    if elements.itemsize == 1 and not choice.delta:
-        planes = elements.view(np.uint8).reshape(1, elements.size)  # single bytes are their own plane
+    count, width = elements.size, elements.itemsize
+    payload = PlanesPayload(width, count)
+    # Planes that stay raw before the first pressed one are made where the payload has them; the others beside it.
+    leading = next(number for number, effort in enumerate(plan.efforts) if effort is not None)
+    planes = [
+        payload.raw_place(number) if number < leading else bytes_scratch(f"plane {number}", count)
+        for number in range(width)
+    ]
+    if width == 1 and not choice.delta:
+        planes = [elements.view(np.uint8)]  # single bytes are their own plane
     else:
-        planes = planes_scratch(elements.itemsize, elements.size)
         split(elements, base if choice.delta else None, planes)
-    stored = [_store_plane(plane.data, effort) for plane, effort in zip(planes, plan.efforts, strict=True)]
-    return Encoded(codec, join_planes(stored, raw[elements.nbytes :]))
-
-
-def _store_plane(plane: memoryview, effort: Effort | None) -> StoredPlane:
-    if effort is not None:
-        frame = compress(plane, effort)
-        if len(frame) <= WORTH_STORING * len(plane):
-            return StoredPlane(METHOD_ZSTD, frame)
-    return StoredPlane(METHOD_RAW, plane)
+    for plane, effort in zip(planes, plan.efforts, strict=True):
+        if effort is None:
+            payload.add_raw(plane)
+        else:
+            payload.add_pressed(plane, effort, most=WORTH_STORING * count)
+    return Encoded(Codec.DELTA if choice.delta else Codec.PLANES, payload.finish(raw[elements.nbytes :]))

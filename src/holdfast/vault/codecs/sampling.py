@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from holdfast.stores.protocol import Buffer
 from holdfast.vault.codecs.frames import Effort, compress
 from holdfast.vault.codecs.planes import Base, split
-from holdfast.vault.codecs.scratch import Planes, Unsigned
+from holdfast.vault.codecs.sparse import Plane, press_sparse, sparse_bound
+from holdfast.vault.scratch import Unsigned, bytes_scratch
 
 __all__ = ["WORTH_STORING", "PlanesPlan", "Choice", "choose", "is_compressible"]
 
@@ -44,8 +44,11 @@ class Choice(NamedTuple):
     ratio: float
 
 
-def choose(elements: Unsigned, base: Base | None) -> Choice:
-    """The cheapest way to store the elements (one at least), by coding a sample of them in each way."""
+def choose(elements: Unsigned, base: Base | None, delta_most: float) -> Choice:
+    """The cheapest way to store the elements (one at least), by coding a sample of them in each way.
+
+    `delta_most`: the share of the original above which a delta is not wanted although it is smaller.
+    """
     slices = _spread(elements.size, _SLICE_ELEMENTS)
     sample = np.concatenate([elements[piece] for piece in slices])
     planes = _plan(sample, None)
@@ -53,7 +56,7 @@ def choose(elements: Unsigned, base: Base | None) -> Choice:
     if base is not None:
         base_sample = np.concatenate([base.elements[piece] for piece in slices])
         planes = _plan(sample, Base(base_sample, base.floats))
-        if planes.ratio < _DELTA_WORTH * choice.ratio:
+        if planes.ratio < _DELTA_WORTH * choice.ratio and planes.ratio <= delta_most:
             choice = Choice(planes, delta=True, ratio=planes.ratio)
     interleaved = _interleaved_ratio(elements)
     if interleaved < _INTERLEAVED_WORTH * choice.ratio:
@@ -77,21 +80,24 @@ def _spread(size: int, slice_size: int) -> Sequence[slice]:
 
 
 def _plan(sample: Unsigned, base: Base | None) -> PlanesPlan:
-    planes: Planes = np.empty((sample.itemsize, sample.size), np.uint8)
+    planes = list(np.empty((sample.itemsize, sample.size), np.uint8))
     split(sample, base, planes)
-    judged = [_judge(plane.data) for plane in planes]
+    judged = [_judge(plane) for plane in planes]
     return PlanesPlan(tuple(effort for effort, _ in judged), sum(size for _, size in judged) / sample.nbytes)
 
 
-def _judge(sample: Buffer) -> tuple[Effort | None, int]:
+def _judge(sample: Plane) -> tuple[Effort | None, int]:
     """The cheapest effort that comes near the smallest size, and that size in bytes."""
-    effort, size = Effort.SYMBOLS, len(compress(sample, Effort.SYMBOLS))
+    sparse = press_sparse(sample, bytes_scratch("sample", sparse_bound(sample.size)).data)
+    effort, size = Effort.SYMBOLS, len(compress(sample.data, Effort.SYMBOLS))
+    if sparse is not None and sparse <= size:
+        return Effort.SPARSE, sparse
     for harder in (Effort.FAST, Effort.THOROUGH):
-        pressed = len(compress(sample, harder))
+        pressed = len(compress(sample.data, harder))
         if pressed >= _EFFORT_WORTH * size:
             break
         effort, size = harder, pressed
-    return (effort, size) if size <= WORTH_STORING * len(sample) else (None, len(sample))
+    return (effort, size) if size <= WORTH_STORING * sample.size else (None, sample.size)
 
 
 def _interleaved_ratio(elements: Unsigned) -> float:

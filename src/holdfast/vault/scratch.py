@@ -1,4 +1,8 @@
-"""Working memory that each thread keeps between calls, so that no call pays for fresh pages or new zstd contexts."""
+"""Working memory that each thread keeps between calls, so that no call pays for fresh pages or new zstd contexts.
+
+Measured: the kernel gives fresh pages at 0.3 to 1.7 GB/s, while codecs run at 1 to 3. Memory that was handed out is
+overwritten when the same thread asks for the same purpose again.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Planes", "Unsigned", "BLOCK_ELEMENTS", "unsigned_dtype", "planes_scratch", "block_scratch"]
+__all__ = ["Planes", "Unsigned", "BLOCK_ELEMENTS", "unsigned_dtype", "planes_scratch", "block_scratch", "bytes_scratch"]
 
 Planes: TypeAlias = NDArray[np.uint8]  # shape (width, elements): row k holds byte k of every element
 Unsigned: TypeAlias = NDArray[np.unsignedinteger[Any]]  # shape (elements,): the elements' bits, little endian
@@ -17,7 +21,7 @@ Unsigned: TypeAlias = NDArray[np.unsignedinteger[Any]]  # shape (elements,): the
 # elements the calls themselves weigh a third more, with a whole 4 MiB chunk the memory does.
 BLOCK_ELEMENTS = 1 << 16
 
-_KEPT_PLANES = 8 << 20  # bytes; planes of longer chunks are allocated for the call and given back
+_KEPT_BYTES = 8 << 20  # per thread and purpose; what longer chunks need is allocated for the call and given back
 
 
 def unsigned_dtype(width: int) -> np.dtype[np.unsignedinteger[Any]]:
@@ -27,21 +31,26 @@ def unsigned_dtype(width: int) -> np.dtype[np.unsignedinteger[Any]]:
 
 class _Scratch(threading.local):
     def __init__(self) -> None:
-        self.planes = np.empty(0, np.uint8)
+        self.bytes: dict[str, NDArray[np.uint8]] = {}
         self.blocks: dict[tuple[str, int], Unsigned] = {}
 
 
 _SCRATCH = _Scratch()
 
 
+def bytes_scratch(purpose: str, size: int) -> NDArray[np.uint8]:
+    """`size` uninitialised bytes, valid until this thread asks for that purpose again."""
+    if size > _KEPT_BYTES:
+        return np.empty(size, np.uint8)
+    kept = _SCRATCH.bytes.get(purpose)
+    if kept is None or kept.size < size:
+        kept = _SCRATCH.bytes[purpose] = np.empty(size, np.uint8)
+    return kept[:size]
+
+
 def planes_scratch(width: int, elements: int) -> Planes:
     """Uninitialised planes, valid until this thread asks again."""
-    size = width * elements
-    if size > _KEPT_PLANES:
-        return np.empty((width, elements), np.uint8)
-    if _SCRATCH.planes.size < size:
-        _SCRATCH.planes = np.empty(size, np.uint8)
-    return _SCRATCH.planes[:size].reshape(width, elements)
+    return bytes_scratch("planes", width * elements).reshape(width, elements)
 
 
 def block_scratch(purpose: str, width: int) -> Unsigned:
