@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from holdfast.stores.ranges import ended_early
 
-__all__ = ["write_file", "read_at"]
+__all__ = ["write_file", "read_at", "read_into"]
 
 _BUFFERS_PER_CALL = 1024  # IOV_MAX on Linux
 
@@ -48,3 +48,13 @@ def read_at(key: str, descriptor: int, start: int, length: int) -> bytes:
         pieces.append(piece)
         done += len(piece)
     return b"".join(pieces)
+
+
+def read_into(key: str, descriptor: int, start: int, out: memoryview) -> None:
+    """Fill `out` from `start` of the open file on. DamageError, which names `key`, when it ends earlier."""
+    done = 0
+    while done < len(out):
+        count = os.preadv(descriptor, [out[done:]], start + done)
+        if not count:
+            raise ended_early(key, None, start, len(out))
+        done += count

@@ -25,6 +25,7 @@ from holdfast.vault.regions.model import Kind as ElementKind
 __all__ = [
     "ChunkPlace",
     "SealedPack",
+    "Slot",
     "PackBuilder",
     "PackOpener",
     "places_of",
@@ -38,6 +39,7 @@ TRAILER_BYTES = 16
 RAW_MAX = 64 << 20
 BLOBS_MAX = 1 << 24
 _PACK_MAX = 1 << 30
+_FOOTER_ROOM = 64 << 10  # of a pack of some hundred chunks; for more the buffer grows
 _TRAILER = struct.Struct("<II8s")
 _TRAILER_MAGIC = b"TSAFDLOH"
 _FOOTER_NONCE = (1 << 96) - 1
@@ -65,19 +67,27 @@ class SealedPack(NamedTuple):
     table: PackTable
 
 
+class Slot(NamedTuple):
+    """Where in an unfinished pack a chunk goes: its number is its nonce."""
+
+    number: int
+    chunk: ChunkId
+    target: memoryview
+
+
 def preamble_bytes(suite: int) -> int:
     """Bytes before the first blob: header and sealed key."""
     return HEADER_BYTES + (0 if suite == Suite.PLAIN else SEALED_SIZE)
 
 
 class PackBuilder:
-    """Seals chunks into one buffer, which is reused from pack to pack. Not for several threads at once."""
+    """Seals chunks into one buffer, which is reused from pack to pack. Only `seal` may be called by several threads."""
 
     def __init__(self, keys: VaultKeys, capacity: int) -> None:
         """`capacity`: bytes of chunks and tags that fit; a pack is full when the next chunk would not."""
         self._keys = keys
         self._capacity = capacity
-        self._buffer = _uninitialised(capacity + preamble_bytes(keys.suite))
+        self._buffer = _uninitialised(capacity + preamble_bytes(keys.suite) + _FOOTER_ROOM)
         self._begin()
 
     def _begin(self) -> None:
@@ -115,19 +125,40 @@ class PackBuilder:
         base: ChunkId = _NO_BASE,
     ) -> int:
         """Seal one coded chunk. Returns the bytes it takes, tag included."""
-        stored = len(payload) + TAG_BYTES
+        slot = self.reserve(chunk, len(payload), raw=raw, codec=codec, element=element, base=base)
+        self.seal(slot, payload)
+        return len(slot.target)
+
+    def reserve(
+        self,
+        chunk: ChunkId,
+        payload_bytes: int,
+        *,
+        raw: int,
+        codec: int,
+        element: Element,
+        base: ChunkId = _NO_BASE,
+    ) -> Slot:
+        """A place for the next coded chunk, which `seal` must fill before `finish`. See `fits`."""
+        stored = payload_bytes + TAG_BYTES
         if self._end + stored > len(self._buffer):
-            grown = _uninitialised(self._end + stored)
-            grown[: self._end] = self._buffer[: self._end]
-            self._buffer = grown
-        target = self._buffer[self._end : self._end + stored]
-        self._cipher.seal_into(len(self._ids), payload, self._header + chunk, target)
+            self._grow(self._end + stored)  # only for the first chunk: nothing is being sealed yet
+        slot = Slot(len(self._ids), chunk, self._buffer[self._end : self._end + stored])
         if base:
-            self._bases.append((len(self._ids), base))
+            self._bases.append((slot.number, base))
         self._ids.append(chunk)
         self._columns.append((stored, raw, codec, int(element.kind), element.width))
         self._end += stored
-        return stored
+        return slot
+
+    def seal(self, slot: Slot, payload: bytes | memoryview) -> None:
+        """Seal a chunk in its place. Slots may be sealed by several threads at once, and in any order."""
+        self._cipher.seal_into(slot.number, payload, self._header + slot.chunk, slot.target)
+
+    def _grow(self, size: int) -> None:
+        grown = _uninitialised(size)
+        grown[: self._end] = self._buffer[: self._end]
+        self._buffer = grown
 
     def finish(self) -> SealedPack:
         """Close the pack. The builder may be used again (`reset`) once the data is stored."""
@@ -147,9 +178,7 @@ class PackBuilder:
         tail = self._cipher.seal(_FOOTER_NONCE, footer, self._header + trailer) + trailer
         end = self._end + len(tail)
         if end > len(self._buffer):
-            grown = _uninitialised(end)
-            grown[: self._end] = self._buffer[: self._end]
-            self._buffer = grown
+            self._grow(end)
         self._buffer[self._end : end] = tail
         data = self._buffer[:end]
         pack = PackId(blake3(data).hexdigest())
@@ -193,9 +222,17 @@ class PackOpener:
         try:
             return self._cipher.open(number, sealed, self._header + chunk)
         except DamageError as error:
-            raise DamageError(
-                f"{self._name} is damaged: blob {number} does not open", object_name=self._name
-            ) from error
+            raise self._sealed_wrong(number) from error
+
+    def open_blob_into(self, number: int, chunk: ChunkId, sealed: memoryview, out: memoryview) -> memoryview:
+        """The same to the start of `out`; returns that part of it. Raises DamageError: then it holds anything."""
+        try:
+            return out[: self._cipher.open_into(number, sealed, self._header + chunk, out)]
+        except DamageError as error:
+            raise self._sealed_wrong(number) from error
+
+    def _sealed_wrong(self, number: int) -> DamageError:
+        return DamageError(f"{self._name} is damaged: blob {number} does not open", object_name=self._name)
 
     def open_footer(self, tail: bytes) -> PackTable:
         """The table, from the stored bytes of footer and trailer. Raises DamageError."""

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 
 from holdfast.errors import SourceChangedError, UsageError
 from holdfast.vault.regions.model import Element, Kind, Layout, Region, Source, Tensor
+from holdfast.vault.regions.source import read_into
 
-__all__ = ["CHUNK_BYTES", "OPAQUE_AVERAGE", "Cut", "cut", "cut_and_read"]
+__all__ = ["CHUNK_BYTES", "OPAQUE_AVERAGE", "Cut", "cut", "cut_and_read", "cut_lazily", "read_cut"]
 
 CHUNK_BYTES: Final = 4 << 20
 OPAQUE_AVERAGE: Final = 1 << 20
@@ -46,6 +47,20 @@ def cut_and_read(
 ) -> Iterator[tuple[Cut, bytes]]:
     """All chunks of a file with their bytes (none for a hole), in order; each byte is read once.
 
+    Errors are those of `cut_lazily`.
+    """
+    for piece, data in cut_lazily(layout, source, chunk_bytes=chunk_bytes, opaque_average=opaque_average):
+        if data is not None:
+            yield piece, bytes(data)
+        else:
+            yield piece, b"" if piece.element.kind is Kind.HOLE else _read(source, piece.offset, piece.length)
+
+
+def cut_lazily(
+    layout: Layout, source: Source, *, chunk_bytes: int = CHUNK_BYTES, opaque_average: int = OPAQUE_AVERAGE
+) -> Iterator[tuple[Cut, memoryview | None]]:
+    """All chunks of a file, in order; with their bytes where these had to be read to find the cut, else None.
+
     Holds at most a chunk and `opaque_average` × 8 bytes. Raises SourceChangedError when the source ends early, and
     UsageError unless `chunk_bytes` is a positive multiple of 8 and `opaque_average` is 1 KiB to 64 MiB.
     """
@@ -53,9 +68,16 @@ def cut_and_read(
     for region in layout.regions:
         if region.element.kind is Kind.OPAQUE:
             yield from cutter.opaque(region)
-            continue
-        for piece in cutter.plan(region):
-            yield piece, b"" if piece.element.kind is Kind.HOLE else _read(source, piece.offset, piece.length)
+        else:
+            for piece in cutter.plan(region):
+                yield piece, None
+
+
+def read_cut(source: Source, piece: Cut, out: memoryview) -> None:
+    """Fill `out`, of the cut's length, with its bytes. Raises SourceChangedError when the source ends early."""
+    done = read_into(source, piece.offset, out)
+    if done < piece.length:
+        raise _ended(piece.offset + done)
 
 
 class _Cutter:
@@ -112,20 +134,20 @@ class _Cutter:
             index += 1
         yield _Piece(start, region.end, leader, width)
 
-    def opaque(self, region: Region) -> Iterator[tuple[Cut, bytes]]:
+    def opaque(self, region: Region) -> Iterator[tuple[Cut, memoryview]]:
         """Chunks of an opaque region, by content: as if the whole region were cut at once, in bounded memory."""
         smallest, largest = self._average // 4, self._average * 4
         buffer, position = b"", region.offset  # `buffer` holds what is read and not yet cut, from `position` on
         while position < region.end:
             wanted = min(2 * largest, region.end - position)
             buffer += _read(self._source, position + len(buffer), wanted - len(buffer))
+            view = memoryview(buffer)
             done = 0
             for length in _content_lengths(buffer, smallest, self._average, largest):
                 # A cut depends on the `largest` bytes behind it at most: nearer to the end more must be read first.
                 if done and wanted - done < largest and position + wanted < region.end:
                     break
-                piece = Cut(position + done, length, region.element, "")
-                yield piece, buffer[done : done + length]
+                yield Cut(position + done, length, region.element, ""), view[done : done + length]
                 done += length
             buffer, position = buffer[done:], position + done
 
@@ -172,5 +194,9 @@ def _content_lengths(data: bytes, smallest: int, average: int, largest: int) -> 
 def _read(source: Source, offset: int, length: int) -> bytes:
     data = source.read_at(offset, length)
     if len(data) < length:
-        raise SourceChangedError(f"the file ended at byte {offset + len(data)} while it was read")
+        raise _ended(offset + len(data))
     return data
+
+
+def _ended(position: int) -> SourceChangedError:
+    return SourceChangedError(f"the file ended at byte {position} while it was read")

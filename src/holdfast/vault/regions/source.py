@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import os
+from typing import Protocol, runtime_checkable
 
 from holdfast.errors import FailedError
 from holdfast.vault.regions.model import Source
 
-__all__ = ["FileSource", "BytesSource", "Slice", "BlockReader"]
+__all__ = ["FileSource", "BytesSource", "Slice", "BlockReader", "ReadsInto", "read_into"]
+
+
+@runtime_checkable
+class ReadsInto(Protocol):
+    """A source that can read into memory that is there already: fresh memory costs more than the reading."""
+
+    def read_into(self, offset: int, out: memoryview) -> int:
+        """Fill `out` from `offset` on; returns how many bytes there were, fewer only at the end of the file."""
+        ...
+
+
+def read_into(source: Source, offset: int, out: memoryview) -> int:
+    """`ReadsInto.read_into` of any source."""
+    if isinstance(source, ReadsInto):
+        return source.read_into(offset, out)
+    data = source.read_at(offset, len(out))
+    out[: len(data)] = data
+    return len(data)
 
 
 class FileSource:
@@ -42,6 +61,20 @@ class FileSource:
             offset += len(part)
             length -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def read_into(self, offset: int, out: memoryview) -> int:
+        """See `ReadsInto`. Raises FailedError when the operating system cannot read."""
+        offset, length = _clip(offset, len(out), self._size)
+        done = 0
+        while done < length:
+            try:
+                count = os.preadv(self._fd, [out[done:length]], offset + done)
+            except OSError as error:
+                raise FailedError(f"cannot read the file at byte {offset + done}: {error.strerror}") from error
+            if not count:
+                break
+            done += count
+        return done
 
 
 class BytesSource:

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Generic, NamedTuple, TypeVar
 
 from holdfast.errors import (
     DamageError,
     FailedError,
     HoldfastError,
-    ObjectNotFoundError,
     UnsupportedFormatError,
     WrongKeyError,
 )
 from holdfast.events import SILENT, Progress
 from holdfast.ids import ChunkId, PackId
-from holdfast.stores.protocol import Store
-from holdfast.vault.codecs import decode
+from holdfast.stores.protocol import Buffer, Store
+from holdfast.vault.codecs import Codec, decode, decode_into
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import pack_key
 from holdfast.vault.format.packs import PackOpener, places_of, preamble_bytes
 from holdfast.vault.index import ChunkIndex, Located
+from holdfast.vault.restoring.fetching import Fetcher, Sealed
+from holdfast.vault.scratch import bytes_scratch
 
 __all__ = ["ChunkReader", "Wanted", "BATCH_BYTES"]
 
-BATCH_BYTES = 16 << 20  # stored bytes that one worker fetches and decodes at a time
-_GAP_BYTES = 64 << 10  # ranges closer than this are one request: a round trip costs more than the bytes between
-_OPENERS_MAX = 1024
+BATCH_BYTES = 16 << 20  # of plaintext that one worker fetches and decodes at a time
+_LOCAL_BATCH_BYTES = 4 << 20  # where a request costs nothing: what is fetched is still in the cache when it is opened
+_PACKS_IN_PLACE = 4  # a batch from more packs than this takes fresh memory for the others
 _DEPTH_MAX = 8
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class ChunkReader:
         self._keys = keys
         self._index = index
         self._progress = progress
-        self._openers: OrderedDict[PackId, PackOpener] = OrderedDict()
+        self._fetcher = Fetcher(store, keys)
         self._lock = threading.Lock()
         self._searched_packs = False
         self._unread: list[str] = []
@@ -75,15 +76,18 @@ class ChunkReader:
     def stream(
         self,
         wanted: Iterable[Wanted[T]],
-        sink: Callable[[Wanted[T], bytes | bytearray], None],
+        sink: Callable[[Wanted[T], Buffer], None],
         *,
         workers: int,
-        batch_bytes: int = BATCH_BYTES,
+        batch_bytes: int | None = None,
     ) -> None:
         """Hand every wanted chunk to `sink`, from several threads and in no particular order.
 
-        At most `workers` + 1 batches are in memory. The first error stops everything and is raised.
+        The bytes are the sink's only while it runs: the thread's next chunk comes in the same memory. At most `workers`
+        + 1 batches are in memory. The first error stops everything and is raised.
         """
+        if batch_bytes is None:
+            batch_bytes = BATCH_BYTES if self._store.capabilities.remote else _LOCAL_BATCH_BYTES
         pool = ThreadPoolExecutor(workers, thread_name_prefix="holdfast-read")
         running: set[Future[None]] = set()
         try:
@@ -141,8 +145,8 @@ class ChunkReader:
     def _read_place(self, chunk: ChunkId, located: Located, depth: int) -> bytes | bytearray:
         base = located.place.base
         bases = {base: self._read_anywhere(base, depth + 1)} if base else {}
-        [(_, payload)] = self._payloads(located.pack, [(chunk, located)])
-        return self._decode(chunk, located, payload, bases)
+        [sealed] = self._fetcher.fetch(located.pack, [(chunk, located)])
+        return self._decode(sealed, bases)
 
     def check_pack(self, pack: PackId, data: bytes) -> dict[ChunkId, HoldfastError]:
         """Decode every chunk of a pack, given its stored bytes. Returns what is wrong, by chunk.
@@ -165,8 +169,8 @@ class ChunkReader:
                     continue
                 place = located.place
                 try:
-                    sealed = memoryview(data)[place.offset : place.offset + place.stored]
-                    self._decode(chunk, located, opener.open_blob(place.number, chunk, sealed), bases)
+                    stored = memoryview(data)[place.offset : place.offset + place.stored]
+                    self._decode(Sealed(chunk, located, opener, stored), bases)
                 except DamageError as error:
                     wrong[chunk] = error
         return wrong
@@ -191,13 +195,68 @@ class ChunkReader:
                 wrong |= dict.fromkeys(chunks, error)
         return bases
 
-    def _deliver(self, batch: Sequence[Wanted[T]], sink: Callable[[Wanted[T], bytes | bytearray], None]) -> None:
-        plain = self.read(wanted.chunk for wanted in batch)
-        for wanted in batch:
-            data = plain[wanted.chunk]
-            if len(data) != wanted.length:
-                raise DamageError(f"chunk {wanted.chunk.hex()[:16]}… has {len(data)} bytes, not {wanted.length}")
-            sink(wanted, data)
+    def _deliver(self, batch: Sequence[Wanted[T]], sink: Callable[[Wanted[T], Buffer], None]) -> None:
+        """Chunk by chunk in this thread's memory; what cannot be had that way, or is not sound, by `read`."""
+        wanted: dict[ChunkId, list[Wanted[T]]] = {}
+        for one in batch:
+            wanted.setdefault(one.chunk, []).append(one)
+        for chunk, data in self._plain_in_place(wanted):
+            for one in wanted.pop(chunk):
+                _hand_over(one, data, sink)
+        if wanted:
+            plain = self.read(wanted)
+            for chunk, ones in wanted.items():
+                for one in ones:
+                    _hand_over(one, plain[chunk], sink)
+
+    def _plain_in_place(self, chunks: Iterable[ChunkId]) -> Iterator[tuple[ChunkId, memoryview]]:
+        """The plaintext of the chunks that can be had straight away, each valid until the next one.
+
+        Left out are chunks whose base is a delta itself, and whatever is damaged: nothing is raised for those.
+        """
+        located = {chunk: self.locate(chunk) for chunk in chunks}
+        bases: dict[ChunkId, Located] = {}
+        for found in located.values():
+            if found.place.base:
+                with suppress(DamageError):
+                    bases[found.place.base] = self.locate(found.place.base)
+        try:
+            sealed_bases = {sealed.chunk: sealed for sealed in self._fetch_all(bases, "sealed bases")}
+            for sealed in self._fetch_all(located, "sealed"):
+                data = self._open_in_place(sealed, sealed_bases)
+                if data is not None:
+                    yield sealed.chunk, data
+        except (DamageError, WrongKeyError):
+            return  # `read` finds out what it is, and whether there is a way round it
+
+    def _fetch_all(self, located: dict[ChunkId, Located], purpose: str) -> Iterator[Sealed]:
+        by_pack: dict[PackId, list[tuple[ChunkId, Located]]] = {}
+        for chunk, found in located.items():
+            by_pack.setdefault(found.pack, []).append((chunk, found))
+        for number, (pack, members) in enumerate(by_pack.items()):
+            yield from self._fetcher.fetch(pack, members, f"{purpose} {number}" if number < _PACKS_IN_PLACE else "")
+
+    def _open_in_place(self, sealed: Sealed, bases: dict[ChunkId, Sealed]) -> memoryview | None:
+        place = sealed.located.place
+        base = None
+        if place.base:
+            found = bases.get(place.base)
+            if found is None or found.located.place.base or found.located.place.raw != place.raw:
+                return None
+            base = self._decode_in_place(found, None, "base")
+        data = self._decode_in_place(sealed, base, "plain")
+        # A base need not be compared with its own id: with any other, this would not come out.
+        return data if self._keys.names.chunk_id(data) == sealed.chunk else None
+
+    def _decode_in_place(self, sealed: Sealed, base: memoryview | None, purpose: str) -> memoryview:
+        place = sealed.located.place
+        out = bytes_scratch(purpose, place.raw).data
+        coded = bytes_scratch(f"coded {purpose}", place.stored).data
+        payload = sealed.opener.open_blob_into(place.number, sealed.chunk, sealed.data, coded)
+        if place.codec == Codec.RAW and len(payload) == place.raw:
+            return payload
+        decode_into(place.codec, place.element, payload, out, base)
+        return out
 
     def _read(self, chunks: Iterable[ChunkId], depth: int) -> dict[ChunkId, bytes | bytearray]:
         if depth > _DEPTH_MAX:
@@ -212,13 +271,13 @@ class ChunkReader:
         base_data = self._read(bases, depth + 1) if bases else {}
         plain: dict[ChunkId, bytes | bytearray] = {}
         for pack, members in by_pack.items():
-            for (chunk, located), payload in self._payloads(pack, members):
-                plain[chunk] = self._decode(chunk, located, payload, base_data)
+            for sealed in self._fetcher.fetch(pack, members):
+                plain[sealed.chunk] = self._decode(sealed, base_data)
         return plain
 
-    def _decode(
-        self, chunk: ChunkId, located: Located, payload: bytes, bases: dict[ChunkId, bytes | bytearray]
-    ) -> bytes | bytearray:
+    def _decode(self, sealed: Sealed, bases: dict[ChunkId, bytes | bytearray]) -> bytes | bytearray:
+        chunk, located = sealed.chunk, sealed.located
+        payload = sealed.opener.open_blob(located.place.number, chunk, sealed.data)
         name, place = pack_key(located.pack), located.place
         base = bases[place.base] if place.base else None
         try:
@@ -233,38 +292,11 @@ class ChunkReader:
             raise DamageError(f"{name} is damaged: blob {place.number} does not hash to its chunk id", object_name=name)
         return data
 
-    def _payloads(
-        self, pack: PackId, members: list[tuple[ChunkId, Located]]
-    ) -> Iterator[tuple[tuple[ChunkId, Located], bytes]]:
-        members.sort(key=lambda member: member[1].place.offset)
-        with self._lock:
-            opener = self._openers.get(pack)
-        ranges = _merge([(member[1].place.offset, member[1].place.stored) for member in members])
-        preamble = [] if opener else [(0, preamble_bytes(self._keys.suite))]
-        try:
-            fetched = self._store.get_ranges(pack_key(pack), preamble + ranges)
-        except ObjectNotFoundError as error:
-            raise DamageError(
-                f"{pack_key(pack)} is missing from {self._store.url}", object_name=pack_key(pack)
-            ) from error
-        if opener is None:
-            opener = PackOpener(self._keys, pack, fetched.pop(0))
-            self._remember(pack, opener)
-        views = [(start, memoryview(data)) for (start, _), data in zip(ranges, fetched, strict=True)]
-        position = 0
-        for member in members:
-            place = member[1].place
-            while place.offset >= views[position][0] + len(views[position][1]):
-                position += 1
-            start, view = views[position]
-            sealed = view[place.offset - start : place.offset - start + place.stored]
-            yield member, opener.open_blob(place.number, member[0], sealed)
 
-    def _remember(self, pack: PackId, opener: PackOpener) -> None:
-        with self._lock:
-            self._openers[pack] = opener
-            while len(self._openers) > _OPENERS_MAX:
-                self._openers.popitem(last=False)
+def _hand_over(one: Wanted[T], data: Buffer, sink: Callable[[Wanted[T], Buffer], None]) -> None:
+    if len(data) != one.length:
+        raise DamageError(f"chunk {one.chunk.hex()[:16]}… has {len(data)} bytes, not {one.length}")
+    sink(one, data)
 
 
 def _batches(wanted: Iterable[Wanted[T]], batch_bytes: int) -> Iterator[list[Wanted[T]]]:
@@ -278,15 +310,3 @@ def _batches(wanted: Iterable[Wanted[T]], batch_bytes: int) -> Iterator[list[Wan
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _merge(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Neighbouring (start, length) in rising order, joined where the gap is small."""
-    merged: list[tuple[int, int]] = []
-    for start, length in ranges:
-        if merged and start <= merged[-1][0] + merged[-1][1] + _GAP_BYTES:
-            first = merged[-1][0]
-            merged[-1] = (first, max(merged[-1][1], start + length - first))
-        else:
-            merged.append((start, length))
-    return merged

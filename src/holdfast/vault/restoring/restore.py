@@ -14,6 +14,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from holdfast.errors import DamageError, NotFoundError, RefusedError
+from holdfast.stores.protocol import Buffer
 from holdfast.vault.format.records import Entry, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.restoring.protected_places import absolute_target, refuse_protected
@@ -223,7 +224,7 @@ class _Writer:
                         os.pwrite(file.fileno(), bytes(size), position)
                 offset += length
 
-    def write(self, wanted: Wanted[_Place], data: bytes | bytearray) -> None:
+    def write(self, wanted: Wanted[_Place], data: Buffer) -> None:
         self._files.write(wanted.purpose.path, wanted.purpose.offset, data)
         self._handle.progress.advance(len(data))
 
@@ -256,7 +257,7 @@ class _OpenFiles:
         self._lock = threading.Lock()
         self._open: dict[Path, tuple[int, list[int]]] = {}
 
-    def write(self, path: Path, offset: int, data: bytes | bytearray) -> None:
+    def write(self, path: Path, offset: int, data: Buffer) -> None:
         view = memoryview(data)
 
         def put(descriptor: int) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from holdfast.errors import HoldfastError, ObjectNotFoundError
 from holdfast.ids import ChunkId, PackId
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.codecs import Codec, Encoded, encode
+from holdfast.vault.codecs import Codec, Encoded, encode_in_place
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import pack_key
 from holdfast.vault.handle import Handle
@@ -24,7 +24,7 @@ _CHAIN_MAX = 8  # of deltas to deltas; a reader follows no more than this and th
 
 
 class Coded(NamedTuple):
-    """A named chunk; `encoded` is None when the store has it already."""
+    """A named chunk; `encoded` is None when the store has it already, else valid until the thread codes another."""
 
     chunk: ChunkId
     raw: int
@@ -57,7 +57,7 @@ class ChunkCoder:
         if self._stored(chunk):
             return Coded(chunk, len(data), element, None, _NO_BASE)
         base, base_data = self._base(candidate, len(data), element)
-        encoded = encode(data, element, base_data)
+        encoded = encode_in_place(data, element, base_data)
         return Coded(chunk, len(data), element, encoded, base if encoded.codec is Codec.DELTA else _NO_BASE)
 
     def _stored(self, chunk: ChunkId) -> bool:

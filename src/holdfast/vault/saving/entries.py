@@ -6,9 +6,9 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
+from holdfast.ids import ChunkId
 from holdfast.vault.format.records import Entry, TensorRecord
-from holdfast.vault.regions.model import DTYPES, Layout, Tensor
-from holdfast.vault.saving.coder import Coded
+from holdfast.vault.regions.model import DTYPES, Element, Layout, Tensor
 from holdfast.vault.saving.contents import Content
 from holdfast.vault.saving.tree import Item
 from holdfast.vault.snapshots.labels import BaseCandidate, Labels
@@ -65,16 +65,16 @@ class EntryBuilder:
     def add_hole(self, length: int) -> None:
         self._runs.append([length, 3, 1, 0])
 
-    def add(self, coded: Coded, measured: list[Measured]) -> None:
+    def add(self, chunk: ChunkId, length: int, element: Element, measured: list[Measured]) -> None:
         """Take the next chunk of the file."""
-        kind, width = int(coded.element.kind), coded.element.width
+        kind, width = int(element.kind), element.width
         if self._runs and self._runs[-1][1:3] == [kind, width]:
-            self._runs[-1][0] += coded.raw
+            self._runs[-1][0] += length
             self._runs[-1][3] += 1
         else:
-            self._runs.append([coded.raw, kind, width, 1])
-        self._ids.append(coded.chunk)
-        self._lengths.append(coded.raw)
+            self._runs.append([length, kind, width, 1])
+        self._ids.append(chunk)
+        self._lengths.append(length)
         for piece in measured:
             if piece.norm is not None:
                 # hypot, because the square of a large norm overflows

@@ -1,15 +1,15 @@
-"""Coded chunks in, stored packs out: sealing in the caller's thread, storing behind it."""
+"""Coded chunks in, stored packs out: sealed by the threads that coded them, stored behind them."""
 
 from __future__ import annotations
 
-import queue
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from holdfast.errors import CredentialError, HoldfastError, StorageFullError, StoreUnreachableError
+from holdfast.errors import CredentialError, FailedError, HoldfastError, StorageFullError, StoreUnreachableError
 from holdfast.ids import ChunkId, PackId
-from holdfast.vault.format.packs import PackBuilder, SealedPack
+from holdfast.vault.format.packs import PackBuilder, Slot
 from holdfast.vault.format.records import IndexedPack
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import write_index
@@ -23,21 +23,33 @@ _IN_FLIGHT = 2
 _PACKS_PER_INDEX = 32  # an interrupted save of 1 GiB or more leaves packs that the next one finds
 
 
+class _Pack:
+    """A builder that is being filled, and how many of its chunks are not sealed yet."""
+
+    def __init__(self, builder: PackBuilder) -> None:
+        self.builder = builder
+        self.sealing = 0
+        self.full = False
+
+
 class PackWriter:
     """Collects coded chunks in packs and stores them, with at most `_IN_FLIGHT` packs on their way.
 
-    A full builder waits for a free buffer: a slow store slows the caller down instead of filling the memory.
+    A full pack waits for a free buffer: a slow store slows the callers down instead of filling the memory. `add` may be
+    called by several threads.
     """
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
         self._pool = ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="holdfast-store")
-        self._free: queue.SimpleQueue[PackBuilder] = queue.SimpleQueue()
+        self._changed = threading.Condition()  # guards all that follows
+        self._free: list[PackBuilder] = []
         self._made = 0
-        self._current: PackBuilder | None = None
+        self._current: _Pack | None = None
         self._running: list[Future[IndexedPack]] = []
         self._unlisted: list[IndexedPack] = []
         self._pending: set[ChunkId] = set()
+        self._broken = False
         self.packs = 0
         self.stored_bytes = 0
 
@@ -51,78 +63,127 @@ class PackWriter:
         if error is not None and not isinstance(error, _STORE_TROUBLE):
             self._rescue_index()
 
-    def holds(self, chunk: ChunkId) -> bool:
-        """Whether this writer has taken that chunk already."""
-        return chunk in self._pending
-
     def add(
         self, chunk: ChunkId, payload: bytes | memoryview, *, raw: int, codec: int, element: Element, base: ChunkId
-    ) -> int:
-        """Take one coded chunk. Returns the bytes it takes in its pack. Raises what storing an earlier pack raised."""
-        if self._current is None:
-            self._current = self._builder()
-        if not self._current.fits(len(payload)):
-            self._store_current()
-            self._current = self._builder()
-        self._pending.add(chunk)
-        return self._current.add(chunk, payload, raw=raw, codec=codec, element=element, base=base)
+    ) -> int | None:
+        """Take one coded chunk. Returns the bytes it takes in its pack, or None: it is in one already.
+
+        `payload` is not needed any more when this returns. Raises what storing an earlier pack raised.
+        """
+        with self._changed:
+            pack = self._room_for(chunk, len(payload))
+            if pack is None:
+                return None
+            slot = pack.builder.reserve(chunk, len(payload), raw=raw, codec=codec, element=element, base=base)
+            self._pending.add(chunk)
+            pack.sealing += 1
+        self._seal(pack, slot, payload)
+        return len(slot.target)
 
     def finish(self) -> None:
-        """Store what is left, and the index. When this returns, everything that was added is durable."""
-        if self._current is not None and len(self._current):
-            self._store_current()
-        self._current = None
-        self._collect(wait_for_all=True)
-        self._write_index()
+        """Store what is left, and the index. When this returns, everything that was added is durable.
 
-    def _rescue_index(self) -> None:
-        """List the packs that are stored, so that the next save finds them; what went wrong before matters more."""
-        stored = [future.result() for future in self._running if not future.cancelled() and not future.exception()]
-        self._unlisted = list({pack.id: pack for pack in [*self._unlisted, *stored]}.values())
-        self._running = []
-        try:
+        No `add` may be under way.
+        """
+        with self._changed:
+            if self._current is not None:
+                self._close(self._current)
+            running = list(self._running)
+        for future in running:
+            future.result()
+        with self._changed:
+            self._collect()
             self._write_index()
-        except HoldfastError as error:
-            self._handle.progress.note(f"packs of the interrupted save are in no index: {error.message}")
 
-    def _builder(self) -> PackBuilder:
-        if self._made <= _IN_FLIGHT and self._free.empty():
-            self._made += 1
-            return PackBuilder(self._handle.keys, self._handle.pack_bytes)
-        self._collect(wait_for_all=False)
-        builder = self._free.get()
-        self._collect(wait_for_all=False)
-        builder.reset()
-        return builder
-
-    def _store_current(self) -> None:
-        builder = self._current
-        if builder is None:
-            return
-        pack = builder.finish()
-        self.packs += 1
-        self.stored_bytes += len(pack.data)
-        self._running.append(self._pool.submit(self._store, builder, pack))
-
-    def _store(self, builder: PackBuilder, pack: SealedPack) -> IndexedPack:
+    def _seal(self, pack: _Pack, slot: Slot, payload: bytes | memoryview) -> None:
         try:
+            pack.builder.seal(slot, payload)
+        except BaseException:
+            with self._changed:
+                self._broken = True  # a pack with a gap is never stored
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            pack.sealing -= 1
+            self._store_if_whole(pack)
+
+    def _room_for(self, chunk: ChunkId, payload_bytes: int) -> _Pack | None:
+        """The pack that takes the chunk, or None when one has it. Waits for a free buffer."""
+        while True:
+            self._collect()
+            if chunk in self._pending:
+                return None
+            if self._broken:
+                raise FailedError("not saved: a chunk could not be sealed")  # the thread that tried has said why
+            if self._current is not None and not self._current.builder.fits(payload_bytes):
+                self._close(self._current)
+            if self._current is None:
+                builder = self._free_builder()
+                if builder is None:
+                    self._changed.wait()
+                    continue
+                self._current = _Pack(builder)
+            return self._current
+
+    def _free_builder(self) -> PackBuilder | None:
+        if self._free:
+            builder = self._free.pop()
+            builder.reset()
+            return builder
+        if self._made > _IN_FLIGHT:
+            return None
+        self._made += 1
+        return PackBuilder(self._handle.keys, self._handle.pack_bytes)
+
+    def _close(self, pack: _Pack) -> None:
+        pack.full = True
+        self._current = None
+        self._store_if_whole(pack)
+
+    def _store_if_whole(self, pack: _Pack) -> None:
+        if pack.full and not pack.sealing and len(pack.builder):
+            self._running.append(self._pool.submit(self._store, pack.builder))
+
+    def _store(self, builder: PackBuilder) -> IndexedPack:
+        try:
+            pack = builder.finish()
             size = len(pack.data)
             self._handle.store.put(pack.key, pack.data)
             self._handle.index.add(PackId(pack.id), size, pack.table)
             return IndexedPack(bytes.fromhex(pack.id), size, pack.table)
         finally:
-            self._free.put(builder)
+            with self._changed:
+                self._free.append(builder)
+                self._changed.notify_all()
 
-    def _collect(self, *, wait_for_all: bool) -> None:
-        running = []
-        for future in self._running:
-            if wait_for_all or future.done():
-                self._unlisted.append(future.result())
-            else:
-                running.append(future)
-        self._running = running
+    def _collect(self) -> None:
+        """Take up what was stored meanwhile. Raises what storing raised."""
+        done = [future for future in self._running if future.done()]
+        self._running = [future for future in self._running if not future.done()]
+        for number, future in enumerate(done):
+            try:
+                self._take(future.result())
+            except BaseException:
+                self._running += done[number:]  # for `_rescue_index`, and for the other threads to hear of it
+                raise
         if len(self._unlisted) >= _PACKS_PER_INDEX:
             self._write_index()
+
+    def _take(self, pack: IndexedPack) -> None:
+        self._unlisted.append(pack)
+        self.packs += 1
+        self.stored_bytes += pack.size
+
+    def _rescue_index(self) -> None:
+        """List the packs that are stored, so that the next save finds them; what went wrong before matters more."""
+        for future in self._running:
+            if not future.cancelled() and not future.exception():
+                self._take(future.result())
+        self._running = []
+        try:
+            self._write_index()
+        except HoldfastError as error:
+            self._handle.progress.note(f"packs of the interrupted save are in no index: {error.message}")
 
     def _write_index(self) -> None:
         if self._unlisted:

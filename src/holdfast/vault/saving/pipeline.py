@@ -1,23 +1,31 @@
-"""Contents in, manifest entries out: one thread reads and seals, the others name, code and measure."""
+"""Contents in, manifest entries out. One thread cuts and keeps the order; the others read, name, code and seal.
+
+A worker's chunk stays in that thread's own memory from reading to sealing: it is copied once (by the read), and pages
+are not asked for anew.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple
 
 from holdfast.errors import FailedError
+from holdfast.ids import ChunkId
 from holdfast.vault.codecs import Codec
 from holdfast.vault.format.records import Entry
 from holdfast.vault.handle import Handle
-from holdfast.vault.regions.cutting import Cut, cut_and_read
+from holdfast.vault.regions.cutting import Cut, cut_lazily, read_cut
 from holdfast.vault.regions.model import Kind
-from holdfast.vault.saving.coder import ChunkCoder, Coded
-from holdfast.vault.saving.contents import Content
+from holdfast.vault.saving.coder import ChunkCoder
+from holdfast.vault.saving.contents import Content, Opened
 from holdfast.vault.saving.entries import EntryBuilder, Measured, measure
 from holdfast.vault.saving.pack_writer import PackWriter
 from holdfast.vault.saving.parents import Parent
+from holdfast.vault.scratch import bytes_scratch
 from holdfast.vault.snapshots.labels import base_candidates
 
 __all__ = ["Saved", "Tally", "code_contents"]
@@ -48,10 +56,51 @@ class Tally:
             self.counts[name] += count
 
 
+class _Done(NamedTuple):
+    """A chunk that is named, and in a pack or on the store. `stored`: bytes it newly takes, None for none."""
+
+    chunk: ChunkId
+    codec: Codec
+    stored: int | None
+    measured: list[Measured]
+
+
+class _Abandoned(Exception):
+    """Another file failed. Never leaves this module."""
+
+
+class _File:
+    """An opened content, until its last chunk is done."""
+
+    def __init__(self, content: Content) -> None:
+        self.content = content
+        self._context: AbstractContextManager[Opened] = content.open()
+        self._opened = self._context.__enter__()
+        self.source, self.layout = self._opened
+
+    def result(self, work: Future[_Done]) -> _Done:
+        """What the work gave. An error of reading becomes one that names the file."""
+        try:
+            return work.result()
+        except BaseException:
+            if not self._context.__exit__(*sys.exc_info()):
+                raise
+            raise AssertionError("a content's context lets every error through") from None
+
+    def close(self) -> None:
+        """Raises SourceChangedError if the content changed."""
+        self._context.__exit__(None, None, None)
+
+    def abandon(self) -> None:
+        with suppress(_Abandoned):
+            self._context.__exit__(_Abandoned, _Abandoned(), None)
+
+
 class _Job(NamedTuple):
+    file: _File
     builder: EntryBuilder
-    cut: Cut
-    work: Future[tuple[Coded, list[Measured]]] | None  # None: a hole
+    cut: Cut | None  # None: an empty file
+    work: Future[_Done] | None  # None: a hole
     last: bool
 
 
@@ -59,64 +108,118 @@ def code_contents(
     handle: Handle, contents: Iterable[Content], parent: Parent, coder: ChunkCoder, writer: PackWriter, tally: Tally
 ) -> list[Saved]:
     """Code all contents into `writer`. Raises SourceChangedError when one changes while it is read."""
-    saved: list[Saved] = []
-    jobs: deque[_Job] = deque()
     pool = ThreadPoolExecutor(handle.workers, thread_name_prefix="holdfast-code")
-
-    def work(builder: EntryBuilder, cut: Cut, data: bytes) -> tuple[Coded, list[Measured]]:
-        coded = coder.code(data, cut.element, builder.candidate(cut.offset))
-        return coded, measure(builder, cut.offset, data)
-
-    def finish_oldest() -> None:
-        job = jobs.popleft()
-        if job.work is None:
-            if job.cut.length:
-                job.builder.add_hole(job.cut.length)
-                tally.add(raw=job.cut.length, hole=job.cut.length)
-                handle.progress.advance(job.cut.length)
-        else:
-            coded, measured = job.work.result()
-            stored = _take(coded, writer, tally)
-            job.builder.add(coded, measured)
-            handle.progress.advance(coded.raw, stored)
-        if job.last:
-            saved.append(Saved(job.builder.content, job.builder.build(), job.builder.layout.problems))
-
+    coding = _Coding(handle, coder, writer, tally, pool)
     try:
         for content in contents:
-            with content.open() as opened:
-                known = parent.files.get(content.relative)
-                candidates = base_candidates(known) if known is not None else {}
-                builder = EntryBuilder(content, opened.layout, candidates)
-                covered = 0
-                for cut, data in cut_and_read(opened.layout, opened.source):
-                    covered += cut.length
-                    if cut.element.kind is not Kind.HOLE and len(data) != cut.length:
-                        raise FailedError(f"{content.relative!r} could not be read to its end")
-                    hole = cut.element.kind is Kind.HOLE
-                    future = None if hole else pool.submit(work, builder, cut, data)
-                    jobs.append(_Job(builder, cut, future, last=covered == content.size))
-                    while len(jobs) > handle.workers * _AHEAD_PER_WORKER:
-                        finish_oldest()
-                if covered != content.size:
-                    raise FailedError(f"{content.relative!r} was cut into {covered} of its {content.size} bytes")
-                if not content.size:
-                    saved.append(Saved(content, builder.build(), opened.layout.problems))
-        while jobs:
-            finish_oldest()
+            coding.code(content, parent.files.get(content.relative))
+        coding.finish()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    return saved
+        coding.abandon()
+    return coding.saved
 
 
-def _take(coded: Coded, writer: PackWriter, tally: Tally) -> int:
-    tally.add(raw=coded.raw, chunks=1)
-    # Two workers may have coded the same new chunk at the same time; the first one in order is stored.
-    if coded.encoded is None or writer.holds(coded.chunk):
-        tally.add(dedup=coded.raw)
-        return 0
-    codec, payload = coded.encoded
-    stored = writer.add(coded.chunk, payload, raw=coded.raw, codec=int(codec), element=coded.element, base=coded.base)
-    name = Codec(codec).name.lower()
-    tally.add(new_chunks=1, **{f"raw_{name}": coded.raw, f"stored_{name}": stored})
-    return stored
+class _Coding:
+    """The work on several files at once, in the order of their chunks."""
+
+    def __init__(
+        self, handle: Handle, coder: ChunkCoder, writer: PackWriter, tally: Tally, pool: ThreadPoolExecutor
+    ) -> None:
+        self.saved: list[Saved] = []
+        self._handle = handle
+        self._coder = coder
+        self._writer = writer
+        self._tally = tally
+        self._pool = pool
+        self._jobs: deque[_Job] = deque()
+        self._open: set[_File] = set()
+        self._ahead = handle.workers * _AHEAD_PER_WORKER
+
+    def code(self, content: Content, known: Entry | None) -> None:
+        file = _File(content)
+        self._open.add(file)
+        try:
+            builder = EntryBuilder(content, file.layout, base_candidates(known) if known is not None else {})
+            covered = 0
+            for cut, data in cut_lazily(file.layout, file.source):
+                covered += cut.length
+                hole = cut.element.kind is Kind.HOLE
+                work = None if hole else self._pool.submit(self._work, file, builder, cut, data)
+                self._put(_Job(file, builder, cut, work, last=covered == content.size))
+            if covered != content.size:
+                raise FailedError(f"{content.relative!r} was cut into {covered} of its {content.size} bytes")
+            if not content.size:
+                self._put(_Job(file, builder, None, None, last=True))
+        except BaseException:
+            if file in self._open:  # else the error is of its closing
+                self._open.discard(file)
+                file.result(_failed(sys.exc_info()[1]))
+            raise
+
+    def finish(self) -> None:
+        while self._jobs:
+            self._finish_oldest()
+
+    def abandon(self) -> None:
+        """Close what an error left open."""
+        for file in self._open:
+            file.abandon()
+        self._open.clear()
+
+    def _work(self, file: _File, builder: EntryBuilder, cut: Cut, data: memoryview | None) -> _Done:
+        if data is None:
+            data = bytes_scratch("chunk", cut.length).data
+            read_cut(file.source, cut, data)
+        coded = self._coder.code(data, cut.element, builder.candidate(cut.offset))
+        stored = None
+        codec = Codec.RAW
+        if coded.encoded is not None:
+            codec, payload = coded.encoded
+            stored = self._writer.add(
+                coded.chunk, payload, raw=coded.raw, codec=int(codec), element=coded.element, base=coded.base
+            )
+        return _Done(coded.chunk, codec, stored, measure(builder, cut.offset, data))
+
+    def _put(self, job: _Job) -> None:
+        self._jobs.append(job)
+        while len(self._jobs) > self._ahead:
+            self._finish_oldest()
+
+    def _finish_oldest(self) -> None:
+        job = self._jobs.popleft()
+        if job.cut is not None:
+            if job.work is None:
+                self._take_hole(job.builder, job.cut)
+            else:
+                self._take(job.builder, job.cut, self._result(job.file, job.work))
+        if job.last:
+            self._open.discard(job.file)
+            job.file.close()
+            self.saved.append(Saved(job.file.content, job.builder.build(), job.builder.layout.problems))
+
+    def _result(self, file: _File, work: Future[_Done]) -> _Done:
+        if work.exception() is not None:
+            self._open.discard(file)
+        return file.result(work)
+
+    def _take_hole(self, builder: EntryBuilder, cut: Cut) -> None:
+        builder.add_hole(cut.length)
+        self._tally.add(raw=cut.length, hole=cut.length)
+        self._handle.progress.advance(cut.length)
+
+    def _take(self, builder: EntryBuilder, cut: Cut, done: _Done) -> None:
+        self._tally.add(raw=cut.length, chunks=1)
+        if done.stored is None:
+            self._tally.add(dedup=cut.length)
+        else:
+            name = done.codec.name.lower()
+            self._tally.add(new_chunks=1, **{f"raw_{name}": cut.length, f"stored_{name}": done.stored})
+        builder.add(done.chunk, cut.length, cut.element, done.measured)
+        self._handle.progress.advance(cut.length, done.stored or 0)
+
+
+def _failed(error: BaseException | None) -> Future[_Done]:
+    future: Future[_Done] = Future()
+    future.set_exception(error)
+    return future
