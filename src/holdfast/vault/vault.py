@@ -15,6 +15,7 @@ from holdfast.trust.credentials import Credential
 from holdfast.vault.access.configuration import load_config, pins_for_passphrase, unlock
 from holdfast.vault.checking.verifying import Verified, move_validated, verify_decoded
 from holdfast.vault.checking.whole_vault import CheckReport, check_vault
+from holdfast.vault.files.decoded import DECODED_BYTES
 from holdfast.vault.format.records import Ref, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.restoring.restore import Restored, restore, snapshot_entries
@@ -98,9 +99,12 @@ class Vault:
         done = save_job(self.handle, asset, _job(source), options)
         return SaveReport(done.root, done.verified, done.validated, done.latest, done.tags)
 
-    def load(self, reference: str) -> LazyTensors:
-        """The arrays of a snapshot: a mapping that reads each when it is touched. Raises NotFoundError, DamageError."""
-        return load_tensors(self.handle, self.find(reference))
+    def load(self, reference: str, *, cache_bytes: int = DECODED_BYTES) -> LazyTensors:
+        """The arrays of a snapshot: a mapping that reads each when it is touched. Raises NotFoundError, DamageError.
+
+        `cache_bytes`: of decoded chunks that are kept because only a part of them was asked for.
+        """
+        return load_tensors(self.handle, self.find(reference), cache_bytes=cache_bytes)
 
     def restore(
         self, reference: str, target: str | os.PathLike[str], *, only: str | None = None, overwrite: bool = False

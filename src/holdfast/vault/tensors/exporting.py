@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from holdfast.errors import DamageError, NotFoundError, UsageError
+from holdfast.stores.protocol import Buffer
 from holdfast.vault.format.records import Entry, Root, TensorRecord
 from holdfast.vault.handle import Handle
 from holdfast.vault.restoring.protected_places import absolute_target, refuse_protected
@@ -199,7 +200,7 @@ def _write_tensors(handle: Handle, plan: ExportPlan, descriptor: int) -> None:
     data_start = len(plan.header)
     in_order = [tensor for tensor in plan.tensors if not tensor.record.fortran]
 
-    def write(wanted: Wanted[list[_Piece]], data: bytes | bytearray) -> None:
+    def write(wanted: Wanted[list[_Piece]], data: Buffer) -> None:
         view = memoryview(data)
         for piece in wanted.purpose:
             _write_at(descriptor, view[piece.start : piece.end], piece.place)
