@@ -62,6 +62,8 @@ def _program(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (by default the process's own) and return its exit code. Raises nothing."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    # NumPy's BLAS would start a spinning thread for each core, and nothing here multiplies matrices.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         return _run(given, json="--json" in _before_dashes(given))
     except BrokenPipeError:

@@ -53,6 +53,8 @@ def clean(text: str) -> str:
 
 def printable(text: str) -> str:
     """The text with control characters and broken Unicode escaped: names come from files, and may try anything."""
+    if text.isprintable():  # nearly always, and decided at once
+        return text
     return "".join(character if _harmless(character) else _escaped(character) for character in text)
 
 

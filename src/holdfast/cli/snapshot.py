@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -98,6 +100,7 @@ def list_(
     context: typer.Context,
     vault: VaultOption,
     asset: Annotated[str | None, typer.Option("--asset", metavar="NAME", help="Only those of this asset.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the newest N.")] = None,
     store_option: StoreOptions = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -109,10 +112,11 @@ def list_(
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
-    record = list_facts(opened, asset)
+    record = list_facts(opened, asset, limit)
     output.give(record, list_lines)
     hurt = f", {count(len(record.damaged), 'damaged object')}," if record.damaged else ""
-    output.finish(f"listed {count(len(record.snapshots), 'snapshot')}{hurt}")
+    older = f" (and {record.older:,} older)" if record.older else ""
+    output.finish(f"listed {count(len(record.snapshots), 'snapshot')}{older}{hurt}")
     if record.damaged:
         raise typer.Exit(4)
 
@@ -124,19 +128,23 @@ def show(
     vault: VaultOption,
     tensors: Annotated[bool, typer.Option("--tensors", help="List tensors with dtype, shape and norm.")] = False,
     files: Annotated[bool, typer.Option("--files", help="List files, folders and links.")] = False,
+    codecs: Annotated[
+        bool, typer.Option("--codecs", help="Tell where the bytes went, and what a restore reads.")
+    ] = False,
     store_option: StoreOptions = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Show everything about one snapshot: what was checked and found, what it is made of, what points to it."""
     from holdfast.cli.facts.snapshots import shown_facts
+    from holdfast.cli.views.bars import strokes_for
     from holdfast.cli.views.shown import shown_lines
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
-    record = shown_facts(opened, opened.find(ref), tensors=tensors, files=files)
-    output.give(record, shown_lines)
+    record = shown_facts(opened, opened.find(ref), tensors=tensors, files=files, codecs=codecs)
+    output.give(record, partial(shown_lines, strokes=strokes_for(sys.stdout)))
     output.finish(f"showed {record.snapshot.id}")
 
 

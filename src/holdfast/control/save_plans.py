@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.vault.saving.memory import memory_path
+from holdfast.vault.saving.memory import memory_path, recall
 from holdfast.vault.saving.parents import find_parent
 from holdfast.vault.saving.tree import Tree, walk_tree
 from holdfast.vault.vault import Vault
@@ -32,7 +32,7 @@ def plan_save(vault: Vault, asset: str, path: Path) -> SavePlan:
     handle = vault.handle
     handle.keys.require_writer("saving")
     tree = walk_tree(path)
-    parent, _ = find_parent(handle, asset, memory_path(handle.keys, asset))
+    parent, _ = find_parent(handle, asset, recall(memory_path(handle.keys, asset)))
     step = vault.find(parent.snapshot).step if parent.snapshot and handle.keys.can_read else None
     known = {name: (entry.size, entry.mtime) for name, entry in parent.files.items()}
     like = [

@@ -14,6 +14,7 @@ from holdfast.clock import to_rfc3339
 from holdfast.errors import DamageError, HoldfastError, NotFoundError, UntrustedError
 from holdfast.vault.format.records import Ref, Root
 from holdfast.vault.snapshots.refs import LATEST, VALIDATED
+from holdfast.vault.snapshots.roots import list_newest
 
 if TYPE_CHECKING:
     from holdfast.vault.vault import Vault
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["list_facts", "asset_facts"]
 
 
-def list_facts(vault: Vault, asset: str | None) -> SnapshotList:
-    """All snapshots (of one asset), oldest first. Raises NotFoundError when the asset has none."""
-    listed = vault.snapshots(asset)
+def list_facts(vault: Vault, asset: str | None, limit: int | None = None) -> SnapshotList:
+    """The newest `limit` snapshots (of one asset), oldest first. Raises NotFoundError when the asset has none."""
+    listed, older = list_newest(vault.handle, asset, limit)
     if asset is not None and not listed:
         raise NotFoundError(
             f"asset {asset!r} has no snapshot in {vault.url}", hint="`holdfast vault info` lists the assets"
@@ -36,6 +37,7 @@ def list_facts(vault: Vault, asset: str | None) -> SnapshotList:
         url=vault.url,
         asset=asset,
         snapshots=[snapshot_facts(root, pointers_of(refs[root.asset], root.id)) for root in roots],
+        older=older,
         damaged=damaged,
     )
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from holdfast.cli.facts.storage import storage_facts
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.snapshots import (
     ComponentFacts,
@@ -91,7 +92,7 @@ def verified_facts(vault: Vault, report: SaveReport) -> SnapshotVerified:
     )
 
 
-def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool) -> SnapshotShown:
+def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool, codecs: bool = False) -> SnapshotShown:
     """All there is to know about a snapshot. Reads its manifests and the asset's pointers. Raises DamageError."""
     refs = vault.tags(root.asset)
     entries = vault.files(root)
@@ -127,6 +128,7 @@ def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool) -> Snap
         if tensors
         else None,
         files=[_file(entry) for entry in entries] if files else None,
+        codecs=storage_facts(vault, root) if codecs else None,
     )
 
 

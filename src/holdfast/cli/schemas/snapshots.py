@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from holdfast.cli.schemas.common import Bytes, Count, Damaged, Record, SnapshotRef, Time
+from holdfast.cli.schemas.storage import StorageFacts
 
 __all__ = [
     "SnapshotFacts",
@@ -110,12 +111,16 @@ class SavePlanned(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-save
 
 
 class SnapshotList(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-list/1"):
-    """`snapshot list`: oldest first. `damaged` are snapshots and pointers that could not be read."""
+    """`snapshot list`: oldest first. `damaged` are snapshots and pointers that could not be read.
+
+    `older`: how many snapshots `--limit` left out.
+    """
 
     vault: str
     url: str
     asset: str | None
     snapshots: list[SnapshotFacts]
+    older: Count
     damaged: list[Damaged]
 
 
@@ -161,7 +166,7 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnapshotShown(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-show/1"):
-    """`snapshot show`. `tensors` and `files` are null unless asked for with `--tensors` and `--files`.
+    """`snapshot show`. `tensors`, `files` and `codecs` are null unless asked for with the option of that name.
 
     `pointers` are all those of the asset, wherever they point; `read_back` is the newest time that this snapshot was
     read back and found good, as far as the pointer `validated` remembers.
@@ -181,6 +186,7 @@ class SnapshotShown(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-sh
     versions: dict[str, str]
     tensors: list[TensorFacts] | None = None
     files: list[FileFacts] | None = None
+    codecs: StorageFacts | None = None
 
 
 class SnapshotVerified(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-verify/1"):

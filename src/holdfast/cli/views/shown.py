@@ -8,14 +8,16 @@ from itertools import groupby
 from holdfast.cli.output import Page
 from holdfast.cli.phrases import age, count, moment, short_id
 from holdfast.cli.schemas.snapshots import FileFacts, SnapshotShown, TensorFacts
+from holdfast.cli.views.bars import BLOCKS, Strokes
 from holdfast.cli.views.layout import Column, fact_lines, table
 from holdfast.cli.views.snapshots import content_text, finding_lines, read_back_text, step_text, stored_text
+from holdfast.cli.views.storage import storage_lines
 from holdfast.units import format_ratio, format_size
 
 __all__ = ["shown_lines"]
 
 
-def shown_lines(record: SnapshotShown, page: Page) -> Iterator[str]:
+def shown_lines(record: SnapshotShown, page: Page, *, strokes: Strokes = BLOCKS) -> Iterator[str]:
     yield from _head(record, page)
     yield from finding_lines(record.findings, page)
     yield ""
@@ -29,6 +31,9 @@ def shown_lines(record: SnapshotShown, page: Page) -> Iterator[str]:
     if record.files is not None:
         yield ""
         yield from _files(record.files, page)
+    if record.codecs is not None:
+        yield ""
+        yield from storage_lines(record.codecs, page, strokes)
 
 
 def _head(record: SnapshotShown, page: Page) -> Iterator[str]:

@@ -65,6 +65,8 @@ def list_lines(record: SnapshotList, page: Page) -> Iterator[str]:
     ]
     if rows:
         yield from table(columns, rows, page.width)
+    if record.older:
+        yield f"and {count(record.older, 'older snapshot')}, which --limit left out"
     for damaged in record.damaged:
         yield ""
         yield from fact_lines([("object", damaged.object), ("damage", damaged.message)], page.width)

@@ -1,4 +1,4 @@
-"""The work on one chunk: name it, see whether it is stored, find its base, code it, measure its tensors."""
+"""The work on one chunk: name it, see whether it is stored, find its base, code it, put it in a pack."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import NamedTuple, Protocol
 from holdfast.errors import HoldfastError, ObjectNotFoundError
 from holdfast.ids import ChunkId, PackId
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.codecs import Codec, Encoded, encode_in_place
+from holdfast.vault.codecs import Codec, encode_in_place
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import pack_key
+from holdfast.vault.format.packs import TAG_BYTES
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import Located
 from holdfast.vault.regions.model import Element
+from holdfast.vault.saving.anchors import Anchors
+from holdfast.vault.saving.pack_writer import PackWriter
 from holdfast.vault.snapshots.labels import BaseCandidate
 
 __all__ = ["Coded", "ChunkCoder", "BaseSource"]
@@ -24,13 +27,14 @@ _CHAIN_MAX = 8  # of deltas to deltas; a reader follows no more than this and th
 
 
 class Coded(NamedTuple):
-    """A named chunk; `encoded` is None when the store has it already, else valid until the thread codes another."""
+    """A named chunk that the store has, or will have with the packs of this save.
+
+    `stored`: the bytes that it newly takes in a pack, coded so; None when it is there already.
+    """
 
     chunk: ChunkId
-    raw: int
-    element: Element
-    encoded: Encoded | None
-    base: ChunkId
+    codec: Codec
+    stored: int | None
 
 
 class BaseSource(Protocol):
@@ -44,21 +48,30 @@ class BaseSource(Protocol):
 class ChunkCoder:
     """Codes chunks for one save. Safe for several threads."""
 
-    def __init__(self, handle: Handle, bases: BaseSource) -> None:
+    def __init__(self, handle: Handle, bases: BaseSource, anchors: Anchors, writer: PackWriter) -> None:
         self._handle = handle
         self._bases = bases
+        self._anchors = anchors
+        self._writer = writer
         self._present: dict[PackId, bool] = {}
         self._believed = None if handle.keys.can_read else _believed_by_writer(handle.keys)
         self._lock = threading.Lock()
 
     def code(self, data: bytes | memoryview, element: Element, candidate: BaseCandidate | None) -> Coded:
-        """Name and, unless it is stored already, code one chunk."""
+        """Name one chunk and, unless it is stored already, code it and put it in a pack."""
         chunk = self._handle.keys.names.chunk_id(data)
-        if self._stored(chunk):
-            return Coded(chunk, len(data), element, None, _NO_BASE)
-        base, base_data = self._base(candidate, len(data), element)
-        encoded = encode_in_place(data, element, base_data)
-        return Coded(chunk, len(data), element, encoded, base if encoded.codec is Codec.DELTA else _NO_BASE)
+        if self._stored(chunk) or self._writer.holds(chunk):
+            return Coded(chunk, Codec.RAW, None)
+        base, base_data, most = self._base(candidate, len(data), element)
+        codec, payload = encode_in_place(data, element, base_data, delta_most=most)
+        if codec is not Codec.DELTA:
+            base = _NO_BASE
+        stored = self._writer.add(chunk, payload, raw=len(data), codec=int(codec), element=element, base=base)
+        if stored is not None and base:
+            self._anchors.took_delta(base, stored)
+        elif stored is not None:
+            self._anchors.took_full(chunk)
+        return Coded(chunk, codec, stored)
 
     def _stored(self, chunk: ChunkId) -> bool:
         """Whether the chunk, and the bases that it needs, lie in packs that are really there."""
@@ -83,22 +96,25 @@ class ChunkCoder:
 
     def _base(
         self, candidate: BaseCandidate | None, length: int, element: Element
-    ) -> tuple[ChunkId, bytes | bytearray | memoryview | None]:
+    ) -> tuple[ChunkId, bytes | bytearray | memoryview | None, float]:
+        """The base, its bytes, and how many bytes a delta to it may have to be worth it."""
+        none = _NO_BASE, None, 0.0
         if candidate is None or candidate[1] != length or candidate[2] != element:
-            return _NO_BASE, None
+            return none
         located = self._handle.index.find(candidate[0])
         if located is None:
-            return _NO_BASE, None
+            return none
         # Anchors: a delta's base is never a delta itself, so that restoring reads two chunks at most.
         anchor = located.place.base or candidate[0]
         if not self._stored(anchor):
-            return _NO_BASE, None
+            return none
+        most = self._anchors.limit(anchor, candidate[0]) - TAG_BYTES
         try:
             data = self._bases.base_bytes(anchor)
         except HoldfastError as error:
             self._handle.progress.note(f"no delta for one chunk, its base cannot be read: {error.message}")
-            return _NO_BASE, None
-        return (anchor, data) if data is not None and len(data) == length else (_NO_BASE, None)
+            return none
+        return (anchor, data, most) if data is not None and len(data) == length else none
 
     def _pack_present(self, pack: PackId, size: int) -> bool:
         # An index may outlive its packs. Whether a pack is there is asked once per save, before a chunk relies on it.

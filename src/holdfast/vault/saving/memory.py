@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -18,9 +19,12 @@ from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import Names
 from holdfast.vault.format.records import Part
 from holdfast.vault.saving.contents import Content
+from holdfast.vault.scratch import bytes_scratch
 from holdfast.vault.snapshots.labels import entry_chunks
 
-__all__ = ["Remembered", "LocalFile", "recall", "remember", "LocalBases", "memory_path"]
+__all__ = ["Remembered", "LocalFile", "AnchorAge", "recall", "remember", "LocalBases", "memory_path"]
+
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class LocalFile(msgspec.Struct, frozen=True):
@@ -31,6 +35,13 @@ class LocalFile(msgspec.Struct, frozen=True):
     mtime: int
 
 
+class AnchorAge(msgspec.Struct, frozen=True, array_like=True):
+    """How many deltas were stored to an anchor, and their bytes as stored, tags included."""
+
+    deltas: _Natural
+    stored: _Natural
+
+
 class Remembered(msgspec.Struct, frozen=True):
     """The last save of an asset from this machine."""
 
@@ -38,6 +49,7 @@ class Remembered(msgspec.Struct, frozen=True):
     content: int
     parts: list[Part]
     files: dict[bytes, LocalFile]  # by relative path
+    anchors: dict[bytes, AnchorAge] = {}  # by chunk id; those without deltas are left out
 
 
 def memory_path(keys: VaultKeys, asset: str, environment: Mapping[str, str] | None = None) -> Path:
@@ -55,7 +67,14 @@ def recall(path: Path) -> Remembered | None:
         return None
 
 
-def remember(path: Path, snapshot: str, content: int, parts: list[Part], contents: list[Content]) -> None:
+def remember(
+    path: Path,
+    snapshot: str,
+    content: int,
+    parts: list[Part],
+    contents: list[Content],
+    anchors: Mapping[bytes, AnchorAge] | None = None,
+) -> None:
     """Keep it, replacing what was there. Never fails the save: a machine without a writable home just forgets."""
     files = {
         content.relative: LocalFile(os.fsencode(content.local_path), content.size, content.mtime_ns)
@@ -67,7 +86,7 @@ def remember(path: Path, snapshot: str, content: int, parts: list[Part], content
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.msgpack.encode(Remembered(snapshot, content, parts, files)))
+            file.write(msgspec.msgpack.encode(Remembered(snapshot, content, parts, files, dict(anchors or {}))))
         temporary.replace(path)
     except OSError:
         with suppress(OSError):
@@ -89,8 +108,8 @@ class LocalBases:
                     for offset, length, chunk, _ in entry_chunks(entry):
                         self._places.setdefault(chunk, (file, offset, length))
 
-    def base_bytes(self, chunk: ChunkId) -> bytes | None:
-        """The chunk's bytes if the file still holds them."""
+    def base_bytes(self, chunk: ChunkId) -> memoryview | None:
+        """The chunk's bytes if the file still holds them; valid until the thread asks for another."""
         place = self._places.get(chunk)
         if place is None:
             return None
@@ -100,7 +119,9 @@ class LocalBases:
                 now = os.fstat(opened.fileno())
                 if (now.st_size, now.st_mtime_ns) != (file.size, file.mtime):
                     return None
-                data = os.pread(opened.fileno(), length, offset)
+                data = bytes_scratch("base", length).data
+                if os.preadv(opened.fileno(), [data], offset) != length:
+                    return None
         except OSError:
             return None
         return data if self._names.chunk_id(data) == chunk else None

@@ -63,6 +63,10 @@ class PackWriter:
         if error is not None and not isinstance(error, _STORE_TROUBLE):
             self._rescue_index()
 
+    def holds(self, chunk: ChunkId) -> bool:
+        """Whether a pack of this save has that chunk already. (`add` asks again: this spares coding it.)"""
+        return chunk in self._pending
+
     def add(
         self, chunk: ChunkId, payload: bytes | memoryview, *, raw: int, codec: int, element: Element, base: ChunkId
     ) -> int | None:

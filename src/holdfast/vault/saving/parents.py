@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from holdfast.errors import DamageError, NotFoundError, UntrustedError, WrongKeyError
@@ -11,7 +10,7 @@ from holdfast.ids import ChunkId
 from holdfast.vault.format.records import Entry, Part
 from holdfast.vault.handle import Handle
 from holdfast.vault.saving.contents import Content
-from holdfast.vault.saving.memory import LocalBases, recall
+from holdfast.vault.saving.memory import LocalBases, Remembered
 from holdfast.vault.snapshots.finding import read_parts, resolve
 
 __all__ = ["Parent", "find_parent", "Bases"]
@@ -53,12 +52,11 @@ class Bases:
         return data
 
 
-def find_parent(handle: Handle, asset: str, memory: Path) -> tuple[Parent, Bases]:
+def find_parent(handle: Handle, asset: str, remembered: Remembered | None) -> tuple[Parent, Bases]:
     """The asset's latest snapshot, as the vault (or for a writer, this machine) knows it.
 
     A parent that is damaged is left aside with a note: the save then stands on its own.
     """
-    remembered = recall(memory)
     bases = Bases(handle, LocalBases(handle.keys.names, remembered))
     if not handle.keys.can_read:
         if remembered is None:

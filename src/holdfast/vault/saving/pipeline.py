@@ -14,16 +14,14 @@ from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple
 
 from holdfast.errors import FailedError
-from holdfast.ids import ChunkId
 from holdfast.vault.codecs import Codec
 from holdfast.vault.format.records import Entry
 from holdfast.vault.handle import Handle
 from holdfast.vault.regions.cutting import Cut, cut_lazily, read_cut
 from holdfast.vault.regions.model import Kind
-from holdfast.vault.saving.coder import ChunkCoder
+from holdfast.vault.saving.coder import ChunkCoder, Coded
 from holdfast.vault.saving.contents import Content, Opened
 from holdfast.vault.saving.entries import EntryBuilder, Measured, measure
-from holdfast.vault.saving.pack_writer import PackWriter
 from holdfast.vault.saving.parents import Parent
 from holdfast.vault.scratch import bytes_scratch
 from holdfast.vault.snapshots.labels import base_candidates
@@ -56,13 +54,7 @@ class Tally:
             self.counts[name] += count
 
 
-class _Done(NamedTuple):
-    """A chunk that is named, and in a pack or on the store. `stored`: bytes it newly takes, None for none."""
-
-    chunk: ChunkId
-    codec: Codec
-    stored: int | None
-    measured: list[Measured]
+_Done = tuple[Coded, list[Measured]]
 
 
 class _Abandoned(Exception):
@@ -105,11 +97,11 @@ class _Job(NamedTuple):
 
 
 def code_contents(
-    handle: Handle, contents: Iterable[Content], parent: Parent, coder: ChunkCoder, writer: PackWriter, tally: Tally
+    handle: Handle, contents: Iterable[Content], parent: Parent, coder: ChunkCoder, tally: Tally
 ) -> list[Saved]:
-    """Code all contents into `writer`. Raises SourceChangedError when one changes while it is read."""
+    """Code all contents into packs. Raises SourceChangedError when one changes while it is read."""
     pool = ThreadPoolExecutor(handle.workers, thread_name_prefix="holdfast-code")
-    coding = _Coding(handle, coder, writer, tally, pool)
+    coding = _Coding(handle, coder, tally, pool)
     try:
         for content in contents:
             coding.code(content, parent.files.get(content.relative))
@@ -123,13 +115,10 @@ def code_contents(
 class _Coding:
     """The work on several files at once, in the order of their chunks."""
 
-    def __init__(
-        self, handle: Handle, coder: ChunkCoder, writer: PackWriter, tally: Tally, pool: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, handle: Handle, coder: ChunkCoder, tally: Tally, pool: ThreadPoolExecutor) -> None:
         self.saved: list[Saved] = []
         self._handle = handle
         self._coder = coder
-        self._writer = writer
         self._tally = tally
         self._pool = pool
         self._jobs: deque[_Job] = deque()
@@ -172,14 +161,7 @@ class _Coding:
             data = bytes_scratch("chunk", cut.length).data
             read_cut(file.source, cut, data)
         coded = self._coder.code(data, cut.element, builder.candidate(cut.offset))
-        stored = None
-        codec = Codec.RAW
-        if coded.encoded is not None:
-            codec, payload = coded.encoded
-            stored = self._writer.add(
-                coded.chunk, payload, raw=coded.raw, codec=int(codec), element=coded.element, base=coded.base
-            )
-        return _Done(coded.chunk, codec, stored, measure(builder, cut.offset, data))
+        return coded, measure(builder, cut.offset, data)
 
     def _put(self, job: _Job) -> None:
         self._jobs.append(job)
@@ -209,14 +191,15 @@ class _Coding:
         self._handle.progress.advance(cut.length)
 
     def _take(self, builder: EntryBuilder, cut: Cut, done: _Done) -> None:
+        coded, measured = done
         self._tally.add(raw=cut.length, chunks=1)
-        if done.stored is None:
+        if coded.stored is None:
             self._tally.add(dedup=cut.length)
         else:
-            name = done.codec.name.lower()
-            self._tally.add(new_chunks=1, **{f"raw_{name}": cut.length, f"stored_{name}": done.stored})
-        builder.add(done.chunk, cut.length, cut.element, done.measured)
-        self._handle.progress.advance(cut.length, done.stored or 0)
+            name = coded.codec.name.lower()
+            self._tally.add(new_chunks=1, **{f"raw_{name}": cut.length, f"stored_{name}": coded.stored})
+        builder.add(coded.chunk, cut.length, cut.element, measured)
+        self._handle.progress.advance(cut.length, coded.stored or 0)
 
 
 def _failed(error: BaseException | None) -> Future[_Done]:

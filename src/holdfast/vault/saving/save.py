@@ -21,15 +21,16 @@ from holdfast.errors import (
 from holdfast.vault.checking.verifying import Verified, forget_damaged, move_validated, verify_written
 from holdfast.vault.format.records import Entry, Finding, Root, Validation
 from holdfast.vault.handle import Handle
+from holdfast.vault.saving.anchors import Anchors
 from holdfast.vault.saving.coder import ChunkCoder
 from holdfast.vault.saving.committing import Written, group_parts, make_root, remove_root, write_parts, write_root
 from holdfast.vault.saving.contents import Content, FileContent
 from holdfast.vault.saving.entries import plain_entry
 from holdfast.vault.saving.links import examine_links
-from holdfast.vault.saving.memory import memory_path, remember
+from holdfast.vault.saving.memory import Remembered, memory_path, recall, remember
 from holdfast.vault.saving.options import SaveOptions
 from holdfast.vault.saving.pack_writer import PackWriter
-from holdfast.vault.saving.parents import Bases, Parent, find_parent
+from holdfast.vault.saving.parents import Parent, find_parent
 from holdfast.vault.saving.pipeline import Saved, Tally, code_contents
 from holdfast.vault.saving.preparing import prepare_save
 from holdfast.vault.saving.tree import Tree, check_unchanged, read_link, walk_tree
@@ -85,17 +86,16 @@ def save_job(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Comm
     memory = memory_path(handle.keys, asset)
     for skipped in job.tree.skipped if job.tree is not None else ():
         handle.progress.note(skipped)
-    parent, bases = find_parent(handle, asset, memory)
-    parent = parent.matched(job.source, job.contents)
-    written, verified = _write_and_read_back(handle, asset, job, options, parent, bases)
-    root = written.root
+    attempt = _Attempt(handle, asset, job, options, recall(memory))
+    written, verified = attempt.write_and_read_back()
+    root, parent = written.root, attempt.parent
     if root.validation.verdict == "quarantined":
         if options.tags:
             handle.progress.note("quarantined, so no tag leads to it; a tag can be given to its id")
         return Committed(root, verified, latest=False, validated=False, tags=())
     latest = _move_latest(handle, root, parent)
     if latest or handle.keys.can_read:
-        remember(memory, root.id, root.content, written.parts, job.contents)
+        remember(memory, root.id, root.content, written.parts, job.contents, attempt.anchors.ages(written.parts))
     # Whoever cannot read cannot compare either, but has just learned whether something newer is known.
     may_move = verified is not None and (latest or handle.keys.can_read)
     validated = verified is not None and may_move and move_validated(handle, root, verified)
@@ -104,50 +104,69 @@ def save_job(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Comm
     return Committed(root, verified, latest, validated, tuple(options.tags))
 
 
-def _write_and_read_back(
-    handle: Handle, asset: str, job: Job, options: SaveOptions, parent: Parent, bases: Bases
-) -> tuple[Written, Verified | None]:
-    for left in reversed(range(_ATTEMPTS)):
-        written = _write(handle, asset, job, options, parent, bases)
-        if not options.verify:
-            return written, None
-        try:
-            return written, verify_written(handle, written.key, written.root, written.parts, written.digests)
-        except (DamageError, FailedError, ObjectNotFoundError, UntrustedError, WrongKeyError) as error:
-            remove_root(handle, written)
-            if not left:
-                raise
-            handle.progress.note(f"{error.message}; what it concerns is stored again")
-            forget_damaged(handle, written.parts)
-    raise AssertionError("the last attempt returns or raises")
+class _Attempt:
+    """Writing one snapshot, again where it does not read back."""
 
+    def __init__(
+        self, handle: Handle, asset: str, job: Job, options: SaveOptions, remembered: Remembered | None
+    ) -> None:
+        self._handle = handle
+        self._asset = asset
+        self._job = job
+        self._options = options
+        self._remembered = remembered
+        parent, self._bases = find_parent(handle, asset, remembered)
+        self.parent = parent.matched(job.source, job.contents)
+        self.anchors = self._new_anchors()
 
-def _write(handle: Handle, asset: str, job: Job, options: SaveOptions, parent: Parent, bases: Bases) -> Written:
-    """Packs → index → parts → root."""
-    handle.progress.phase("saving", sum(content.size for content in job.contents))
-    tally = Tally()
-    with PackWriter(handle) as writer:
-        saved = code_contents(handle, job.contents, parent, ChunkCoder(handle, bases), writer, tally)
-        writer.finish()
-        tally.add(packs=writer.packs, stored=writer.stored_bytes)
-    if job.tree is not None:
-        _check_tree(job.tree)
-    validation = _validate(saved, job.others, parent, options)
-    parts = list(group_parts(saved, job.others))
-    links, digests = write_parts(handle, parts, tally)
-    root = make_root(
-        handle,
-        asset,
-        source=job.source,
-        name=job.name,
-        content_ns=job.content_ns,
-        parent=parent.snapshot,
-        options=options,
-        links=links,
-        tally=tally,
-        validation=validation,
-    )
-    return write_root(handle, root, parts, digests)
+    def _new_anchors(self) -> Anchors:
+        return Anchors(self._remembered, self._handle.index.find)
+
+    def write_and_read_back(self) -> tuple[Written, Verified | None]:
+        handle = self._handle
+        for left in reversed(range(_ATTEMPTS)):
+            self.anchors = self._new_anchors()  # what was not committed does not age them
+            written = self._write()
+            if not self._options.verify:
+                return written, None
+            try:
+                return written, verify_written(handle, written.key, written.root, written.parts, written.digests)
+            except (DamageError, FailedError, ObjectNotFoundError, UntrustedError, WrongKeyError) as error:
+                remove_root(handle, written)
+                if not left:
+                    raise
+                handle.progress.note(f"{error.message}; what it concerns is stored again")
+                forget_damaged(handle, written.parts)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _write(self) -> Written:
+        """Packs → index → parts → root."""
+        handle, job = self._handle, self._job
+        handle.progress.phase("saving", sum(content.size for content in job.contents))
+        tally = Tally()
+        with PackWriter(handle) as writer:
+            coder = ChunkCoder(handle, self._bases, self.anchors, writer)
+            saved = code_contents(handle, job.contents, self.parent, coder, tally)
+            writer.finish()
+            tally.add(packs=writer.packs, stored=writer.stored_bytes)
+        if job.tree is not None:
+            _check_tree(job.tree)
+        validation = _validate(saved, job.others, self.parent, self._options)
+        parts = list(group_parts(saved, job.others))
+        links, digests = write_parts(handle, parts, tally)
+        root = make_root(
+            handle,
+            self._asset,
+            source=job.source,
+            name=job.name,
+            content_ns=job.content_ns,
+            parent=self.parent.snapshot,
+            options=self._options,
+            links=links,
+            tally=tally,
+            validation=validation,
+        )
+        return write_root(handle, root, parts, digests)
 
 
 def _move_latest(handle: Handle, root: Root, parent: Parent) -> bool:
