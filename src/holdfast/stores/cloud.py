@@ -24,6 +24,7 @@ from holdfast.stores.buffers import as_views, check_create_size
 from holdfast.stores.cloud_errors import RAISED_BY_OBSTORE, misconfigured, translated
 from holdfast.stores.cloud_options import CloudSettings, sort_options
 from holdfast.stores.keys import check_key, is_key
+from holdfast.stores.offsets import safe_offset
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo
 from holdfast.stores.ranges import check_ranges, ended_early, merged
 
@@ -55,7 +56,10 @@ def connect(scheme: str, container: str, prefix: str, options: Mapping[str, str]
         once = _backend(scheme, container, prefix, settings, _ONCE)
     except RAISED_BY_OBSTORE as error:
         raise misconfigured(error, url) from error
-    return CloudStore(url, repeating=repeating, once=once)
+    # Listing from the midst: Azure's is not native everywhere (OneLake answers it with nothing), and S3 Express, whose
+    # buckets are called like that, keeps no order.
+    skips = scheme in ("s3", "gs") and not container.endswith("--x-s3") and "s3_express" not in options
+    return CloudStore(url, repeating=repeating, once=once, skips=skips)
 
 
 def _backend(scheme: str, container: str, prefix: str, settings: CloudSettings, retry: RetryConfig) -> _Backend:
@@ -75,13 +79,15 @@ class CloudStore:
     """One bucket or container, or what lies under a prefix in it.
 
     After each write the object is asked for with a HEAD request: `modified_ns` comes from the store's clock, and the
-    size that arrived is compared. `repeating` and `once` are the same store, with and without obstore's own retries.
+    size that arrived is compared. `repeating` and `once` are the same store, with and without obstore's own retries;
+    `skips`: its listings can begin in the midst.
     """
 
-    def __init__(self, url: str, *, repeating: _Backend, once: _Backend) -> None:
+    def __init__(self, url: str, *, repeating: _Backend, once: _Backend, skips: bool = False) -> None:
         self._url = url
         self._store = repeating
         self._once = once
+        self._skips = skips
 
     @property
     def url(self) -> str:
@@ -144,19 +150,27 @@ class CloudStore:
         with _translated_errors(f"look up {key} in {self._url}", key):
             return _info(self._store.head(key))
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         # obstore lists by folder only. Sorted here: SeaweedFS puts `a/b/c` before `a/b.d`, S3 Express has no order.
         folder, slash, _ = prefix.rpartition("/")
         if slash and not is_key(folder):
             return  # no key begins like that
+        offset = safe_offset(folder + slash, after) if self._skips else None
         with _translated_errors(f"list {prefix!r} in {self._url}", prefix):
             found = [
                 _info(each)
-                for page in self._store.list(folder or None, chunk_size=1000)
+                for page in self._store.list(folder or None, offset=offset, chunk_size=1000)
                 for each in page
-                if each["path"].startswith(prefix) and is_key(each["path"])
+                if each["path"].startswith(prefix) and each["path"] > after and is_key(each["path"])
             ]
         yield from sorted(found)
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        if prefix and not (prefix.endswith("/") and is_key(prefix[:-1])):
+            return []
+        with _translated_errors(f"list the folders of {prefix!r} in {self._url}", prefix):
+            found = self._store.list_with_delimiter(prefix[:-1] or None)["common_prefixes"]
+        return sorted(f"{each.rstrip('/')}/" for each in found if is_key(each.rstrip("/")))
 
     def delete(self, key: str) -> None:
         check_key(key)

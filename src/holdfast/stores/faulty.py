@@ -18,9 +18,10 @@ _Result = TypeVar("_Result")
 
 
 class Operation(NamedTuple):
-    """One call of a store: the method's name, the key (of `list`: the prefix), and the bytes of content it moved.
+    """One call of a store: the method's name, the key, and the bytes of content it moved.
 
-    While an operation runs, the size of a write is known and that of a read is 0.
+    Of `list` and `folders` the key is the prefix. While an operation runs, the size of a write is known and that of a
+    read is 0.
     """
 
     verb: str
@@ -95,9 +96,12 @@ class FaultyStore:
     def head(self, key: str) -> ObjectInfo:
         return self._run(Operation("head", key), lambda _: self._store.head(key))
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         """One operation, when the first name is asked for."""
-        yield from self._run(Operation("list", prefix), lambda _: self._store.list(prefix))
+        yield from self._run(Operation("list", prefix), lambda _: self._store.list(prefix, after))
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        return self._run(Operation("folders", prefix), lambda _: self._store.folders(prefix))
 
     def delete(self, key: str) -> None:
         self._run(Operation("delete", key), lambda _: self._store.delete(key))
@@ -125,5 +129,5 @@ def _size(result: object) -> int:
     if isinstance(result, bytes):
         return len(result)
     if isinstance(result, list):
-        return sum(len(piece) for piece in result)
+        return sum(len(piece) for piece in result if isinstance(piece, bytes))
     return 0

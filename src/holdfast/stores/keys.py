@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from holdfast.errors import UsageError
 
-__all__ = ["KEY_LENGTH_MAX", "SEGMENT_LENGTH_MAX", "is_key", "is_segment", "check_key"]
+__all__ = ["KEY_LENGTH_MAX", "SEGMENT_LENGTH_MAX", "is_key", "is_segment", "check_key", "folders_of"]
 
 # File systems allow 255 bytes in a name, S3 and Azure 1,024 in a whole key; the rest is left to the prefix in the URL.
 KEY_LENGTH_MAX = 512
@@ -37,3 +38,11 @@ def check_key(key: str) -> None:
             ),
             object_name=key[:KEY_LENGTH_MAX],
         )
+
+
+def folders_of(keys: Iterable[str], prefix: str) -> list[str]:
+    """The folders directly below `prefix`, which all the keys begin with, in order and each with its slash."""
+    if prefix and not prefix.endswith("/"):
+        return []
+    ends = ((key, key.find("/", len(prefix))) for key in keys)
+    return sorted({key[: end + 1] for key, end in ends if end >= 0})

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from holdfast.errors import AlreadyExistsError, FailedError, ObjectNotFoundError
 from holdfast.stores.buffers import as_views, check_create_size
-from holdfast.stores.files import read_at, write_file
+from holdfast.stores.files import read_at, read_into, write_file
 from holdfast.stores.folders import Folders, sync_folder, translated_errors
 from holdfast.stores.keys import check_key, is_segment
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo
 from holdfast.stores.ranges import check_ranges, ended_early
+from holdfast.stores.walking import subfolders, walk
 
 __all__ = ["LocalStore"]
 
@@ -70,24 +71,45 @@ class LocalStore:
                     raise ended_early(key, info.size, start, length)
             return [read_at(key, descriptor, start, length) for start, length in ranges]
 
+    def read_ranges_into(self, key: str, ranges: Sequence[tuple[int, int]], out: memoryview) -> None:
+        """`get_ranges`, one range after the other, into memory that is there: fresh memory costs more than reading."""
+        check_ranges(key, ranges)
+        with self._opened(key) as (descriptor, info):
+            position = 0
+            for start, length in ranges:
+                if start + length > info.size:
+                    raise ended_early(key, info.size, start, length)
+                read_into(key, descriptor, start, out[position : position + length])
+                position += length
+
     def head(self, key: str) -> ObjectInfo:
         with self._opened(key) as (_, info):
             return info
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         folder, slash, beginning = prefix.rpartition("/")
         names = folder.split("/") if slash else []
         if not all(map(is_segment, names)):
             return  # no key begins like that
         with translated_errors(f"list {prefix!r} in {self._root}", prefix):
+            descriptor = self._enter(names)
+            if descriptor is None:
+                return
             try:
-                descriptor = self._folders.enter(names)
-            except OSError as error:
-                if error.errno in _ABSENT:
-                    return
-                raise
+                yield from walk(descriptor, folder + slash, beginning, after)
+            finally:
+                os.close(descriptor)
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        names = prefix.split("/")[:-1]
+        if not all(map(is_segment, names)) or prefix != "".join(f"{name}/" for name in names):
+            return []
+        with translated_errors(f"list the folders of {prefix!r} in {self._root}", prefix):
+            descriptor = self._enter(names)
+            if descriptor is None:
+                return []
             try:
-                yield from _walk(descriptor, folder + slash, beginning)
+                return subfolders(descriptor, prefix)
             finally:
                 os.close(descriptor)
 
@@ -95,12 +117,9 @@ class LocalStore:
         check_key(key)
         *folders, name = key.split("/")
         with translated_errors(f"delete {key} in {self._root}", key):
-            try:
-                folder = self._folders.enter(folders)
-            except OSError as error:
-                if error.errno in _ABSENT:
-                    return
-                raise
+            folder = self._enter(folders)
+            if folder is None:
+                return
             try:
                 _unlink_object(folder, name)
             finally:
@@ -184,6 +203,15 @@ class LocalStore:
             finally:
                 os.close(descriptor)
 
+    def _enter(self, names: Sequence[str]) -> int | None:
+        """A descriptor of the folder, or None when there is none. Raises OSError."""
+        try:
+            return self._folders.enter(names)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise
+
     def _open(self, key: str) -> int:
         *folders, name = key.split("/")
         try:
@@ -235,37 +263,3 @@ def _unlink_object(folder: int, name: str) -> None:
         return
     # The order of deletions (roots before what they refer to) must also hold after a power cut.
     sync_folder(folder)
-
-
-def _walk(folder: int, path: str, beginning: str) -> Iterator[ObjectInfo]:
-    """Objects below the open folder, in order of their keys; `path` is the folder's own, "" or with a slash."""
-    for name, entry in sorted(_entries(folder, beginning), key=lambda found: found[0]):
-        if name.endswith("/"):
-            yield from _walk_into(folder, entry.name, path + name)
-            continue
-        try:
-            found = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue  # deleted since the folder was read
-        yield ObjectInfo(path + name, found.st_size, found.st_mtime_ns)
-
-
-def _walk_into(folder: int, name: str, path: str) -> Iterator[ObjectInfo]:
-    try:
-        inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-    except FileNotFoundError:
-        return
-    try:
-        yield from _walk(inside, path, "")
-    finally:
-        os.close(inside)
-
-
-def _entries(folder: int, beginning: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Names that begin so; a folder's with its slash, which makes the order of names that of whole keys."""
-    with os.scandir(folder) as found:
-        for entry in found:
-            name = entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
-            regular = name.endswith("/") or entry.is_file(follow_symlinks=False)
-            if regular and name.startswith(beginning) and is_segment(entry.name):
-                yield name, entry

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import AlreadyExistsError, ObjectNotFoundError
 from holdfast.stores.buffers import as_views, check_create_size
-from holdfast.stores.keys import check_key
+from holdfast.stores.keys import check_key, folders_of
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo
 from holdfast.stores.ranges import cut
 
@@ -48,14 +48,17 @@ class MemoryStore:
         content, modified_ns = self._find(key)
         return ObjectInfo(key, len(content), modified_ns)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         with self._lock:
             found = [
                 ObjectInfo(key, len(content), modified_ns)
                 for key, (content, modified_ns) in self._objects.items()
-                if key.startswith(prefix)
+                if key.startswith(prefix) and key > after
             ]
         yield from sorted(found)
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        return folders_of((info.key for info in self.list(prefix)), prefix)
 
     def delete(self, key: str) -> None:
         check_key(key)

@@ -80,10 +80,19 @@ class Store(Protocol):
         """Size and time. Raises ObjectNotFoundError."""
         ...
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         """All objects whose key starts with `prefix` (any string, not only a folder), in order of their keys.
 
-        Errors come while iterating. Objects written or deleted meanwhile may or may not be among them.
+        With `after` (any string), only those whose keys come after it; where the store can, without asking for the
+        others. Errors come while iterating. Objects written or deleted meanwhile may or may not be among them.
+        """
+        ...
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """The folders directly below `prefix` (empty, or with a slash at its end), in order: the different beginnings
+        of keys up to the next slash, which is part of them. Whatever lies in them is not looked at.
+
+        One whose objects are all deleted may still be among them.
         """
         ...
 

@@ -85,19 +85,22 @@ class RetryingStore:
     def head(self, key: str) -> ObjectInfo:
         return self._repeat(lambda: self._store.head(key))
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         """A listing that breaks off goes on behind the last name that was handed out."""
         attempts = _Attempts(self._policy, self._clock, self._random)
-        last = ""
+        last = after
         while True:
             try:
-                for info in self._store.list(prefix):
+                for info in self._store.list(prefix, last):
                     if info.key > last:
                         last = info.key
                         yield info
                 return
             except HoldfastError as error:
                 self._wait(attempts, error)
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        return self._repeat(lambda: self._store.folders(prefix))
 
     def delete(self, key: str) -> None:
         self._repeat(lambda: self._store.delete(key))

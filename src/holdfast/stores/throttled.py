@@ -61,8 +61,11 @@ class ThrottledStore:
     def head(self, key: str) -> ObjectInfo:
         return self._store.head(key)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        return self._store.list(prefix)
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        return self._store.list(prefix, after)
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        return self._store.folders(prefix)
 
     def delete(self, key: str) -> None:
         self._store.delete(key)

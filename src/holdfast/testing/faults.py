@@ -31,7 +31,7 @@ from holdfast.stores.faulty import Fault, Operation
 
 __all__ = ["VERBS", "WRITING_VERBS", "Crash", "Faults"]
 
-VERBS = ("put", "create", "get", "get_ranges", "head", "list", "delete")
+VERBS = ("put", "create", "get", "get_ranges", "head", "list", "folders", "delete")
 WRITING_VERBS = ("put", "create", "delete")
 
 

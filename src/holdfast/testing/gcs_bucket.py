@@ -121,7 +121,7 @@ class Bucket:
 
     def _list(self, query: Mapping[str, str]) -> Answer:
         prefix, after = query.get("prefix", ""), query.get("continuation-token", query.get("start-after", ""))
-        names = sorted(name for name in self._objects if name.startswith(prefix) and name > after)
+        names = self._names(prefix, query.get("delimiter", ""), after)
         page = names[: min(int(query.get("max-keys", _PAGE_MAX)), _PAGE_MAX)]
         more = len(page) < len(names)
         lines = [f"<Prefix>{escape(prefix)}</Prefix><KeyCount>{len(page)}</KeyCount>"]
@@ -129,13 +129,24 @@ class Bucket:
         if more:
             lines.append(f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>")
         for name in page:
-            found = self._objects[name]
+            found = self._objects.get(name)
+            if found is None:
+                lines.append(f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>")
+                continue
             lines.append(
                 f"<Contents><Key>{escape(name)}</Key><Generation>{found.generation}</Generation>"
                 f"<LastModified>{to_rfc3339(found.modified_ns)}</LastModified>"
                 f"<ETag>{escape(found.etag)}</ETag><Size>{len(found.content)}</Size></Contents>"
             )
         return _document("ListBucketResult", "".join(lines))
+
+    def _names(self, prefix: str, delimiter: str, after: str) -> list[str]:
+        """Names of objects; with a delimiter, what follows it is cut off, and what is then alike is listed once."""
+        names = {name for name in self._objects if name.startswith(prefix)}
+        if delimiter:
+            ends = {name: name.find(delimiter, len(prefix)) for name in names}
+            names = {name[: end + len(delimiter)] if end >= 0 else name for name, end in ends.items()}
+        return sorted(name for name in names if name > after)
 
     def _upload(self, request: Request) -> Answer:
         if request.method == "POST" and "uploads" in request.query:

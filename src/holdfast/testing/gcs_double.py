@@ -6,7 +6,7 @@ checked against this double and not against Google's service. It keeps to the pu
 * `PUT` of an object, with `x-goog-if-generation-match` (0: only if absent), decided under one lock; `GET` with one
   range; `HEAD`; `DELETE` (404 when absent); generations that only grow; ETags.
 * Multipart uploads: initiate, parts, complete (ETags and the least size of parts are checked), abort.
-* Listing, version 2: prefix, `start-after`, pages of at most 1,000 names.
+* Listing, version 2: prefix, delimiter, `start-after`, pages of at most 1,000 names and folders.
 * Bearer tokens; the error documents `NoSuchBucket`, `NoSuchKey`, `PreconditionFailed`, `InvalidRange`, ….
 
 With `interfere` it also misbehaves as services do: see `GcsDouble.interfere`.

@@ -340,6 +340,61 @@ class StoreContract:
         assert [info.key for info in store.list("many/")] == sorted(keys)
         assert [info.key for info in store.list("many/1/09")] == sorted(k for k in keys if k.startswith("many/1/09"))
 
+    def test_a_listing_may_begin_after_any_string(self, store: Store) -> None:
+        names = [
+            "a",
+            "a-b",
+            "a.b",
+            "ab/c",
+            "ab.d",
+            "ab/c-d/e",
+            "ab/c.d",
+            "abc",
+            "abd/x",
+            "b",
+            "B/a",
+            "_",
+            "-x",
+            "0/1/2",
+        ]
+        keys = sorted([f"{name}_" for name in names] + [f"refs/{number:04d}" for number in (1, 9, 10, 11, 100)])
+        for key in keys:
+            store.put(key, b"x")
+        points = [
+            "a",
+            "a_",
+            "a-b_",
+            "ab",
+            "ab/",
+            "ab.",
+            "ab/c",
+            "ab/c-d",
+            "ab/c_",
+            "ab0",
+            "0",
+            "0/1",
+            "B",
+            "z",
+            "~",
+            "ä",
+        ]
+        points += [f"refs/{number:04d}" for number in (0, 1, 8, 9, 10, 99, 100, 9999)] + ["refs", "refs/", "refs0"]
+        for prefix in ("", "ab", "ab/", "refs/", "refs/00", "0/"):
+            for after in points:
+                found = [info.key for info in store.list(prefix, after)]
+                expected = [key for key in keys if key.startswith(prefix) and key > after]
+                assert found == expected, f"prefix {prefix!r} after {after!r}"
+
+    def test_folders_are_those_directly_below(self, store: Store) -> None:
+        assert list(store.folders("")) == list(store.folders("a/")) == []
+        for key in ("a/b/c", "a/b/d/e", "a/b-", "a/c.d/e", "a/c/e", "a-b/c", "b", "z/y/x/w"):
+            store.put(key, b"x")
+        assert list(store.folders("")) == ["a-b/", "a/", "z/"]
+        assert list(store.folders("a/")) == ["a/b/", "a/c.d/", "a/c/"]
+        assert list(store.folders("z/y/")) == ["z/y/x/"]
+        for nothing in ("b/", "a/b-/", "nothing/", "a", "a/b", "a//", "/", "../", "a/./"):
+            assert list(store.folders(nothing)) == [], nothing
+
     def test_objects_may_vanish_while_they_are_listed(self, store: Store) -> None:
         keys = [f"vanish/{number:02d}" for number in range(20)]
         for key in keys:

@@ -56,16 +56,21 @@ def new_trial_vault(
 
 @contextmanager
 def own_memory(folder: Path) -> Iterator[Path]:
-    """While it lasts, this process remembers its saves below `folder`. It changes the environment of the process."""
-    before = os.environ.get("XDG_STATE_HOME")
-    os.environ["XDG_STATE_HOME"] = str(folder)
+    """While it lasts, this process remembers its saves, and what it read of vaults, below `folder`.
+
+    It changes the environment of the process.
+    """
+    own = {"XDG_STATE_HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
     try:
         yield folder
     finally:
-        if before is None:
-            del os.environ["XDG_STATE_HOME"]
-        else:
-            os.environ["XDG_STATE_HOME"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 class NoteTaker:

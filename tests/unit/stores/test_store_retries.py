@@ -203,10 +203,10 @@ class BreakingOff(MemoryStore):
         super().__init__()
         self.names, self.broken, self.listings = names, broken, 0
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         self.listings += 1
-        for number, info in enumerate(super().list(prefix)):
-            if self.listings <= self.broken and number == self.names * self.listings:
+        for number, info in enumerate(super().list(prefix, after)):
+            if self.listings <= self.broken and number == self.names:
                 raise StoreUnreachableError("the listing broke off")
             yield info
 
