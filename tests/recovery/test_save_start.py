@@ -16,6 +16,7 @@ from holdfast.testing.damage import contents_of
 from holdfast.testing.workspace import TrialVault, new_trial_vault
 from holdfast.vault.access.configuration import append_config
 from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer
+from holdfast.vault.saving.unfinished import Marks
 
 DAY = 86_400
 
@@ -99,4 +100,7 @@ def test_what_killed_saves_left_is_removed(tmp_path: Path) -> None:
     moment = time.time() - 2 * DAY
     os.utime(old, (moment, moment))
     trial.open().save("run", {"a": 2})
+    assert old.exists(), "it was looked for a moment ago"
+    Marks(trial.open().handle.keys.vault, trial.store).begin()  # as a save does that is killed then
+    trial.open().save("run", {"a": 3})
     assert not old.exists() and young.exists(), "a save that is under way elsewhere is left alone"

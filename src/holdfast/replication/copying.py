@@ -68,7 +68,7 @@ class _Replication:
         source.refresh()
         source.index.add_unlisted(source.store, source.keys, self._progress)
         copier.copy_config(sort_generations(source.store, source.keys.config))
-        self._listed = set(self._target.index.packs())
+        self._listed = self._target.index.listed()
         self._stored = {info.key for info in source.store.list(PACKS)} | copier.there(PACKS).keys()
         arrived: dict[str, Root] = {}
         left_out: list[str] = []
@@ -127,7 +127,7 @@ class _Replication:
         tables = [
             IndexedPack(bytes.fromhex(pack), size, table)
             for pack in fresh
-            if (size := self._source.index.packs().get(pack)) is not None
+            if (size := self._source.index.size_of(pack)) is not None
             and (table := self._source.index.table(pack)) is not None
         ]
         if not tables:

@@ -29,22 +29,24 @@ class Handle:
     workers: int = field(default_factory=lambda: max(2, os.cpu_count() or 2))
     pack_bytes: int = PACK_BYTES
     _index: ChunkIndex | None = field(default=None, repr=False)
+    _before: ChunkIndex | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def index(self) -> ChunkIndex:
-        """The chunk index, loaded at first use."""
+        """The chunk index, brought up to date at first use."""
         with self._lock:
             if self._index is None:
-                self._index = ChunkIndex.load(self.store, self.keys)
+                self._index = ChunkIndex.load(self.store, self.keys, self._before)
+                self._before = None
                 for problem in self._index.problems:
                     self.progress.note(f"{problem.message}; its packs are found by their footers instead")
             return self._index
 
     def refresh(self) -> None:
-        """Forget the index: others may have written since."""
+        """Others may have written since: the index is brought up to date when it is used next."""
         with self._lock:
-            self._index = None
+            self._before, self._index = self._index or self._before, None
 
     def reader(self) -> ChunkReader:
         """Something that reads chunks. Raises CredentialError for a writer."""

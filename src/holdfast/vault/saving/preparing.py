@@ -14,9 +14,11 @@ from holdfast.vault.format.keys import MAY_SIGN
 from holdfast.vault.format.records import Config
 from holdfast.vault.handle import Handle
 from holdfast.vault.saving.tree import Tree
+from holdfast.vault.saving.unfinished import Marks, SaveMark
 
 __all__ = ["prepare_save"]
 
+_SEARCHED, _TIDIED = "searched", "tidied"
 _LEFTOVER_AGE_NS = 24 * 3600 * 10**9  # longer than any write of one object takes
 
 
@@ -35,8 +37,8 @@ class _KeepsLeftovers(Protocol):
     def remove_leftovers(self, *, written_before_ns: int) -> int: ...
 
 
-def prepare_save(handle: Handle, tree: Tree | None) -> None:
-    """Bring configuration and index up to date, and tidy up.
+def prepare_save(handle: Handle, tree: Tree | None) -> SaveMark:
+    """Bring configuration and index up to date, and tidy up. The mark is to be held (`with`) while the save runs.
 
     Raises CredentialError (UntrustedError when this key's signatures do not count any more), RefusedError when source
     and vault lie in each other, and what the store raises.
@@ -46,9 +48,26 @@ def prepare_save(handle: Handle, tree: Tree | None) -> None:
         _refuse_overlap(handle, tree)
     _renew_keys(handle)
     handle.refresh()  # what others have stored since is not stored twice, what is gone is not relied upon
-    if handle.keys.can_read:
-        handle.index.add_unlisted(handle.store, handle.keys, handle.progress)  # of saves that were killed
-    _remove_leftovers(handle)
+    marks = Marks(handle.keys.vault, handle.store)
+    unfinished = marks.unfinished()
+    mark = marks.begin()
+    _look_for_leftovers(handle, marks, killed=bool(unfinished))
+    marks.remove(unfinished)
+    return mark
+
+
+def _look_for_leftovers(handle: Handle, marks: Marks, *, killed: bool) -> None:
+    """Packs and temporary files of saves that were killed: the whole store is listed for them, so not at every save.
+
+    A save of this machine that was killed is known of; for those of others, once a day is enough.
+    """
+    now = handle.clock.now_ns()
+    if handle.keys.can_read and (killed or marks.is_due(_SEARCHED, now)):
+        handle.index.add_unlisted(handle.store, handle.keys, handle.progress)
+        marks.note(_SEARCHED, now)
+    if killed or marks.is_due(_TIDIED, now):
+        _remove_leftovers(handle)
+        marks.note(_TIDIED, now)
 
 
 def _renew_keys(handle: Handle) -> None:

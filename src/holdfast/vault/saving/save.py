@@ -36,6 +36,7 @@ from holdfast.vault.saving.preparing import prepare_save
 from holdfast.vault.saving.tree import Tree, check_unchanged, read_link, walk_tree
 from holdfast.vault.saving.validation import Policy, examine_file, examine_presence, judge_findings
 from holdfast.vault.snapshots.advancing import advance_ref
+from holdfast.vault.snapshots.known_roots import remember_root
 from holdfast.vault.snapshots.refs import LATEST, move_ref
 
 __all__ = ["Job", "Committed", "path_job", "save_job"]
@@ -82,13 +83,19 @@ def save_job(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Comm
     source and the vault lie in each other, or the policy is `refuse` and there are findings): nothing was committed;
     DamageError, CredentialError, and what the store raises.
     """
-    prepare_save(handle, job.tree)
+    with prepare_save(handle, job.tree):
+        return _save(handle, asset, job, options)
+
+
+def _save(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Committed:
     memory = memory_path(handle.keys, asset)
     for skipped in job.tree.skipped if job.tree is not None else ():
         handle.progress.note(skipped)
     attempt = _Attempt(handle, asset, job, options, recall(memory))
     written, verified = attempt.write_and_read_back()
     root, parent = written.root, attempt.parent
+    if verified is not None:
+        remember_root(handle, written.key, root)
     if root.validation.verdict == "quarantined":
         if options.tags:
             handle.progress.note("quarantined, so no tag leads to it; a tag can be given to its id")
