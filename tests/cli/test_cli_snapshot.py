@@ -108,6 +108,19 @@ def test_meta_must_be_pairs(terminal: Terminal, vault: Path, meta: str) -> None:
     assert "--meta needs NAME=VALUE" in said.err
 
 
+def test_list_can_be_limited_to_the_newest_and_counts_the_others(terminal: Terminal, history: list[Any]) -> None:
+    said = terminal.ok("snapshot", "list", "--limit", "1")
+    [_, row, rest] = said.out.splitlines()
+    assert history[2]["snapshot"]["id"].startswith(row.split()[0]) and row.endswith("  warned, latest")
+    assert rest == "and 2 older snapshots, which --limit left out"
+    assert said.last.startswith("listed 1 snapshot (and 2 older) in ")
+    listed = terminal.json("snapshot-list", "snapshot", "list", "--limit", "2", "--asset", "llama")
+    assert [one["id"] for one in listed["snapshots"]] == [saved["snapshot"]["id"] for saved in history[1:]]
+    assert listed["older"] == 1
+    assert terminal.json("snapshot-list", "snapshot", "list", "--limit", "3")["older"] == 0
+    assert terminal.run("snapshot", "list", "--limit", "0").code == 2
+
+
 def test_list_has_a_line_for_each_snapshot_with_what_points_to_it(terminal: Terminal, history: list[Any]) -> None:
     said = terminal.ok("snapshot", "list")
     title, *rows = said.out.splitlines()

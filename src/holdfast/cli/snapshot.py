@@ -12,7 +12,7 @@ import typer
 from holdfast.cli.exit_codes import exit_codes
 from holdfast.cli.help import Command, Group
 from holdfast.cli.options import Json, NoVerify, Policy, Quiet, StoreOptions, VaultOption, pairs
-from holdfast.cli.output import Output
+from holdfast.cli.output import Output, no_collection
 from holdfast.cli.phrases import count
 
 __all__ = ["app"]
@@ -112,8 +112,9 @@ def list_(
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
-    record = list_facts(opened, asset, limit)
-    output.give(record, list_lines)
+    with no_collection():
+        record = list_facts(opened, asset, limit)
+        output.give(record, list_lines)
     hurt = f", {count(len(record.damaged), 'damaged object')}," if record.damaged else ""
     older = f" (and {record.older:,} older)" if record.older else ""
     output.finish(f"listed {count(len(record.snapshots), 'snapshot')}{older}{hurt}")

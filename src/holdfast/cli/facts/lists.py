@@ -24,7 +24,7 @@ __all__ = ["list_facts", "asset_facts"]
 
 def list_facts(vault: Vault, asset: str | None, limit: int | None = None) -> SnapshotList:
     """The newest `limit` snapshots (of one asset), oldest first. Raises NotFoundError when the asset has none."""
-    listed, older = list_newest(vault.handle, asset, limit)
+    listed, older = (vault.snapshots(asset), 0) if limit is None else list_newest(vault.handle, asset, limit)
     if asset is not None and not listed:
         raise NotFoundError(
             f"asset {asset!r} has no snapshot in {vault.url}", hint="`holdfast vault info` lists the assets"

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from holdfast.cli.facts.storage import storage_facts
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.snapshots import (
     ComponentFacts,
@@ -22,15 +21,17 @@ from holdfast.cli.schemas.snapshots import (
     TensorFacts,
 )
 from holdfast.clock import to_rfc3339
-from holdfast.vault.format.records import Check, Entry, Ref, Root
-from holdfast.vault.snapshots.refs import LATEST, VALIDATED, read_history
+from holdfast.vault.format.records import Entry, Ref, Root
+from holdfast.vault.snapshots.refs import LATEST, VALIDATED, read_backwards
 
 if TYPE_CHECKING:
+    from holdfast.cli.schemas.storage import StorageFacts
     from holdfast.vault.checking.verifying import Verified
     from holdfast.vault.vault import SaveReport, Vault
 
 __all__ = ["snapshot_facts", "pointers_of", "saved_facts", "shown_facts", "verified_facts"]
 
+_CLOCK_SLACK_NS = 300 * 10**9
 _CODECS = ("delta", "planes", "zstd", "raw")
 
 
@@ -128,7 +129,7 @@ def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool, codecs:
         if tensors
         else None,
         files=[_file(entry) for entry in entries] if files else None,
-        codecs=storage_facts(vault, root) if codecs else None,
+        codecs=_storage(vault, root) if codecs else None,
     )
 
 
@@ -184,12 +185,20 @@ def _read_back(verified: Verified, now_ns: int) -> ReadBack:
     return ReadBack(level=verified.level, bytes=verified.bytes, time=to_rfc3339(now_ns))
 
 
+def _storage(vault: Vault, root: Root) -> StorageFacts:
+    from holdfast.cli.facts.storage import storage_facts  # brings NumPy, which a listing does not need
+
+    return storage_facts(vault, root)
+
+
 def _last_read_back(vault: Vault, root: Root) -> ReadBack | None:
-    check: Check | None = None
-    for ref in read_history(vault.handle, root.asset, VALIDATED):
-        if ref.target == root.id and ref.check is not None:
-            check = ref.check
-    return None if check is None else ReadBack(level=check.level, bytes=check.bytes, time=to_rfc3339(check.at))
+    for ref in read_backwards(vault.handle, root.asset, VALIDATED):
+        if ref.created < root.created - _CLOCK_SLACK_NS:
+            break  # nothing led to a snapshot before it was there
+        check = ref.check
+        if ref.target == root.id and check is not None:
+            return ReadBack(level=check.level, bytes=check.bytes, time=to_rfc3339(check.at))
+    return None
 
 
 def _path(entry: Entry) -> str:

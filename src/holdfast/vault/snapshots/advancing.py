@@ -6,8 +6,8 @@ from holdfast.errors import CredentialError, DamageError, NotFoundError
 from holdfast.ids import SnapshotId, is_snapshot_id
 from holdfast.vault.format.records import Check, Ref, Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.snapshots.finding import read_root
 from holdfast.vault.snapshots.refs import move_ref
+from holdfast.vault.snapshots.roots import read_root
 
 __all__ = ["advance_ref"]
 

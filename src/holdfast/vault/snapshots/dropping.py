@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from holdfast.errors import ConflictError, RefusedError
+from holdfast.errors import ConflictError, CredentialError, DamageError, FailedError, NotFoundError, RefusedError
 from holdfast.ids import SnapshotId
 from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.snapshots.finding import list_roots, tags_of
+from holdfast.vault.snapshots.finding import tags_of
 from holdfast.vault.snapshots.refs import LATEST, VALIDATED, move_ref
+from holdfast.vault.snapshots.roots import list_roots, newest_first, read_root
 
 __all__ = ["DropPlan", "plan_drop", "apply_drop"]
 
@@ -44,13 +46,18 @@ def plan_drop(handle: Handle, root: Root) -> DropPlan:
         )
     moves = {}
     if LATEST in pointing:
-        others = [
-            listed.root
-            for listed in list_roots(handle, root.asset)
-            if listed.root is not None and listed.root.id != root.id and listed.root.validation.verdict != "quarantined"
-        ]
-        moves[LATEST] = max(others, key=lambda other: (other.content, other.id)).id if others else ""
+        moves[LATEST] = next(_others(handle, root), "")
     return DropPlan(root, handle.keys.names.snapshot_key(root.asset, SnapshotId(root.id)), moves)
+
+
+def _others(handle: Handle, root: Root) -> Iterator[str]:
+    """The other snapshots of the asset that can be pointed to, newest content first. Each was read from the store."""
+    for other in newest_first(list_roots(handle, root.asset)):
+        if other.id != root.id:
+            try:
+                yield read_root(handle, handle.keys.names.snapshot_key(other.asset, SnapshotId(other.id))).id
+            except (DamageError, NotFoundError, CredentialError, FailedError) as error:
+                handle.progress.note(f"passed over: {error.message}")
 
 
 def apply_drop(handle: Handle, plan: DropPlan) -> None:

@@ -1,80 +1,37 @@
-"""Finding snapshots: listing roots, resolving references, reading manifests."""
+"""Finding snapshots: resolving references, reading manifests."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
-
-import msgspec
+from contextlib import suppress
 
 from holdfast.clock import from_rfc3339
 from holdfast.errors import (
     CredentialError,
     DamageError,
     FailedError,
-    HoldfastError,
     NotFoundError,
     ObjectNotFoundError,
     UnsupportedFormatError,
-    UntrustedError,
     UsageError,
 )
 from holdfast.ids import PartId, SnapshotId, is_snapshot_id
 from holdfast.vault.format.documents import read_document
 from holdfast.vault.format.header import Kind
 from holdfast.vault.format.names import REFS, SNAPSHOTS, part_key
-from holdfast.vault.format.records import Part, Ref, Root, Signer, decode_record
-from holdfast.vault.format.series import series_at, series_of
+from holdfast.vault.format.records import Part, Ref, Root, decode_record
 from holdfast.vault.handle import Handle
+from holdfast.vault.snapshots.known_roots import newest_known_key
 from holdfast.vault.snapshots.manifests import check_part
-from holdfast.vault.snapshots.refs import readable_refs
+from holdfast.vault.snapshots.refs import generations_of, readable_refs
+from holdfast.vault.snapshots.roots import Listed, list_roots, newest_first, read_root
 
 __all__ = ["Listed", "list_roots", "read_root", "read_parts", "resolve", "resolve_key", "tags_of"]
 
 _PREFIX_MIN = 4
 _STEP = re.compile(r"step=(-?[0-9]{1,19})")
-
-
-class Listed(NamedTuple):
-    """A root, or what is wrong with it."""
-
-    key: str
-    root: Root | None
-    error: HoldfastError | None
-
-
-def read_root(handle: Handle, key: str) -> Root:
-    """The root stored under `key`, its signature checked; `writer` is the label of the signer, whatever it said.
-
-    Raises NotFoundError, DamageError, UntrustedError.
-    """
-    handle.keys.require_reader("reading snapshots")
-    opened = read_document(handle.keys, Kind.ROOT, key, handle.store.get(key))
-    root = decode_record(opened.body, Root, key)
-    if not is_snapshot_id(root.id) or handle.keys.names.snapshot_key(root.asset, SnapshotId(root.id)) != key:
-        raise DamageError(f"{key} holds the root of another snapshot", object_name=key)
-    if any(len(link.id) != 32 for link in root.parts):
-        raise DamageError(f"{key} names an impossible part", object_name=key)
-    return msgspec.structs.replace(root, writer=_trusted_signer(handle, opened.signer, root.created, key).label)
-
-
-def list_roots(handle: Handle, asset: str | None = None) -> list[Listed]:
-    """All snapshots (of one asset), oldest first. A damaged, unreadable or untrusted root is listed with its error."""
-    handle.keys.require_reader("listing snapshots")
-    prefix = SNAPSHOTS if asset is None else f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/"
-    keys = [info.key for info in handle.store.list(prefix)]
-
-    def one(key: str) -> Listed:
-        try:
-            return Listed(key, read_root(handle, key), None)
-        except (DamageError, NotFoundError, CredentialError, FailedError) as error:
-            return Listed(key, None, error)
-
-    with ThreadPoolExecutor(handle.workers) as pool:
-        listed = list(pool.map(one, keys))
-    return sorted(listed, key=lambda item: item.key.rsplit("/", 1)[-1])
 
 
 def read_parts(handle: Handle, root: Root) -> list[Part]:
@@ -136,8 +93,10 @@ def resolve_key(handle: Handle, prefix: str) -> str:
 
 def _keys_of_ids(handle: Handle, folder: str, prefix: str) -> list[str]:
     """The keys of the roots below a folder whose ids begin with `prefix`."""
-    keys = [info.key for info in handle.store.list(folder)]
-    return [key for key in keys if key.rsplit("/", 1)[-1].startswith(prefix.lower())]
+    prefix = prefix.lower()
+    beginning = folder if folder == SNAPSHOTS else f"{folder}{prefix}"
+    keys = [info.key for info in handle.store.list(beginning)]
+    return [key for key in keys if key.rsplit("/", 1)[-1].startswith(prefix)]
 
 
 def _ambiguous(prefix: str, keys: list[str]) -> UsageError:
@@ -149,16 +108,14 @@ def tags_of(handle: Handle, asset: str) -> dict[str, Ref]:
 
     A ref of which nothing can be read is noted and left out.
     """
-    prefix = f"{REFS}{handle.keys.names.asset_key(asset)}/"
-    keys = [info.key for info in handle.store.list(prefix)]
-    folders = dict.fromkeys(key[: key.find("/", len(prefix)) + 1] for key in keys)
-    refs = [_newest_of(handle, series_of(keys, folder).keys) for folder in folders]
+    folders = handle.store.folders(f"{REFS}{handle.keys.names.asset_key(asset)}/")
+    refs = [_newest_of(handle, folder) for folder in folders]
     return {ref.name: ref for ref in refs if ref is not None and ref.target}
 
 
-def _newest_of(handle: Handle, keys: list[str]) -> Ref | None:
+def _newest_of(handle: Handle, folder: str) -> Ref | None:
     try:
-        return next(readable_refs(handle, keys), None)
+        return next(readable_refs(handle, generations_of(handle, folder).keys()), None)
     except UnsupportedFormatError:
         raise
     except (DamageError, NotFoundError, FailedError):
@@ -205,7 +162,7 @@ def _pointed_at(handle: Handle, asset: str, name: str) -> Root | None:
     A generation whose snapshot is not there is passed over with a note. Raises what is wrong with the newest one when
     none leads to a snapshot.
     """
-    keys = series_at(handle.store, handle.keys.names.ref_prefix(asset, name)).keys
+    keys = generations_of(handle, handle.keys.names.ref_prefix(asset, name)).keys()
     missing: DamageError | None = None
     for ref in readable_refs(handle, keys):
         if not ref.target:
@@ -242,19 +199,22 @@ def _target(handle: Handle, ref: Ref) -> Root:
 
 
 def _newest(handle: Handle, asset: str, what: str, wanted: Callable[[Root], bool]) -> Root:
-    """Of the roots that fit and were not quarantined, the one with the newest content."""
+    """Of the roots that fit and were not quarantined, the one with the newest content: as the store holds it now."""
     listed = list_roots(handle, asset)
-    for one in listed:
-        if one.error is not None:
-            handle.progress.note(f"passed over, it may be the one: {one.error.message}")
-    fitting = [
-        one.root for one in listed if one.root and wanted(one.root) and one.root.validation.verdict != "quarantined"
-    ]
-    if fitting:
-        return max(fitting, key=lambda root: (root.content, root.id))
-    damaged = next((one.error for one in listed if one.error is not None), None)
-    if damaged is not None:
-        raise damaged
+    errors = [one.error for one in listed if one.error is not None]
+    for error in errors:
+        handle.progress.note(f"passed over, it may be the one: {error.message}")
+    for known in filter(wanted, newest_first(listed)):
+        try:
+            root = read_root(handle, handle.keys.names.snapshot_key(asset, SnapshotId(known.id)))
+        except (DamageError, NotFoundError, CredentialError, FailedError) as error:
+            handle.progress.note(f"passed over, it was the one: {error.message}")
+            errors.append(error)
+            continue
+        if wanted(root):
+            return root
+    if errors:
+        raise errors[0]
     raise NotFoundError(
         f"there is no snapshot {asset}{what} in {handle.store.url}", hint="see `holdfast snapshot list`"
     )
@@ -265,6 +225,11 @@ def _has_asset(handle: Handle, asset: str) -> bool:
         prefix = f"{SNAPSHOTS}{handle.keys.names.asset_key(asset)}/"
     except UsageError:
         return False
+    known = newest_known_key(handle, prefix)
+    if known is not None:  # one look at it spares listing all the others
+        with suppress(ObjectNotFoundError):
+            handle.store.head(known)
+            return True
     return next(iter(handle.store.list(prefix)), None) is not None
 
 
@@ -273,14 +238,3 @@ def _moment(text: str) -> int | None:
         return from_rfc3339(text)
     except ValueError:
         return None
-
-
-def _trusted_signer(handle: Handle, mark: str, created: int, key: str) -> Signer:
-    signer = handle.keys.trusted_signer(Kind.ROOT, mark, key)
-    if signer.revoked is not None and created >= signer.revoked:
-        raise UntrustedError(
-            f"{key} was signed by {signer.label!r} after that key was revoked",
-            hint="do not restore from it; ask the keeper who still has that key",
-            object_name=key,
-        )
-    return signer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from holdfast.errors import (
     DamageError,
@@ -16,10 +16,21 @@ from holdfast.vault.format.documents import read_document, write_document
 from holdfast.vault.format.header import Kind
 from holdfast.vault.format.names import normalised
 from holdfast.vault.format.records import Check, Ref, decode_record, encode_record
-from holdfast.vault.format.series import append_generation, series_at
+from holdfast.vault.format.series import Generations, append_after, generations_at
 from holdfast.vault.handle import Handle
+from holdfast.vault.snapshots.known import generation_hints
 
-__all__ = ["LATEST", "VALIDATED", "read_ref", "readable_refs", "read_newest_ref", "read_history", "move_ref"]
+__all__ = [
+    "LATEST",
+    "VALIDATED",
+    "read_ref",
+    "generations_of",
+    "readable_refs",
+    "read_newest_ref",
+    "read_history",
+    "read_backwards",
+    "move_ref",
+]
 
 LATEST, VALIDATED = "latest", "validated"
 
@@ -45,12 +56,16 @@ def read_newest_ref(handle: Handle, asset: str, name: str) -> Ref | None:
 
     Raises what is wrong with the newest when none can be read.
     """
-    keys = series_at(handle.store, handle.keys.names.ref_prefix(asset, name)).keys
-    return next(readable_refs(handle, keys), None)
+    return next(readable_refs(handle, generations_of(handle, handle.keys.names.ref_prefix(asset, name)).keys()), None)
 
 
-def readable_refs(handle: Handle, keys: list[str], *, pass_untrusted: bool = False) -> Iterator[Ref]:
-    """The generations of one ref that can be read, newest first; `keys` are oldest first.
+def generations_of(handle: Handle, prefix: str) -> Generations:
+    """The generations of the ref under `prefix`, from where this machine saw the last of them on."""
+    return generations_at(handle.store, prefix, generation_hints(handle))
+
+
+def readable_refs(handle: Handle, keys: Iterable[str], *, pass_untrusted: bool = False) -> Iterator[Ref]:
+    """The generations of one ref that can be read, newest first, as `keys` are.
 
     Whoever can write to the store can put junk above the others, as he could delete them: it must not block what is
     intact, and is noted. Raises what is wrong with the newest when none can be read, and at once where a generation
@@ -59,7 +74,7 @@ def readable_refs(handle: Handle, keys: list[str], *, pass_untrusted: bool = Fal
     """
     first: HoldfastError | None = None
     found = False
-    for key in reversed(keys):
+    for key in keys:
         try:
             ref = read_ref(handle, key)
         except UnsupportedFormatError:
@@ -78,8 +93,12 @@ def readable_refs(handle: Handle, keys: list[str], *, pass_untrusted: bool = Fal
 
 def read_history(handle: Handle, asset: str, name: str) -> list[Ref]:
     """All generations that can be read, oldest first. Errors are those of `readable_refs`."""
-    keys = series_at(handle.store, handle.keys.names.ref_prefix(asset, name)).keys
-    return list(readable_refs(handle, keys))[::-1]
+    return list(read_backwards(handle, asset, name))[::-1]
+
+
+def read_backwards(handle: Handle, asset: str, name: str) -> Iterator[Ref]:
+    """The same, newest first, each read when it is asked for."""
+    yield from readable_refs(handle, generations_of(handle, handle.keys.names.ref_prefix(asset, name)).keys())
 
 
 def move_ref(
@@ -101,18 +120,17 @@ def move_ref(
     prefix = handle.keys.names.ref_prefix(asset, name)
     record = encode_record(Ref(normalised(asset), normalised(name), target, handle.clock.now_ns(), reason, check))
 
-    def make(generation: int) -> bytes | None:
-        before = _newest_readable(handle, asset, name) if unless is not None else None
+    def make(generations: Generations) -> bytes | None:
+        before = _newest_readable(handle, generations) if unless is not None else None
         if unless is not None and before is not None and unless(before):
             return None
-        return write_document(handle.keys, Kind.REF, f"{prefix}{generation:010d}", record)
+        return write_document(handle.keys, Kind.REF, f"{prefix}{generations.highest + 1:010d}", record)
 
-    return append_generation(handle.store, prefix, make)
+    return append_after(handle.store, prefix, make, generation_hints(handle))
 
 
-def _newest_readable(handle: Handle, asset: str, name: str) -> Ref | None:
-    keys = series_at(handle.store, handle.keys.names.ref_prefix(asset, name)).keys
+def _newest_readable(handle: Handle, generations: Generations) -> Ref | None:
     try:
-        return next(readable_refs(handle, keys, pass_untrusted=True), None)
+        return next(readable_refs(handle, generations.keys(), pass_untrusted=True), None)
     except (DamageError, UntrustedError, NotFoundError, FailedError):
         return None  # noted already; what is written now takes its place
