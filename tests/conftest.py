@@ -1,4 +1,6 @@
-"""Servers for the contract, started by the first test that needs them: once in each worker of pytest-xdist."""
+"""A cache of its own for each test; servers for the contract, started by the first test that needs them: once in each
+worker of pytest-xdist.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,12 @@ import pytest
 
 from holdfast.testing.gcs_double import GcsDouble
 from holdfast.testing.servers import AzuriteServer, SeaweedServer
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test reads of vaults is not remembered for whoever runs it, nor for the next test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")

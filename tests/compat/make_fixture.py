@@ -56,7 +56,7 @@ def main() -> None:
         for name in VAULTS:
             shutil.rmtree(FOLDER / name)
     with tempfile.TemporaryDirectory() as scratch:
-        for variable in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        for variable in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
             os.environ[variable] = scratch
         manifest = {}
         for name, encryption in VAULTS.items():

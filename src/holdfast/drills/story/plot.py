@@ -26,6 +26,7 @@ from holdfast.drills.trainer.checkpoint_files import MARKER, TrainerState, check
 from holdfast.drills.trainer.heartbeat import HEARTBEAT_NAME, read_heartbeat
 from holdfast.errors import FailedError, HoldfastError, NotFoundError
 from holdfast.objectives import AssetClass, Objective, Placement
+from holdfast.testing.workspace import own_memory
 from holdfast.trust.credentials import Credential, load_credential
 from holdfast.units import format_duration
 from holdfast.vault.format.records import Root
@@ -82,7 +83,10 @@ def run_demo(
     `say` is given each moment: seconds since the start, and a sentence. With `keep` the sites stay. Raises RefusedError
     when the folder is taken, FailedError when the demo itself breaks. A missed objective is in the record.
     """
-    return _Plot(Stage(folder, overwrite=overwrite), settings, say).play(keep)
+    stage = Stage(folder, overwrite=overwrite)
+    plot = _Plot(stage, settings, say)
+    with own_memory(stage.recoverer):  # who recovers knows nothing of what the lost site's machine remembered
+        return plot.play(keep)
 
 
 class _Plot:

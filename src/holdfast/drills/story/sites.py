@@ -58,6 +58,7 @@ class Stage:
         self.c = DemoSite("C", "holds a copy", self.folder / "sites/c")
         self.sites = (self.a, self.b, self.c)
         self.reference = self.folder / "undisturbed"
+        self.recoverer = self.folder / "recoverer"  # what the machine that recovers remembers
         self.evidence = self.folder / "evidence"
         self.logs = self.folder / "logs"
         self.key_file = self.folder / "keys/keeper.key"
@@ -85,6 +86,7 @@ class Stage:
             **base,
             "HOLDFAST_KEY_FILE": str(self.key_file),
             "XDG_STATE_HOME": str(self.folder / "state"),
+            "XDG_CACHE_HOME": str(self.folder / "state" / "cache"),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
             "NO_COLOR": "1",
         }
@@ -97,6 +99,7 @@ class Stage:
             self.key_file.parent,
             self.folder / "state",
             self.folder / "config",
+            self.recoverer,
         ]
         for path in removed:
             shutil.rmtree(path, ignore_errors=True)
