@@ -3,10 +3,10 @@
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: help demo test check unit bench campaigns clean
+.PHONY: help demo test check unit bench bench-quick campaigns clean
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
 
 demo: ## the whole story on this machine: train, lose a site, recover, prove it
 	@tools/setup run
@@ -25,13 +25,19 @@ unit: ## the tests
 	@tools/setup dev
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal
 
-bench: ## quick measurements beside cp and zstd, in one run
+bench: ## Holdfast beside restic, borg, zstd and others, in one run: an hour or more; writes docs/benchmarks.md
 	@tools/setup dev
-	$(BIN)/python -m benchmarks.save_restore
+	@tools/setup bench
+	$(BIN)/python -m benchmarks --plan full --docs $(BENCH)
+
+bench-quick: ## the same on small data, in less than three minutes; writes no page
+	@tools/setup dev
+	@tools/setup bench
+	$(BIN)/python -m benchmarks --plan quick $(BENCH)
 
 campaigns: ## the long forms of the recovery tests: 200 kills, every byte damaged, 8 GB
 	@tools/setup dev
 	$(BIN)/python -m tests.recovery.campaigns
 
 clean: ## remove what the targets made
-	rm -rf .venv node_modules demo-out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .bench-venv node_modules demo-out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -5,7 +5,6 @@
 REFERENCE is an asset (`llama`), or an asset and which snapshot of it (`llama@validated`, `llama@step=500`).
 """
 
-
 from __future__ import annotations
 
 import json

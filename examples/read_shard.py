@@ -5,7 +5,6 @@
 With PyTorch installed the memory is PyTorch's, else NumPy's.
 """
 
-
 from __future__ import annotations
 
 import sys

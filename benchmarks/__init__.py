@@ -1,0 +1,1 @@
+"""Measurements of Holdfast beside other tools: `python -m benchmarks --help`."""

@@ -1,0 +1,1 @@
+"""What is measured: each case returns plain data for the results file, raw figures and no verdicts."""
