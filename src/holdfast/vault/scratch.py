@@ -19,7 +19,7 @@ Unsigned: TypeAlias = NDArray[np.unsignedinteger[Any]]  # shape (elements,): the
 
 # Elements that are worked on at a time. The passes over one block then stay in a core's L2 cache; with 16 Ki
 # elements the calls themselves weigh a third more, with a whole 4 MiB chunk the memory does.
-BLOCK_ELEMENTS = 1 << 16
+BLOCK_ELEMENTS = 1 << 17
 
 _KEPT_BYTES = 8 << 20  # per thread and purpose; what longer chunks need is allocated for the call and given back
 

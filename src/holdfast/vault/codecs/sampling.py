@@ -23,9 +23,9 @@ _DELTA_WORTH = 0.97  # a delta makes every restore read its base too, so it must
 _EFFORT_WORTH = 0.97  # zstd with matches codes exponents at a third of the speed
 _INTERLEAVED_WORTH = 0.95  # only a parser's wrong hint makes elements smaller in their own order than as planes
 
-_SLICES = 8  # spread evenly, as the tensors in one chunk may differ
-_SLICE_ELEMENTS = 4096
-_SLICE_BYTES = 8192  # of opaque data
+_SLICES = 16  # spread evenly, as the tensors in one chunk may differ
+_SLICE_ELEMENTS = 1024
+_SLICE_BYTES = 4096  # of opaque data
 _INTERLEAVED_BYTES = 32 << 10  # coding elements in their own order is slow, and rarely wins
 
 
@@ -65,7 +65,7 @@ def choose(elements: Unsigned, base: Base | None, delta_most: float) -> Choice:
 
 
 def is_compressible(data: memoryview) -> bool:
-    """Whether a sample of opaque bytes gets smaller. Repetitions at more than 8 KiB's distance go unseen."""
+    """Whether a sample of opaque bytes gets smaller. Repetitions at more than 4 KiB's distance go unseen."""
     sample = b"".join([data[piece] for piece in _spread(len(data), _SLICE_BYTES)])
     return len(compress(sample, Effort.FAST)) <= WORTH_STORING * len(sample)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -311,8 +313,13 @@ def places_of(
 
 
 def _uninitialised(size: int) -> memoryview:
-    # Not bytearray: that writes zeros, and touching fresh pages costs more than sealing into them later.
-    return np.empty(size, np.uint8).data
+    # Not bytearray: that writes zeros, and touching fresh pages costs more than sealing into them later. Whole pages,
+    # so that a store can write from here to its disk directly.
+    buffer = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without huge pages
+            buffer.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(buffer)
 
 
 def _pack_info(header: bytes) -> bytes:

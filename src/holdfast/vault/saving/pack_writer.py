@@ -19,7 +19,9 @@ __all__ = ["PackWriter"]
 
 # Then writing an index would only keep the error from its reader.
 _STORE_TROUBLE = (StoreUnreachableError, StorageFullError, CredentialError)
-_IN_FLIGHT = 2
+# Packs on their way at once. Over a network it is answers that are waited for; a local disk is busy with one, and each
+# further buffer costs fresh pages.
+_IN_FLIGHT, _IN_FLIGHT_LOCAL = 3, 1
 _PACKS_PER_INDEX = 32  # an interrupted save of 1 GiB or more leaves packs that the next one finds
 
 
@@ -33,7 +35,7 @@ class _Pack:
 
 
 class PackWriter:
-    """Collects coded chunks in packs and stores them, with at most `_IN_FLIGHT` packs on their way.
+    """Collects coded chunks in packs and stores them, with few packs on their way.
 
     A full pack waits for a free buffer: a slow store slows the callers down instead of filling the memory. `add` may be
     called by several threads.
@@ -41,7 +43,8 @@ class PackWriter:
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        self._pool = ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="holdfast-store")
+        self._in_flight = _IN_FLIGHT if handle.store.capabilities.remote else _IN_FLIGHT_LOCAL
+        self._pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="holdfast-store")
         self._changed = threading.Condition()  # guards all that follows
         self._free: list[PackBuilder] = []
         self._made = 0
@@ -134,7 +137,7 @@ class PackWriter:
             builder = self._free.pop()
             builder.reset()
             return builder
-        if self._made > _IN_FLIGHT:
+        if self._made > self._in_flight:
             return None
         self._made += 1
         return PackBuilder(self._handle.keys, self._handle.pack_bytes)
