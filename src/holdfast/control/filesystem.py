@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
@@ -16,34 +15,33 @@ from typing import Any, NoReturn
 import numpy as np
 from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped,unused-ignore]
 
+from holdfast.control.opened_vault import OpenedVault
 from holdfast.control.opening import open_at
 from holdfast.control.remote_files import as_os_errors, facts_of, facts_of_snapshot, moment, read_only
 from holdfast.control.snapshot_files import LINE_BLOCK_BYTES, SnapshotFile
-from holdfast.control.snapshot_paths import SCHEME, reference_of, snapshot_name, split_path, split_url
+from holdfast.control.snapshot_paths import SCHEME, snapshot_name, split_path, split_url
 from holdfast.control.vault_names import Place, is_named, known_place
 from holdfast.errors import UsageError
 from holdfast.trust.keyring import KEY_FILE_VARIABLE
 from holdfast.vault.files.decoded import DECODED_BYTES
-from holdfast.vault.files.reading import Demand, PartialFile, PartReader
+from holdfast.vault.files.reading import Demand, PartialFile
 from holdfast.vault.files.tree import SnapshotTree
 from holdfast.vault.files.windows import Bytes, Window
+from holdfast.vault.format.records import Root
 from holdfast.vault.vault import Vault
 
 __all__ = ["HoldfastFileSystem"]
 
-_TREES_MAX = 64
 _BLOCK_BYTES = 32 << 20  # what `get` copies at a time: several chunks, so that several threads have something to do
 
 
-class _Opened:
-    """A vault and what was read of it. Snapshots never change, so nothing here grows old but what names mean."""
+class _Process:
+    """What one process has opened. Locks and connections are not to be shared with a forked child."""
 
-    def __init__(self, vault: Vault, cache_bytes: int) -> None:
-        self.process = os.getpid()  # connections and locks are not to be shared with a forked child
-        self.vault = vault
-        self.parts = PartReader(vault.handle, cache_bytes=cache_bytes)
-        self.meant: dict[str, str] = {}
-        self.trees: OrderedDict[str, SnapshotTree] = OrderedDict()
+    def __init__(self) -> None:
+        self.id = os.getpid()
+        self.lock = threading.Lock()
+        self.opened: OpenedVault | None = None
 
 
 class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore]
@@ -73,8 +71,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
         self._vault, self._vault_name = None if vault is None else os.fspath(vault), vault_name
         self._key_file = None if key_file is None else os.fspath(key_file)
         self._store_options, self._cache_bytes = store_options, cache_bytes
-        self._lock = threading.RLock()
-        self._state: _Opened | None = None
+        self._process = _Process()
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -98,9 +95,9 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
 
     def invalidate_cache(self, path: str | None = None) -> None:
         """What `@latest`, `@validated` and tags mean is looked up anew. Files that are open stay what they are."""
-        with self._lock:
-            if self._state is not None:
-                self._state.meant.clear()
+        opened = self._here().opened
+        if opened is not None:
+            opened.forget_names()
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """What lies in a folder, or the one file. In the vault itself: every snapshot, a damaged one by its id."""
@@ -192,6 +189,9 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
 
     def partial_file(self, path: str) -> PartialFile:
         """The file at a path. Raises FileNotFoundError, IsADirectoryError, OSError for a link."""
+        return self._find_file(path)[0]
+
+    def _find_file(self, path: str) -> tuple[PartialFile, Root]:
         path = self._strip_protocol(path)
         snapshot, inner = split_path(path)
         if not snapshot:
@@ -199,7 +199,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
         tree = self._tree(snapshot, path)
         file = tree.file(inner)
         if file is not None:
-            return file
+            return file, tree.root
         facts = facts_of(path, tree, inner)
         if facts["type"] == "link":
             raise OSError(errno.ELOOP, f"a symbolic link to {facts['destination']!r}, which is not followed", path)
@@ -228,10 +228,8 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
     ) -> SnapshotFile:
         if mode != "rb":
             raise read_only(path)
-        file = self.partial_file(path)
-        snapshot, inner = split_path(path)
-        root = self._tree(snapshot, path).root
-        pinned = f"{snapshot_name(root.asset, root.id)}/{inner}"
+        file, root = self._find_file(path)
+        pinned = f"{snapshot_name(root.asset, root.id)}/{split_path(path).inner}"
         return SnapshotFile(self, file, path, pinned, block_size or LINE_BLOCK_BYTES, cache_type, cache_options)
 
     def _refuse(self, path: str = "", *args: Any, **kwargs: Any) -> NoReturn:
@@ -253,30 +251,27 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
 
     def _all_snapshots(self) -> list[dict[str, Any]]:
         with as_os_errors(""):
-            listed = self._opened().vault.snapshots()
+            listed = self._opened().snapshots()
         return [facts_of_snapshot(one) for one in listed]
 
     def _tree(self, snapshot: str, path: str) -> SnapshotTree:
-        with as_os_errors(path), self._lock:
-            opened = self._opened()
-            meant = opened.meant.get(snapshot)
-            tree = opened.trees.get(meant) if meant is not None else None
-            if tree is None:
-                root = opened.vault.find(meant if meant is not None else reference_of(snapshot))
-                opened.meant[snapshot] = root.id
-                tree = opened.trees.get(root.id) or SnapshotTree(opened.vault.handle, root)
-            opened.trees[tree.root.id] = tree
-            opened.trees.move_to_end(tree.root.id)
-            while len(opened.trees) > _TREES_MAX:
-                opened.trees.popitem(last=False)
-            return tree
+        with as_os_errors(path):
+            return self._opened().tree(snapshot)
 
-    def _opened(self) -> _Opened:
-        with self._lock:
-            if self._state is None or self._state.process != os.getpid():
+    def _opened(self) -> OpenedVault:
+        process = self._here()
+        with process.lock:
+            if process.opened is None:
                 with as_os_errors(self._vault or self._vault_name):
-                    self._state = _Opened(self._open_vault(), self._cache_bytes)
-            return self._state
+                    process.opened = OpenedVault(self._open_vault(), self._cache_bytes)
+            return process.opened
+
+    def _here(self) -> _Process:
+        """Asked before any lock is taken: another thread may have held it at the time of the fork."""
+        process = self._process
+        if process.id != os.getpid():
+            process = self._process = _Process()
+        return process
 
     def _open_vault(self) -> Vault:
         environment = dict(os.environ)

@@ -31,7 +31,8 @@ def known_place(name: str, environment: Mapping[str, str] = os.environ) -> Place
     """The place of the vault that was opened here before and has this name.
 
     A name is the vault's id, its first 8 or more digits, or the last name of its place (`models` of
-    `s3://bucket/models`). Raises NotFoundError, UsageError when several vaults have it, FailedError.
+    `s3://bucket/models`). Raises NotFoundError, FailedError, UsageError when several vaults have it, or one that was
+    opened at several places (the vault and its replicas).
     """
     file = known_vaults_file(environment)
     try:
@@ -45,6 +46,11 @@ def known_place(name: str, environment: Mapping[str, str] = os.environ) -> Place
         raise NotFoundError(
             f"no vault that was opened on this machine is called {name!r}",
             hint="give its place as the option `vault`, or open it once: `holdfast vault info`",
+        )
+    if len(places) > 1 and len({known[place].vault for place in places}) == 1:
+        raise UsageError(
+            f"{name!r} names one vault, which was opened at {len(places)} places: {', '.join(sorted(places))}",
+            hint="say at which to read it, with the storage option `vault`",
         )
     if len(places) > 1:
         raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from holdfast.errors import NotFoundError
 from holdfast.stores.faulty import FaultyStore
@@ -94,3 +96,22 @@ def test_a_name_that_is_not_there(loaded: Any) -> None:
     with pytest.raises(NotFoundError, match="nothing") as caught:
         loaded["nothing"]
     assert caught.value.hint
+
+
+def test_a_tensor_that_is_called_like_the_full_name_of_another(tmp_path: Path) -> None:
+    save_file({"w": np.full(3, 1.0), "lone": np.full(3, 2.0)}, tmp_path / "a.safetensors")
+    save_file({"w": np.full(3, 3.0)}, tmp_path / "b.safetensors")
+    save_file({"a.safetensors::w": np.full(3, 4.0), "a.safetensors::lone": np.full(3, 5.0)}, tmp_path / "c.safetensors")
+    trial = new_trial_vault(MemoryStore(), encrypted=False)
+    trial.open().save("odd", tmp_path, verify=False)
+    tensors = trial.open().load("odd")
+    expected = {
+        "a.safetensors::w": 1.0,
+        "b.safetensors::w": 3.0,
+        "c.safetensors::a.safetensors::w": 4.0,
+        "lone": 2.0,
+        "c.safetensors::a.safetensors::lone": 5.0,
+    }
+    assert {name: tensors[name][0] for name in tensors} == expected
+    assert {name: array[0] for name, array in tensors.read_all().items()} == expected
+    assert tensors["a.safetensors::lone"][0] == tensors.get("a.safetensors::lone")[0] == 2.0

@@ -16,6 +16,7 @@ from holdfast.vault.files.decoded import DECODED_BYTES, DecodedChunks
 from holdfast.vault.files.windows import Bytes, Window, copy_window
 from holdfast.vault.format.records import Entry
 from holdfast.vault.handle import Handle
+from holdfast.vault.index import ChunkIndex
 from holdfast.vault.restoring.reading import BATCH_BYTES, ChunkReader, Wanted
 
 __all__ = ["Demand", "PartReader", "PartialFile"]
@@ -67,15 +68,17 @@ class PartReader:
         """`cache_bytes`: of decoded chunks of which only a part was asked for. Raises CredentialError, UsageError."""
         handle.keys.require_reader("reading")
         self._handle = handle
-        self._opened: ChunkReader | None = None
+        self._opened: tuple[ChunkIndex, ChunkReader] | None = None
         self.decoded = DecodedChunks(cache_bytes)
 
     @property
     def _reader(self) -> ChunkReader:
-        """Made when something is read: who only looks at names and shapes needs no index."""
-        if self._opened is None:
-            self._opened = self._handle.reader()  # two threads at once may both make one: either will do
-        return self._opened
+        """Made when something is read: who only looks at names and shapes needs no index. Anew after a `refresh`."""
+        index, opened = self._handle.index, self._opened
+        if opened is None or opened[0] is not index:
+            # Two threads at once may both make one. Either will do, also one with a newer index than it is kept with.
+            opened = self._opened = index, self._handle.reader()
+        return opened[1]
 
     def fill(self, demands: Iterable[Demand], *, workers: int | None = None) -> None:
         """Read all of them. In memory are, beside the targets, the cache and a few chunks for each worker.

@@ -24,7 +24,10 @@ Placed = tuple[PartialFile, TensorRecord]
 
 
 class LazyTensors(Mapping[str, LazyTensor]):
-    """Name → array. A name that several files use is `path::name`; every array can be had under that name, too."""
+    """Name → array. A name that several files use is `path::name`; every array can be had under that name, too.
+
+    What looks like another array's `path::name` means that one; the array that is really called so is `path::name`.
+    """
 
     def __init__(self, root: Root, parts: PartReader, tensors: dict[str, Placed], full: dict[str, Placed]) -> None:
         self.snapshot = root
@@ -34,7 +37,7 @@ class LazyTensors(Mapping[str, LazyTensor]):
 
     def __getitem__(self, name: str) -> LazyTensor:
         """Raises NotFoundError (which is a KeyError to nobody) naming what there is."""
-        found = self._tensors.get(name) or self._full.get(name)
+        found = self._placed(name)
         if found is None:
             raise NotFoundError(
                 f"snapshot {self.snapshot.id} has no tensor {name!r}", hint=f"it has {len(self._tensors)} others"
@@ -43,7 +46,7 @@ class LazyTensors(Mapping[str, LazyTensor]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The tensor, or `default`."""
-        found = self._tensors.get(name) or self._full.get(name)
+        found = self._placed(name)
         return default if found is None else LazyTensor(self._parts, *found)
 
     def __contains__(self, name: object) -> bool:
@@ -54,6 +57,9 @@ class LazyTensors(Mapping[str, LazyTensor]):
 
     def __len__(self) -> int:
         return len(self._tensors)
+
+    def _placed(self, name: str) -> Placed | None:
+        return self._full.get(name) or self._tensors.get(name)
 
     def read_all(
         self,
@@ -138,5 +144,8 @@ def load_tensors(handle: Handle, root: Root, *, cache_bytes: int = DECODED_BYTES
         raise NotFoundError(
             f"snapshot {root.id} holds no tensors that are known by name", hint="use `restore` for its files"
         )
-    tensors = {name if len(names) == 1 else each: full[each] for name, names in by_name.items() for each in names}
+    tensors: dict[str, Placed] = {}
+    for name, names in by_name.items():
+        is_clear = len(names) == 1 and name not in full  # a tensor may be called like another one's path and name
+        tensors |= {name if is_clear else each: full[each] for each in names}
     return LazyTensors(root, PartReader(handle, cache_bytes=cache_bytes), tensors, full)
