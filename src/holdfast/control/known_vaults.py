@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.errors import UntrustedError
+from holdfast.errors import FailedError, UntrustedError
 from holdfast.events import Progress
+from holdfast.homes import state_home
 from holdfast.stores.protocol import Store
 from holdfast.trust.suites import Suite
 from holdfast.vault.vault import Vault
@@ -31,9 +32,12 @@ class _Seen(msgspec.Struct, frozen=True):
 
 
 def known_vaults_file(environment: Mapping[str, str]) -> Path:
-    """`$XDG_STATE_HOME/holdfast/known-vaults.json`, by default below `~/.local/state`."""
-    home = Path(environment.get("HOME") or Path.home())
-    state = Path(environment.get("XDG_STATE_HOME") or home / ".local" / "state")
+    """`$XDG_STATE_HOME/holdfast/known-vaults.json`, by default below `~/.local/state`. Raises FailedError."""
+    state = state_home(environment)
+    if state is None:
+        raise FailedError(
+            "there is no home folder in which to remember vaults", hint="set XDG_STATE_HOME to an absolute path"
+        )
     return state / "holdfast" / "known-vaults.json"
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from holdfast.control.protecting import Protected, protect_checkpoint
 from holdfast.control.replicas import Replicas
+from holdfast.errors import FailedError
 from holdfast.stores.protocol import Store
 from holdfast.training.candidates import Candidate
 from holdfast.training.telling import WatchEvents
@@ -95,4 +96,9 @@ def watch_state_file(vault: Vault, asset: str, folder: Path) -> Path:
     place = os.fsencode(os.path.realpath(folder))
     digest = hashlib.blake2b(place, digest_size=8).hexdigest()
     memory = memory_path(vault.handle.keys, asset)
+    if memory is None:
+        raise FailedError(
+            "there is no home folder in which a watch could remember what it has saved",
+            hint="set XDG_STATE_HOME to an absolute path",
+        )
     return memory.with_name(f"{memory.name}.watch-{digest}.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from holdfast.errors import (
 )
 from holdfast.stores.buffers import as_views, check_create_size
 from holdfast.stores.cloud_errors import RAISED_BY_OBSTORE, misconfigured, translated
-from holdfast.stores.cloud_options import CloudSettings, sort_options
+from holdfast.stores.cloud_options import CloudSettings, cloud_identity, sort_options
 from holdfast.stores.keys import check_key, is_key
 from holdfast.stores.offsets import safe_offset
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo
@@ -59,7 +60,8 @@ def connect(scheme: str, container: str, prefix: str, options: Mapping[str, str]
     # Listing from the midst: Azure's is not native everywhere (OneLake answers it with nothing), and S3 Express, whose
     # buckets are called like that, keeps no order.
     skips = scheme in ("s3", "gs") and not container.endswith("--x-s3") and "s3_express" not in options
-    return CloudStore(url, repeating=repeating, once=once, skips=skips)
+    identity = cloud_identity(scheme, url, options, os.environ)
+    return CloudStore(url, repeating=repeating, once=once, skips=skips, identity=identity)
 
 
 def _backend(scheme: str, container: str, prefix: str, settings: CloudSettings, retry: RetryConfig) -> _Backend:
@@ -80,11 +82,14 @@ class CloudStore:
 
     After each write the object is asked for with a HEAD request: `modified_ns` comes from the store's clock, and the
     size that arrived is compared. `repeating` and `once` are the same store, with and without obstore's own retries;
-    `skips`: its listings can begin in the midst.
+    `skips`: its listings can begin in the midst; `identity`: see `store_identity`, by default the URL.
     """
 
-    def __init__(self, url: str, *, repeating: _Backend, once: _Backend, skips: bool = False) -> None:
+    def __init__(
+        self, url: str, *, repeating: _Backend, once: _Backend, skips: bool = False, identity: str = ""
+    ) -> None:
         self._url = url
+        self._identity = identity or url
         self._store = repeating
         self._once = once
         self._skips = skips
@@ -92,6 +97,10 @@ class CloudStore:
     @property
     def url(self) -> str:
         return self._url
+
+    @property
+    def identity(self) -> str:
+        return self._identity
 
     @property
     def capabilities(self) -> Capabilities:

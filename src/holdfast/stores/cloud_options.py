@@ -6,13 +6,14 @@ names a PEM file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from holdfast.errors import UsageError
 
-__all__ = ["CloudSettings", "sort_options", "option_names"]
+__all__ = ["CloudSettings", "cloud_identity", "sort_options", "option_names"]
 
 # Durations are written as obstore reads them: `90s`, `5m`.
 _CLIENT = frozenset(
@@ -105,6 +106,17 @@ _SECRET: dict[str, dict[str, str]] = {
     },
 }
 
+# What tells two buckets of one name apart, and the environment variables that obstore takes it from.
+_PLACE: dict[str, dict[str, tuple[str, ...]]] = {
+    "s3": {"endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")},
+    "gs": {"endpoint": ("GOOGLE_BASE_URL",)},
+    "az": {
+        "endpoint": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+        "account_name": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_ACCOUNT_NAME"),
+    },
+}
+_USER = re.compile(r"//[^/]*@")
+
 _SPELLING = {"gs": {"endpoint": "base_url"}}
 
 # A pack may be 64 MiB and a line slow: what counts is that bytes keep coming. obstore's own limit is 30 s in all.
@@ -136,6 +148,16 @@ def sort_options(scheme: str, options: Mapping[str, str]) -> CloudSettings:
     if "root_certificate" in client:
         client["root_certificate"] = _certificates(client["root_certificate"])
     return CloudSettings(_STORE_DEFAULTS.get(scheme, {}) | store, _CLIENT_DEFAULTS | client)
+
+
+def cloud_identity(scheme: str, url: str, options: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    """The URL, and what else says which bucket it is: the endpoint, and on Azure the account."""
+    found = [url]
+    for name, variables in _PLACE[scheme].items():
+        value = options.get(name) or next(filter(None, map(environment.get, variables)), "")
+        if value:
+            found.append(f"{name} {_USER.sub('//', value).rstrip('/')}")
+    return ", ".join(found)
 
 
 def _check_name(scheme: str, name: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from holdfast.stores.buffers import total_size
-from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store
+from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store, store_identity
 
 __all__ = ["Operation", "Fault", "FaultScript", "FaultyStore"]
 
@@ -63,6 +63,10 @@ class FaultyStore:
     @property
     def url(self) -> str:
         return self._store.url
+
+    @property
+    def identity(self) -> str:
+        return store_identity(self._store)
 
     @property
     def capabilities(self) -> Capabilities:

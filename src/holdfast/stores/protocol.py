@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-__all__ = ["Buffer", "ObjectInfo", "Capabilities", "Store"]
+__all__ = ["Buffer", "ObjectInfo", "Capabilities", "Store", "store_identity"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -99,3 +99,13 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove the object; no error when it is not there. Idempotent."""
         ...
+
+
+def store_identity(store: Store) -> str:
+    """What tells the store from every other one that this machine may know by the same URL. Holds no credentials.
+
+    The attribute `identity` of a store that has one, for instance with the endpoint that its bucket is at; else the
+    URL. A store that wraps another one passes that one's on.
+    """
+    identity = getattr(store, "identity", None)
+    return identity if isinstance(identity, str) else store.url

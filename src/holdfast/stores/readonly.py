@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from holdfast.errors import RefusedError
-from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store
+from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store, store_identity
 
 __all__ = ["ReadOnlyStore"]
 
@@ -19,6 +19,10 @@ class ReadOnlyStore:
     @property
     def url(self) -> str:
         return self._store.url
+
+    @property
+    def identity(self) -> str:
+        return store_identity(self._store)
 
     @property
     def capabilities(self) -> Capabilities:

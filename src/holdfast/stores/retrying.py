@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import AlreadyExistsError, HoldfastError, ObjectNotFoundError
 from holdfast.stores.buffers import joined
-from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store
+from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store, store_identity
 from holdfast.units import format_duration
 
 __all__ = ["RetryPolicy", "RetryingStore"]
@@ -54,6 +54,10 @@ class RetryingStore:
     @property
     def url(self) -> str:
         return self._store.url
+
+    @property
+    def identity(self) -> str:
+        return store_identity(self._store)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import UsageError
 from holdfast.stores.buffers import total_size
-from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store
+from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store, store_identity
 
 __all__ = ["ThrottledStore"]
 
@@ -35,6 +35,10 @@ class ThrottledStore:
     @property
     def url(self) -> str:
         return self._store.url
+
+    @property
+    def identity(self) -> str:
+        return store_identity(self._store)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store
+from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store, store_identity
 
 __all__ = ["CountingStore"]
 
@@ -33,6 +33,10 @@ class CountingStore:
     @property
     def url(self) -> str:
         return self._store.url
+
+    @property
+    def identity(self) -> str:
+        return store_identity(self._store)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -1,8 +1,9 @@
 """Small databases on this machine that spare reading the same things from a store again: safe to lose, never believed
 more than the store's own objects, which were checked before they were put in.
 
-`$XDG_CACHE_HOME/holdfast/<vault id>/<hash of the store's url>/<name>.sqlite`. Files are as secret as the index and the
-snapshots' names, so only their owner can read them.
+`$XDG_CACHE_HOME/holdfast/<vault id>/<hash of the store's identity and this host's name>/<name>.sqlite`. Files are as
+secret as the index and the snapshots' names, so only their owner can read them. Each host has its own, for a home
+folder may be shared by several, and SQLite's write-ahead log lives in memory that they do not share.
 
 A user meets `sqlite3.Error` when a file turns out to be damaged, or its disk full, after it was opened: `replace_cache`
 gives it an empty database to go on with.
@@ -11,6 +12,7 @@ gives it an empty database to go on with.
 from __future__ import annotations
 
 import os
+import platform
 import sqlite3
 import threading
 import weakref
@@ -21,7 +23,8 @@ from pathlib import Path
 from blake3 import blake3
 
 from holdfast.errors import FailedError
-from holdfast.stores.protocol import Store
+from holdfast.homes import cache_home
+from holdfast.stores.protocol import Store, store_identity
 
 __all__ = ["LocalCache", "cache_folder", "open_cache", "replace_cache", "temporary_cache"]
 
@@ -69,11 +72,14 @@ class LocalCache:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for this thread alone while it lasts."""
+        """The connection, for this thread alone while it lasts. Within, UnicodeDecodeError becomes sqlite3.Error."""
         if self.is_foreign:  # asked before the lock: another thread may have held it at the time of the fork
             raise sqlite3.ProgrammingError("opened by another process")
         with self._lock:
-            yield self._connection
+            try:
+                yield self._connection
+            except UnicodeDecodeError as error:
+                raise _undecodable(error) from error
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -106,11 +112,16 @@ def _close(connection: sqlite3.Connection, process: int) -> None:
         _foreign.append(connection)  # kept for ever: even to close it would be to touch the other process's file
 
 
-def cache_folder(vault: bytes, store_url: str, environment: Mapping[str, str] | None = None) -> Path:
-    """Where this machine keeps what it knows of a vault on one store."""
-    environment = os.environ if environment is None else environment
-    home = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".cache")
-    return Path(home) / "holdfast" / vault.hex() / blake3(store_url.encode()).hexdigest(16)
+def cache_folder(vault: bytes, identity: str, environment: Mapping[str, str] | None = None) -> Path:
+    """Where this machine keeps what it knows of a vault on the store of this identity (`store_identity`).
+
+    Raises RuntimeError for a user without a home.
+    """
+    home = cache_home(os.environ if environment is None else environment)
+    if home is None:
+        raise RuntimeError("there is no home folder")
+    name = f"{platform.node()}\0{identity}".encode(errors="surrogateescape")
+    return home / "holdfast" / vault.hex() / blake3(name).hexdigest(16)
 
 
 def open_cache(vault: bytes, store: Store, name: str, *, schema: str, version: int) -> LocalCache:
@@ -120,9 +131,9 @@ def open_cache(vault: bytes, store: Store, name: str, *, schema: str, version: i
     the store itself does not outlive the process, it is a temporary one.
     """
     if store.capabilities.durable:
-        path = cache_folder(vault, store.url) / f"{name}.sqlite"
         for _ in range(2):
             try:
+                path = cache_folder(vault, store_identity(store)) / f"{name}.sqlite"
                 return LocalCache(_open(path, schema, version), path)
             except (sqlite3.Error, OSError, RuntimeError) as error:  # RuntimeError: no home folder to be found
                 if not isinstance(error, sqlite3.Error) or _is_condition(error):
@@ -173,8 +184,10 @@ def _open(path: Path, schema: str, version: int) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last entries, not the file
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         _make_tables(connection, schema, version)
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        if isinstance(error, UnicodeDecodeError):
+            raise _undecodable(error) from error
         raise
     return connection
 
@@ -206,8 +219,19 @@ def _create(place: str, schema: str) -> sqlite3.Connection:
 
 def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    try:
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, UnicodeDecodeError):
+            raise _undecodable(error) from error
+        raise
     return connection
+
+
+def _undecodable(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
+    # SQLite quotes a schema that rotted in its message, which Python may not be able to decode then.
+    return sqlite3.DatabaseError(f"the database is damaged, and what SQLite says of it cannot be read ({error.reason})")
 
 
 def _remove(path: Path) -> None:

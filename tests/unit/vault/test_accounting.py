@@ -215,6 +215,7 @@ def test_ages_are_told_of_the_snapshot_that_this_machine_saved_last(vault: Trial
     first, second = save_steps(vault, tmp_path / "ckpt", [1, 2])
     handle = vault.open().handle
     memory = memory_path(handle.keys, "run", os.environ)
+    assert memory is not None
     known = recall(memory)
     assert known is not None
     ages = {bytes(32): AnchorAge(3, 900), bytes(31) + b"1": AnchorAge(1, 500)}

@@ -63,7 +63,7 @@ def test_only_what_is_new_is_listed() -> None:
     assert hints == {PREFIX: 501}
     store.reset()
     assert append_after(store, PREFIX, lambda before: b"second", hints) == 502
-    assert store.counts == {"head": 1, "create": 1, "list": 1, "listed": 1}
+    assert store.counts == {"create": 1, "list": 2, "listed": 2}
     store.reset()
     assert generations_at(store, PREFIX, hints).highest == 502
     assert store.counts == {"list": 1, "listed": 1}
@@ -78,7 +78,7 @@ def test_a_hint_of_what_is_not_there_any_more() -> None:
     assert hints == {PREFIX: 4}
 
 
-def test_a_stale_hint_loses_against_the_newest() -> None:
+def test_a_stale_hint_costs_nothing() -> None:
     seen = []
 
     def make(before: Generations) -> bytes:
@@ -86,7 +86,17 @@ def test_a_stale_hint_loses_against_the_newest() -> None:
         return b"mine"
 
     assert append_after(store_with(*range(1, 8)), PREFIX, make, Remembered({PREFIX: 3})) == 8
-    assert seen == [3, 7]
+    assert seen == [7]
+
+
+@pytest.mark.parametrize("generations", [(1, 3), (1, 2, 3, 5), (1, 3, 4)])
+def test_nothing_is_written_into_a_gap(generations: tuple[int, ...]) -> None:
+    """A copy that was interrupted left out one. Whatever the hint, what is written comes after all that is there."""
+    for hint in range(7):
+        store, hints = store_with(*generations), Remembered({PREFIX: hint})
+        assert append_after(store, PREFIX, lambda before: b"mine", hints) == generations[-1] + 1, hint
+        assert store.get(next(generations_at(store, PREFIX).keys())) == b"mine"
+        assert hints[PREFIX] == generations[-1] + 1
 
 
 def test_staying_is_decided_by_what_is_there_now() -> None:
@@ -108,6 +118,21 @@ def test_a_generation_behind_a_gap_is_not_overlooked() -> None:
 
     def make(before: Generations) -> bytes:
         seen.append(before.highest)
+        return b"mine"
+
+    assert append_after(store, PREFIX, make, Remembered({PREFIX: 2})) == 41
+    assert seen == [40]
+
+
+def test_a_generation_that_leaps_ahead_meanwhile_is_not_overlooked() -> None:
+    """Between the listing and the creation."""
+    store = store_with(1, 2)
+    seen = []
+
+    def make(before: Generations) -> bytes:
+        seen.append(before.highest)
+        if len(seen) == 1:
+            store.create(f"{PREFIX}{40:010d}", b"x")
         return b"mine"
 
     assert append_after(store, PREFIX, make, Remembered({PREFIX: 2})) == 41
@@ -179,6 +204,32 @@ def test_a_vault_that_is_replaced_by_an_older_copy(on_disk: TrialVault, tmp_path
         assert on_disk.open(store=LocalStore(vault)).find(name).id == newest
     assert [ref.target for ref in read_history(opened.handle, "llama", LATEST)] == [*kept, newest]
     assert opened.check().damages == []
+
+
+def test_a_pointer_with_a_gap_is_moved(
+    on_disk: TrialVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
+) -> None:
+    """This machine saw the first generation, another one wrote two more, and the one between was lost."""
+    here, there = str(tmp_path / "here"), str(tmp_path / "there")
+    (tmp_path / "state").write_bytes(b"state")
+
+    def save(machine: str) -> str:
+        monkeypatch.setenv("XDG_CACHE_HOME", machine)
+        clock.sleep(60)
+        vault = on_disk.open(store=LocalStore(tmp_path / "vault"))
+        saved = vault.save("llama", tmp_path / "state").root
+        vault.tag(saved.id, "gold")
+        return saved.id
+
+    for machine in (here, there, there):
+        save(machine)
+    names = on_disk.open().handle.keys.names
+    for name in (LATEST, "validated", "gold"):
+        on_disk.store.delete(f"{names.ref_prefix('llama', name)}{2:010d}")
+    newest = save(here)
+    for name in (LATEST, "validated", "gold"):
+        assert on_disk.open().find(f"llama@{name}").id == newest
+        assert series_at(on_disk.store, names.ref_prefix("llama", name)).generations == [1, 3, 4]
 
 
 def test_a_pointer_that_was_moved_by_another_machine(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,12 +17,14 @@ from holdfast.clock import ManualClock
 from holdfast.errors import CredentialError, DamageError, UntrustedError
 from holdfast.ids import SnapshotId
 from holdfast.stores.local import LocalStore
+from holdfast.stores.protocol import ObjectInfo
 from holdfast.testing.counting import CountingStore
 from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault
 from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer
 from holdfast.vault.format.names import SNAPSHOTS
 from holdfast.vault.format.records import Root
 from holdfast.vault.local_cache import cache_folder
+from holdfast.vault.snapshots import known
 from holdfast.vault.snapshots.finding import Listed
 from holdfast.vault.snapshots.known_roots import newest_known_key, remember_root
 from holdfast.vault.snapshots.roots import list_newest, list_roots
@@ -134,6 +139,66 @@ def test_a_root_that_was_changed_is_read_and_damage_is_never_kept(kept: TrialVau
         assert listed[0].root == good
         assert isinstance(listed[1].error, DamageError)
         assert read == 1
+
+
+@pytest.mark.parametrize("when_ns", [1 << 63, (1 << 63) - 1])
+def test_a_root_of_a_time_that_cannot_be_noted_is_read_each_time(kept: TrialVault, save: Save, when_ns: int) -> None:
+    class Dated(CountingStore):
+        """A server with a clock that is wrong."""
+
+        def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+            return (info._replace(modified_ns=when_ns) for info in super().list(prefix, after))
+
+        def head(self, key: str) -> ObjectInfo:
+            return super().head(key)._replace(modified_ns=when_ns)
+
+    root = save()
+    forget_all(kept)
+    for attempt in range(2):
+        store = Dated(LocalStore(kept.store.url))
+        handle = kept.open(store=store).handle
+        store.reset()
+        assert [one.root for one in list_roots(handle)] == [root]
+        assert store.counts.get("get", 0) == (attempt == 0 or when_ns >= 1 << 63)
+    remember_root(handle, key_of(kept, root), root)
+    assert rows(kept, "SELECT modified_ns FROM roots") == ([] if when_ns >= 1 << 63 else [(when_ns,)])
+
+
+def test_a_process_that_was_forked_while_a_memory_was_opened(kept: TrialVault, save: Save) -> None:
+    root = save()
+    holding, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with known._Opening.lock:
+            holding.set()
+            done.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert holding.wait(60)
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if [one.root for one in list_roots(kept.open(store=fresh(kept)).handle)] == [root] else 1)
+        finally:
+            os._exit(2)
+    try:
+        assert ended(child) == 0
+    finally:
+        done.set()
+        holder.join()
+
+
+def ended(child: int, within_s: float = 30) -> int | None:
+    """The exit status of a forked process; None if it hangs, and is killed."""
+    for _ in range(int(within_s / 0.02)):
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
 def test_who_signed_is_judged_anew(kept: TrialVault, save: Save, clock: ManualClock) -> None:

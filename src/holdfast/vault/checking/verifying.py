@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from holdfast.errors import DamageError, FailedError, ObjectNotFoundError, WrongKeyError
 from holdfast.ids import ChunkId, PackId
+from holdfast.vault.believing import Believing
 from holdfast.vault.format.names import pack_key
 from holdfast.vault.format.records import Check, Part, Root
 from holdfast.vault.format.scrubbing import scrub_object
@@ -137,9 +138,10 @@ def forget_damaged(handle: Handle, parts: Iterable[Part]) -> None:
 def _reach(handle: Handle, chunks: set[ChunkId], damage: DamageError | None) -> tuple[dict[PackId, int], int]:
     """The packs, with their sizes, that the chunks and their bases lie in; and how many chunks these are."""
     packs: dict[PackId, int] = {}
+    believing = Believing(handle.keys)
     seen, waiting = set(chunks), list(chunks)
     while waiting:
-        located = handle.index.find(waiting.pop())
+        located = next(iter(believing.places(handle.index, waiting.pop())), None)
         if located is None:
             raise damage or DamageError("a chunk of the snapshot is in no pack that the index knows")
         packs[located.pack] = located.pack_size

@@ -21,7 +21,7 @@ from holdfast.vault.format.packs import places_of
 from holdfast.vault.format.records import Root
 from holdfast.vault.format.series import Series, series_of
 from holdfast.vault.handle import Handle
-from holdfast.vault.index import ChunkIndex, pack_of_key, read_index, read_pack_table
+from holdfast.vault.index import ChunkIndex, NoIndexError, pack_of_key, read_index, read_pack_table
 from holdfast.vault.restoring.reading import ChunkReader
 from holdfast.vault.snapshots.finding import read_part, read_root
 from holdfast.vault.snapshots.labels import entry_chunks
@@ -61,9 +61,13 @@ def check_vault(
     """Open every small object, follow roots to packs, compare sizes; with `read_data` read (a share of) the packs.
 
     Of a pack that is read, the bytes are compared with its name, and every chunk is decoded and compared with its id.
-    `sample` is the share of packs to read, chosen at random. Damage is returned, not raised.
+    `sample` is the share of packs to read, chosen at random. Damage is returned, not raised; FailedError says
+    that this machine has no room for what the check keeps track of.
     """
-    return _Check(handle).run(read_data, sample, seed)
+    try:
+        return _Check(handle).run(read_data, sample, seed)
+    except NoIndexError as error:
+        raise FailedError(error.message, hint=error.hint) from error
 
 
 class _Check:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
-from holdfast.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError
+from holdfast.errors import AlreadyExistsError, ConflictError
 from holdfast.stores.protocol import Store
 from holdfast.vault.format.names import generation_of
 
@@ -144,7 +144,7 @@ def append_after(
     written. Returns the generation written, or 0. Raises ConflictError when it keeps losing, also to a generation that
     leapt ahead: what was written would be history from the start.
     """
-    before = _presumed(store, prefix, hints) or generations_at(store, prefix, hints)
+    before = generations_at(store, prefix, hints)
     for _ in range(_ATTEMPTS):
         data = make(before)
         if data is None:
@@ -162,23 +162,11 @@ def append_after(
     raise ConflictError(f"lost the race for the next generation of {prefix} {_ATTEMPTS} times", hint="try again")
 
 
-def _presumed(store: Store, prefix: str, hints: Hints | None) -> Generations | None:
-    """The generations, if the last one that was seen is still the newest. None when it is not even there.
-
-    If it is not, creating the next one fails, or comes out as overtaken.
-    """
-    hint = hints.highest(prefix) if hints is not None else 0
-    if not 0 < hint < _LEAP_MAX:
-        return None
-    try:
-        store.head(_key(prefix, hint))
-    except ObjectNotFoundError:
-        return None
-    return Generations(store, prefix, [hint], hint)
-
-
 def _overtaken(store: Store, prefix: str, generation: int, hints: Hints | None) -> bool:
-    """Whether a later generation counts that did not follow on this one. (One that did, knew it, and is in order.)"""
+    """Whether a later generation counts that did not follow on this one. (One that did, knew it, and is in order.)
+
+    None lay above this one when it was numbered: a listing said so. So the next one was written by who had seen it.
+    """
     found = _from(store, prefix, generation) if hints is not None else None
     later = [one for one in found or series_at(store, prefix).generations if one > generation]
     return bool(later) and later[0] != generation + 1

@@ -25,12 +25,18 @@ from holdfast.vault.index.objects import pack_of_key, read_pack_table
 from holdfast.vault.index.trust import Ranks, believe, ranks_of
 from holdfast.vault.local_cache import open_cache, replace_cache, temporary_cache
 
-__all__ = ["ChunkIndex", "Located"]
+__all__ = ["ChunkIndex", "Located", "NoIndexError"]
 
 _BELIEFS_MAX = 1 << 16  # about 30 MiB
 _RECENT_MAX = 64  # more packs than a save stores between two index objects
 
 T = TypeVar("T")
+
+
+class NoIndexError(HoldfastError):
+    """This machine cannot keep an index of no store. It is no word on a pack, and so no `FailedError`, which whoever
+    goes through packs takes down as what is wrong with one.
+    """
 
 
 class Located(NamedTuple):
@@ -98,12 +104,19 @@ class ChunkIndex:
         """
         columns = check_table(table, self._suite, pack_key(pack), size)
         if not signer:
-            self._recent.append((pack, columns))
-        self._attempt(lambda base: self._take(base, pack, columns, signer))
+            with self._lock:
+                self._recent.append((pack, columns))
+        while not self._took(self._attempt(lambda base: self._take(base, pack, columns, signer)), pack, signer):
+            pass  # another thread has replaced the database meanwhile, and perhaps not known of this pack
+
+    def _took(self, base: _Base, pack: PackId, signer: str) -> bool:
         with self._lock:
+            if self._base is not base:
+                return False
             self._forgotten.discard(pack)
             if not signer:
                 self._seen.add(pack)
+            return True
 
     def forget_pack(self, pack: PackId) -> None:
         """The pack is gone or damaged: its chunks are no longer known from there, only from other packs.
@@ -160,8 +173,10 @@ class ChunkIndex:
         """Read the footers of all packs but those whose footer this index was told: an index object may have lied, or
         was lost; what this machine remembers may be wrong.
 
-        Returns the keys of packs that cannot be read; what was known of those stays.
+        Returns the keys of packs that cannot be read; what was known of those stays. A database that does not hold
+        together is replaced first: what is written to it again might not be found.
         """
+        self._attempt(lambda base: base.facts.require_sound())
         return self._read_footers(store, keys, progress, lambda pack, known: pack in self._seen)
 
     def _read_footers(
@@ -212,7 +227,7 @@ class ChunkIndex:
                 base.beliefs.clear()
             for claim in claims:
                 base.beliefs[claim.number] = holds if holds is not None and holds.number == claim.number else None
-        return base.beliefs.get(number)
+            return base.beliefs.get(number)
 
     def _known(self, pack: PackId) -> Claim | None:
         if pack in self._forgotten:
@@ -229,11 +244,12 @@ class ChunkIndex:
     def _counts(self, signer: str) -> bool:
         return self._ranks is None or signer in self._ranks
 
-    def _take(self, base: _Base, pack: PackId, columns: Columns, signer: str) -> None:
+    def _take(self, base: _Base, pack: PackId, columns: Columns, signer: str) -> _Base:
         with base.facts.cache.reading():
             base.facts.take([Saying(None, signer, [(pack, columns)])])
             for claim in base.facts.claims(pack):
                 base.beliefs.pop(claim.number, None)
+        return base
 
     def _fill(self, base: _Base) -> None:
         if self._origin is not None:
@@ -254,7 +270,7 @@ class ChunkIndex:
             if self._base is not broken:
                 return  # another thread has met the error, too
             if self._origin is None:
-                raise FailedError(
+                raise NoIndexError(
                     f"cannot keep an index in a temporary file: {error}",
                     hint="set SQLITE_TMPDIR to a folder with room",
                 ) from error

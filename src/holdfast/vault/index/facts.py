@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -59,6 +60,22 @@ SELECT 1 FROM tables WHERE number = ? AND footer = 0 AND NOT EXISTS
     (SELECT 1 FROM sayings WHERE sayings.number = tables.number)
 """
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _strict(method: Callable[P, T]) -> Callable[P, T]:
+    """A row that rotted may hold what nobody wrote: that is an error of the database, too."""
+
+    @wraps(method)
+    def strict(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise sqlite3.DatabaseError(f"a row is not what was written ({error})") from error
+
+    return strict
+
 
 class Claim(NamedTuple):
     """One table of a pack and one who vouches for it: its own footer, or a signer (None: nobody any more)."""
@@ -86,16 +103,19 @@ class Facts:
         self.cache = cache
         self._unlooked = _LOOK_ROWS
 
+    @_strict
     def objects(self) -> set[str]:
         """Keys of the index objects that were taken in."""
         with self.cache.reading() as database:
             return {key for (key,) in database.execute("SELECT key FROM objects WHERE key IS NOT NULL")}
 
+    @_strict
     def signers(self) -> dict[str, int]:
         """How many of them each signer has signed."""
         with self.cache.reading() as database:
             return dict(database.execute("SELECT signer, count(key) FROM objects GROUP BY signer").fetchall())
 
+    @_strict
     def take(self, sayings: Iterable[Saying]) -> None:
         """Take in what is said. A footer's word replaces that of an earlier one."""
         rows: list[tuple[int, Columns]] = []
@@ -107,7 +127,7 @@ class Facts:
                     if new:
                         rows.append((number, columns))
                     elif source is None:
-                        _write_again(database, number, columns)
+                        _write_again(database, number, pack, columns)
                     if source is None:
                         database.execute("UPDATE tables SET footer = (number = ?) WHERE pack = ?", (number, _key(pack)))
                     else:
@@ -118,6 +138,7 @@ class Facts:
                 self._unlooked = 0
                 _settle(database)
 
+    @_strict
     def look_up(self, chunk: ChunkId) -> list[tuple[int, PackId, ChunkPlace]]:
         """Tables that name the chunk, in the order in which they were taken in: number, pack, and the place there."""
         with self.cache.reading() as database:
@@ -131,6 +152,7 @@ class Facts:
                 found.append((number, PackId(pack.hex()), record))
         return found
 
+    @_strict
     def claims(self, pack: PackId) -> list[Claim]:
         """Everything that is said of a pack."""
         with self.cache.reading() as database:
@@ -138,16 +160,19 @@ class Facts:
                 map(_claim, database.execute(f"{_CLAIMS} WHERE pack = ? ORDER BY tables.number, object", (_key(pack),)))
             )
 
+    @_strict
     def all_claims(self) -> list[Claim]:
         """Everything that is said of any pack, in the order in which the tables were taken in."""
         with self.cache.reading() as database:
             return [_claim(row) for row in database.execute(f"{_CLAIMS} {_ORDER}")]
 
+    @_strict
     def contested(self) -> list[PackId]:
         """Packs of which there was more than one table."""
         with self.cache.reading() as database:
             return [PackId(pack.hex()) for (pack,) in database.execute("SELECT pack FROM contested")]
 
+    @_strict
     def table(self, number: int) -> PackTable | None:
         """A whole table; None when it is not there, or not as it was written."""
         with self.cache.reading() as database:
@@ -155,11 +180,21 @@ class Facts:
             blocks = [body for (body,) in database.execute(_BLOCKS, _span(number))]
         return table_of(blocks, counts[0][0]) if counts else None
 
+    @_strict
+    def require_sound(self) -> None:
+        """Raise sqlite3.DatabaseError where the file's own structure does not hold together. Reads all of it."""
+        with self.cache.reading() as database:
+            [(answer,)] = database.execute("PRAGMA integrity_check(1)").fetchall()
+        if answer != "ok":
+            raise sqlite3.DatabaseError(f"the index on this machine is damaged: {answer}")
+
+    @_strict
     def unlisted(self) -> dict[int, PackId]:
         """Numbers of the tables that only a pack's footer vouches for."""
         with self.cache.reading() as database:
             return {number: PackId(pack.hex()) for number, pack in database.execute(_UNLISTED)}
 
+    @_strict
     def forget_objects(self, keys: Iterable[str]) -> None:
         """These index objects are gone, and with them what only they said."""
         with self.cache.writing() as database:
@@ -172,6 +207,7 @@ class Facts:
                     if database.execute(_IDLE, (number,)).fetchone():
                         _remove(database, number)
 
+    @_strict
     def forget_tables(self, numbers: Iterable[int]) -> None:
         """The packs of these tables are gone."""
         with self.cache.writing() as database:
@@ -185,6 +221,8 @@ def _key(pack: PackId) -> bytes:
 
 def _claim(row: tuple[int, bytes, int, int, int, str | None]) -> Claim:
     number, pack, size, chunks, footer, signer = row
+    if not (isinstance(number, int) and isinstance(size, int) and isinstance(chunks, int)):
+        raise sqlite3.DatabaseError("a table without a number, a size or a count")
     return Claim(number, PackId(pack.hex()), size, chunks, bool(footer), signer)
 
 
@@ -239,9 +277,14 @@ def _write(database: sqlite3.Connection, rows: Sequence[tuple[int, Columns]]) ->
     database.executemany("INSERT INTO fresh VALUES (?, ?)", values)
 
 
-def _write_again(database: sqlite3.Connection, number: int, columns: Columns) -> None:
-    """What a table should have on disk, whatever has become of it."""
-    database.execute("UPDATE tables SET size = ?, chunks = ? WHERE number = ?", (columns.size, len(columns), number))
+def _write_again(database: sqlite3.Connection, number: int, pack: PackId, columns: Columns) -> None:
+    """What a table should have on disk, whatever has become of it. SQLite itself finds out where the row and the index
+    that led to it differ.
+    """
+    values = (_key(pack), columns.digest, columns.size, len(columns), number)
+    changed = database.execute("UPDATE tables SET pack = ?, digest = ?, size = ?, chunks = ? WHERE number = ?", values)
+    if changed.rowcount != 1:
+        raise sqlite3.DatabaseError("a table that its index names is not there")
     database.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", _blocks(number, columns))
     first = number << _BLOB_BITS
     database.executemany(

@@ -7,7 +7,7 @@ their bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from holdfast.ids import ChunkId, PackId
@@ -89,10 +89,16 @@ class Accounts(NamedTuple):
 
 
 def account_for(handle: Handle, root: Root) -> Accounts:
-    """Count, from manifests and the index alone: no chunk is read. Raises DamageError."""
+    """Count, from manifests and the index alone: no chunk is read. Raises DamageError.
+
+    What the index lacks is looked for in packs that it does not list, as far as the key can read those.
+    """
     parts = read_parts(handle, root)
     wanted = chunk_ids(entry for part in parts for entry in part.entries)
-    places = {chunk: located for chunk in wanted if (located := handle.index.find(chunk)) is not None}
+    places = _find(handle, wanted)
+    if len(places) < len(wanted) and handle.keys.can_read:
+        handle.index.add_unlisted(handle.store, handle.keys, handle.progress)
+        places = _find(handle, wanted)
     ledger = _Ledger(places, new_chunks(handle, root, places))
     for part in parts:
         for entry in part.entries:
@@ -111,6 +117,10 @@ def account_for(handle: Handle, root: Root) -> Accounts:
         disagreements=_disagreements(root, ledger),
         ages=_ages(handle, root),
     )
+
+
+def _find(handle: Handle, chunks: Collection[ChunkId]) -> dict[ChunkId, Located]:
+    return {chunk: located for chunk in chunks if (located := handle.index.find(chunk)) is not None}
 
 
 class _Ledger:

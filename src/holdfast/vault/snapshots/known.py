@@ -6,6 +6,7 @@ pointer's generations ended (`GenerationHints`). Nothing is kept of a store that
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import weakref
@@ -31,7 +32,19 @@ CREATE TABLE IF NOT EXISTS generations (prefix TEXT PRIMARY KEY, highest INTEGER
 
 # Opening the database takes longer than asking it, and a save asks it some ten times.
 _opened: weakref.WeakKeyDictionary[Store, tuple[bytes, LocalCache]] = weakref.WeakKeyDictionary()
-_opening = threading.Lock()
+
+
+class _Opening:
+    lock = threading.Lock()
+
+    @classmethod
+    def begin_anew(cls) -> None:
+        """In a process that was just forked: whichever thread held the lock is not there to release it."""
+        cls.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Opening.begin_anew)
 
 
 def known_cache(handle: Handle) -> LocalCache | None:
@@ -40,7 +53,7 @@ def known_cache(handle: Handle) -> LocalCache | None:
     if not store.capabilities.durable:
         return None
     try:
-        with _opening:
+        with _Opening.lock:
             found = _opened.get(store)
             if found is not None and found[0] == vault and not found[1].is_foreign:
                 return found[1]
@@ -57,7 +70,7 @@ def forgiving(handle: Handle) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        with _opening, suppress(HoldfastError, sqlite3.Error):
+        with _Opening.lock, suppress(HoldfastError, sqlite3.Error):
             found = _opened.pop(handle.store, None)
             if found is not None and not found[1].is_foreign:
                 _opened[handle.store] = found[0], replace_cache(found[1], error, schema=_SCHEMA, version=_VERSION)

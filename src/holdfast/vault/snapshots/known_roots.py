@@ -71,7 +71,7 @@ def keep_roots(handle: Handle, roots: Mapping[ObjectInfo, VerifiedRoot]) -> None
     cache = known_cache(handle)
     if cache is None or not roots:
         return
-    rows = [(*info, *root) for info, root in roots.items()]
+    rows = [(*info, *root) for info, root in roots.items() if _fits(info.size, info.modified_ns, root.epoch)]
     with forgiving(handle), cache.writing() as database:
         database.executemany("INSERT OR REPLACE INTO roots VALUES (?, ?, ?, ?, ?, ?)", rows)
 
@@ -99,6 +99,11 @@ def remember_root(handle: Handle, key: str, root: Root) -> None:
     verified = VerifiedRoot(keys.header(Kind.ROOT).epoch, fingerprint(keys.signer.public), encode_record(root))
     with suppress(HoldfastError):
         keep_roots(handle, {handle.store.head(key): verified})
+
+
+def _fits(*numbers: int) -> bool:
+    """Whether SQLite has room for them. A clock that is wrong can set a time after the year 2262."""
+    return all(-(1 << 63) <= number < 1 << 63 for number in numbers)
 
 
 def _may_read(keys: VaultKeys, epoch: int) -> bool:
