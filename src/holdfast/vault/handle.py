@@ -18,6 +18,15 @@ __all__ = ["Handle", "PACK_BYTES"]
 PACK_BYTES = 32 << 20  # what writers aim at: few enough objects, small enough to fetch one for a chunk
 
 
+_WORKERS_MAX = 16  # each keeps some 25 MiB of working memory, and moves a gigabyte a second
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass
 class Handle:
     """What the verbs of this package work on. Thread-safe but for `refresh`."""
@@ -26,7 +35,7 @@ class Handle:
     keys: VaultKeys
     clock: Clock = SYSTEM_CLOCK
     progress: Progress = SILENT
-    workers: int = field(default_factory=lambda: max(2, os.cpu_count() or 2))
+    workers: int = field(default_factory=lambda: min(_WORKERS_MAX, max(2, _usable_cores())))
     pack_bytes: int = PACK_BYTES
     _index: ChunkIndex | None = field(default=None, repr=False)
     _before: ChunkIndex | None = field(default=None, repr=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from blake3 import blake3
 
 from holdfast.ids import ChunkId, PackId
 from holdfast.vault.format.packs import ChunkPlace
@@ -274,7 +275,8 @@ class _Older(msgspec.Struct, frozen=True):
 
 
 def test_a_memory_from_before_ages_is_still_understood(tmp_path: Path) -> None:
-    (tmp_path / "m").write_bytes(msgspec.msgpack.encode(_Older("snapshot", 5, snapshot_of(chunk(1)), {})))
+    record = msgspec.msgpack.encode(_Older("snapshot", 5, snapshot_of(chunk(1)), {}))
+    (tmp_path / "m").write_bytes(blake3(record).digest() + record)
     found = recall(tmp_path / "m")
     assert found is not None
     assert (found.snapshot, found.anchors) == ("snapshot", {})

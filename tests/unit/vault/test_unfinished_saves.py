@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.errors import DamageError, StoreUnreachableError
+from holdfast.errors import DamageError, RefusedError, SourceChangedError, StoreUnreachableError
 from holdfast.ids import ChunkId
 from holdfast.stores.local import LocalStore
 from holdfast.stores.memory import MemoryStore
@@ -104,13 +104,23 @@ def test_a_save_that_did_not_end_is_followed_by_a_search(handle: Handle, store: 
     assert store.packs == 2, "it was looked for once"
 
 
-@pytest.mark.parametrize("error", [StoreUnreachableError("gone"), DamageError("bad"), KeyboardInterrupt()], ids=repr)
-def test_what_leaves_packs_without_an_index(handle: Handle, error: BaseException) -> None:
+@pytest.mark.parametrize(
+    ("error", "leaves"),
+    [
+        (StoreUnreachableError("gone"), True),
+        (DamageError("bad"), True),
+        (KeyboardInterrupt(), True),
+        (SourceChangedError("moved"), False),
+        (RefusedError("no"), False),
+    ],
+    ids=repr,
+)
+def test_what_leaves_packs_without_an_index(handle: Handle, error: BaseException, leaves: bool) -> None:
     marks = Marks(handle.keys.vault, handle.store)
     with pytest.raises(type(error)), prepare_save(handle, None):
         assert marks.unfinished() == []
         raise error
-    assert len(marks.unfinished()) == isinstance(error, StoreUnreachableError)
+    assert len(marks.unfinished()) == leaves
 
 
 def save_and_hang(folder: str, cache: str, ready: Event) -> None:

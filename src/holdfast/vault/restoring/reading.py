@@ -138,9 +138,11 @@ class ChunkReader:
                 try:
                     return self._read_place(chunk, located, depth)
                 except (DamageError, WrongKeyError, FailedError) as error:
-                    known = self._useless[place] = (depth, error)
+                    known = self._useless[place] = (depth, _told_anew(error))
             first = first or known[1]
-        raise first or DamageError(f"chunk {chunk.hex()[:16]}… is in no pack of {self._store.url}")
+        if first is not None:
+            raise _told_anew(first)
+        raise DamageError(f"chunk {chunk.hex()[:16]}… is in no pack of {self._store.url}")
 
     def _read_place(self, chunk: ChunkId, located: Located, depth: int) -> bytes | bytearray:
         base = located.place.base
@@ -182,6 +184,11 @@ class ChunkReader:
         users: dict[ChunkId, list[ChunkId]] = {}
         for chunk, _, located in batch:
             if located.place.base:
+                try:
+                    self._require_base_length(located)
+                except DamageError as error:
+                    wrong[chunk] = error
+                    continue
                 users.setdefault(located.place.base, []).append(chunk)
         try:
             return self.read(users)
@@ -199,6 +206,7 @@ class ChunkReader:
         """Chunk by chunk in this thread's memory; what cannot be had that way, or is not sound, by `read`."""
         wanted: dict[ChunkId, list[Wanted[T]]] = {}
         for one in batch:
+            self._require_length(one)
             wanted.setdefault(one.chunk, []).append(one)
         for chunk, data in self._plain_in_place(wanted):
             for one in wanted.pop(chunk):
@@ -208,6 +216,13 @@ class ChunkReader:
             for chunk, ones in wanted.items():
                 for one in ones:
                     _hand_over(one, plain[chunk], sink)
+
+    def _require_length(self, one: Wanted[T]) -> None:
+        """Batches are cut by the lengths that manifests give: nothing longer is decoded for them."""
+        if self.locate(one.chunk).place.raw == one.length:
+            return
+        if all(located.place.raw != one.length for located in self._index.places(one.chunk)):
+            raise _other_length(one.chunk, one.length)
 
     def _plain_in_place(self, chunks: Iterable[ChunkId]) -> Iterator[tuple[ChunkId, memoryview]]:
         """The plaintext of the chunks that can be had straight away, each valid until the next one.
@@ -226,7 +241,7 @@ class ChunkReader:
                 data = self._open_in_place(sealed, sealed_bases)
                 if data is not None:
                     yield sealed.chunk, data
-        except (DamageError, WrongKeyError):
+        except (DamageError, WrongKeyError, FailedError):
             return  # `read` finds out what it is, and whether there is a way round it
 
     def _fetch_all(self, located: dict[ChunkId, Located], purpose: str) -> Iterator[Sealed]:
@@ -267,6 +282,7 @@ class ChunkReader:
             located = self.locate(chunk)
             by_pack.setdefault(located.pack, []).append((chunk, located))
             if located.place.base:
+                self._require_base_length(located)
                 bases[located.place.base] = None
         base_data = self._read(bases, depth + 1) if bases else {}
         plain: dict[ChunkId, bytes | bytearray] = {}
@@ -274,6 +290,17 @@ class ChunkReader:
             for sealed in self._fetcher.fetch(pack, members):
                 plain[sealed.chunk] = self._decode(sealed, base_data)
         return plain
+
+    def _require_base_length(self, located: Located) -> None:
+        """A base of another length is of no use, and must not cost what it claims to be."""
+        base = located.place.base
+        if self.locate(base).place.raw == located.place.raw:
+            return
+        if all(other.place.raw != located.place.raw for other in self._index.places(base)):
+            name = pack_key(located.pack)
+            raise DamageError(
+                f"{name} is damaged: blob {located.place.number} (its base has another length)", object_name=name
+            )
 
     def _decode(self, sealed: Sealed, bases: dict[ChunkId, bytes | bytearray]) -> bytes | bytearray:
         chunk, located = sealed.chunk, sealed.located
@@ -293,9 +320,18 @@ class ChunkReader:
         return data
 
 
+def _told_anew(error: HoldfastError) -> HoldfastError:
+    """The same error without the frames that it came through: these would keep whole packs in memory."""
+    return type(error)(error.message, hint=error.hint, object_name=error.object_name)
+
+
+def _other_length(chunk: ChunkId, length: int) -> DamageError:
+    return DamageError(f"chunk {chunk.hex()[:16]}… does not have the {length} bytes that it should")
+
+
 def _hand_over(one: Wanted[T], data: Buffer, sink: Callable[[Wanted[T], Buffer], None]) -> None:
     if len(data) != one.length:
-        raise DamageError(f"chunk {one.chunk.hex()[:16]}… has {len(data)} bytes, not {one.length}")
+        raise _other_length(one.chunk, one.length)
     sink(one, data)
 
 

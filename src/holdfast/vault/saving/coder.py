@@ -7,9 +7,8 @@ from typing import NamedTuple, Protocol
 
 from holdfast.errors import HoldfastError, ObjectNotFoundError
 from holdfast.ids import ChunkId, PackId
-from holdfast.trust.signing import fingerprint
+from holdfast.vault.believing import Believing
 from holdfast.vault.codecs import Codec, encode_in_place
-from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import pack_key
 from holdfast.vault.format.packs import TAG_BYTES
 from holdfast.vault.handle import Handle
@@ -22,7 +21,6 @@ from holdfast.vault.snapshots.labels import BaseCandidate
 __all__ = ["Coded", "ChunkCoder", "BaseSource"]
 
 _NO_BASE = ChunkId(b"")
-_OF_THIS_PROCESS = ""  # in the index of one who cannot read footers
 _CHAIN_MAX = 8  # of deltas to deltas; a reader follows no more than this and the new one
 
 
@@ -54,7 +52,7 @@ class ChunkCoder:
         self._anchors = anchors
         self._writer = writer
         self._present: dict[PackId, bool] = {}
-        self._believed = None if handle.keys.can_read else _believed_by_writer(handle.keys)
+        self._believing = Believing(handle.keys)
         self._lock = threading.Lock()
 
     def code(self, data: bytes | memoryview, element: Element, candidate: BaseCandidate | None) -> Coded:
@@ -86,9 +84,7 @@ class ChunkCoder:
 
     def _place(self, chunk: ChunkId) -> Located | None:
         index = self._handle.index
-        for located in index.places(chunk):
-            if self._believed is not None and index.signer_of(located.pack) not in self._believed:
-                continue
+        for located in self._believing.places(index, chunk):
             if self._pack_present(located.pack, located.pack_size):
                 return located
             index.forget_pack(located.pack)
@@ -129,13 +125,3 @@ class ChunkCoder:
             with self._lock:
                 self._present[pack] = present
         return present
-
-
-def _believed_by_writer(keys: VaultKeys) -> set[str]:
-    """Whose word on what a pack holds a writer takes, as fingerprints: its own and the keepers'.
-
-    It cannot open packs. On the word of another writer it would leave out chunks that are not there.
-    """
-    keepers = {fingerprint(one.public) for one in keys.config.signers if one.role == "keeper" and one.revoked is None}
-    own = {fingerprint(keys.signer.public)} if keys.signer is not None else set()
-    return keepers | own | {_OF_THIS_PROCESS}

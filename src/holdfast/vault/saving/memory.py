@@ -7,13 +7,16 @@ bases), and where the bytes of delta bases still lie on its own disk. The file i
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from blake3 import blake3
 
+from holdfast.homes import state_home
 from holdfast.ids import ChunkId
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import Names
@@ -24,6 +27,7 @@ from holdfast.vault.snapshots.labels import entry_chunks
 
 __all__ = ["Remembered", "LocalFile", "AnchorAge", "recall", "remember", "LocalBases", "memory_path"]
 
+_CHECKSUM_BYTES = 32  # a BLAKE3 hash of what follows
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -52,23 +56,27 @@ class Remembered(msgspec.Struct, frozen=True):
     anchors: dict[bytes, AnchorAge] = {}  # by chunk id; those without deltas are left out
 
 
-def memory_path(keys: VaultKeys, asset: str, environment: Mapping[str, str] | None = None) -> Path:
-    """`$XDG_STATE_HOME/holdfast/<vault id>/<asset key>`."""
-    environment = os.environ if environment is None else environment
-    home = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".local/state")
-    return Path(home) / "holdfast" / keys.vault.hex() / keys.names.asset_key(asset)
+def memory_path(keys: VaultKeys, asset: str, environment: Mapping[str, str] | None = None) -> Path | None:
+    """`$XDG_STATE_HOME/holdfast/<vault id>/<asset key>`; None where this user has no home."""
+    state = state_home(os.environ if environment is None else environment)
+    return None if state is None else state / "holdfast" / keys.vault.hex() / keys.names.asset_key(asset)
 
 
-def recall(path: Path) -> Remembered | None:
-    """What was remembered, or None: nothing, or nothing that can be understood."""
+def recall(path: Path | None) -> Remembered | None:
+    """What was remembered, or None: nothing, or nothing that is as it was written."""
+    if path is None:
+        return None
     try:
-        return msgspec.msgpack.decode(path.read_bytes(), type=Remembered)
+        stored = memoryview(path.read_bytes())
+        if blake3(stored[_CHECKSUM_BYTES:]).digest() != stored[:_CHECKSUM_BYTES]:
+            return None
+        return msgspec.msgpack.decode(stored[_CHECKSUM_BYTES:], type=Remembered)
     except (OSError, msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
         return None
 
 
 def remember(
-    path: Path,
+    path: Path | None,
     snapshot: str,
     content: int,
     parts: list[Part],
@@ -76,6 +84,8 @@ def remember(
     anchors: Mapping[bytes, AnchorAge] | None = None,
 ) -> None:
     """Keep it, replacing what was there. Never fails the save: a machine without a writable home just forgets."""
+    if path is None:
+        return
     files = {
         content.relative: LocalFile(os.fsencode(content.local_path), content.size, content.mtime_ns)
         for content in contents
@@ -86,7 +96,8 @@ def remember(
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.msgpack.encode(Remembered(snapshot, content, parts, files, dict(anchors or {}))))
+            record = msgspec.msgpack.encode(Remembered(snapshot, content, parts, files, dict(anchors or {})))
+            file.write(blake3(record).digest() + record)
         temporary.replace(path)
     except OSError:
         with suppress(OSError):
@@ -115,13 +126,16 @@ class LocalBases:
             return None
         file, offset, length = place
         try:
-            with Path(os.fsdecode(file.path)).open("rb", buffering=0) as opened:
-                now = os.fstat(opened.fileno())
-                if (now.st_size, now.st_mtime_ns) != (file.size, file.mtime):
+            descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # it may be a pipe by now
+            try:
+                now = os.fstat(descriptor)
+                if not stat.S_ISREG(now.st_mode) or (now.st_size, now.st_mtime_ns) != (file.size, file.mtime):
                     return None
                 data = bytes_scratch("base", length).data
-                if os.preadv(opened.fileno(), [data], offset) != length:
+                if os.preadv(descriptor, [data], offset) != length:
                     return None
+            finally:
+                os.close(descriptor)
         except OSError:
             return None
         return data if self._names.chunk_id(data) == chunk else None

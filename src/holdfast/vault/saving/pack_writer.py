@@ -52,7 +52,7 @@ class PackWriter:
         self._running: list[Future[IndexedPack]] = []
         self._unlisted: list[IndexedPack] = []
         self._pending: set[ChunkId] = set()
-        self._broken = False
+        self._broken: BaseException | None = None
         self.packs = 0
         self.stored_bytes = 0
 
@@ -105,9 +105,9 @@ class PackWriter:
     def _seal(self, pack: _Pack, slot: Slot, payload: bytes | memoryview) -> None:
         try:
             pack.builder.seal(slot, payload)
-        except BaseException:
+        except BaseException as error:
             with self._changed:
-                self._broken = True  # a pack with a gap is never stored
+                self._broken = self._broken or error  # a pack with a gap is never stored
                 self._changed.notify_all()
             raise
         with self._changed:
@@ -120,8 +120,8 @@ class PackWriter:
             self._collect()
             if chunk in self._pending:
                 return None
-            if self._broken:
-                raise FailedError("not saved: a chunk could not be sealed")  # the thread that tried has said why
+            if self._broken is not None:
+                raise FailedError(f"not saved: a chunk could not be sealed ({self._broken})") from self._broken
             if self._current is not None and not self._current.builder.fits(payload_bytes):
                 self._close(self._current)
             if self._current is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple
 
@@ -59,6 +59,10 @@ _Done = tuple[Coded, list[Measured]]
 
 class _Abandoned(Exception):
     """Another file failed. Never leaves this module."""
+
+
+class _NotOfTheFile(Exception):
+    """What went wrong with a chunk after it was read: the file has nothing to do with it. Never leaves this module."""
 
 
 class _File:
@@ -160,8 +164,11 @@ class _Coding:
         if data is None:
             data = bytes_scratch("chunk", cut.length).data
             read_cut(file.source, cut, data)
-        coded = self._coder.code(data, cut.element, builder.candidate(cut.offset))
-        return coded, measure(builder, cut.offset, data)
+        try:
+            coded = self._coder.code(data, cut.element, builder.candidate(cut.offset))
+            return coded, measure(builder, cut.offset, data)
+        except Exception as error:
+            raise _NotOfTheFile from error
 
     def _put(self, job: _Job) -> None:
         self._jobs.append(job)
@@ -181,8 +188,18 @@ class _Coding:
             self.saved.append(Saved(job.file.content, job.builder.build(), job.builder.layout.problems))
 
     def _result(self, file: _File, work: Future[_Done]) -> _Done:
-        if work.exception() is not None:
-            self._open.discard(file)
+        error = work.exception()
+        if error is None:
+            return work.result()
+        # The file is closed below: nobody may still read from its descriptor then, which may be another file's.
+        others = [job.work for job in self._jobs if job.file is file and job.work is not None]
+        for other in others:
+            other.cancel()
+        wait([other for other in others if not other.cancelled()])
+        self._open.discard(file)
+        if isinstance(error, _NotOfTheFile) and error.__cause__ is not None:
+            file.abandon()
+            raise error.__cause__
         return file.result(work)
 
     def _take_hole(self, builder: EntryBuilder, cut: Cut) -> None:

@@ -13,15 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from holdfast.errors import CredentialError, StorageFullError, StoreUnreachableError
-from holdfast.stores.protocol import Store
+from holdfast.errors import RefusedError, SourceChangedError
+from holdfast.stores.protocol import Store, store_identity
 from holdfast.vault.local_cache import cache_folder
 
 __all__ = ["SaveMark", "Marks"]
 
 _PREFIX = "saving-"
 _DAY_NS = 24 * 3600 * 10**9
-_STORE_TROUBLE = (StoreUnreachableError, StorageFullError, CredentialError)  # then the packs are in no index
+_NO_TROUBLE = (SourceChangedError, RefusedError)  # of the store, that is: the packs are in an index
 
 
 class SaveMark:
@@ -37,7 +37,7 @@ class SaveMark:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._path is not None and not isinstance(error, _STORE_TROUBLE):
+        if self._path is not None and (error is None or isinstance(error, _NO_TROUBLE)):
             with suppress(OSError):
                 self._path.unlink()
         self._let_go()
@@ -58,7 +58,7 @@ class Marks:
         self._folder: Path | None = None
         if store.capabilities.durable:
             with suppress(RuntimeError):  # no home folder to be found
-                self._folder = cache_folder(vault, store.url)
+                self._folder = cache_folder(vault, store_identity(store))
 
     def begin(self) -> SaveMark:
         """Leave a mark, as far as this machine can keep one."""
