@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..machine import touch_memory
 from ..measuring import CommandFailed, Took
 from ..runners.base import Runner
 from ..setting import say
@@ -16,6 +17,7 @@ from ..trees import files, remove, tree_bytes
 
 __all__ = ["in_turns", "OPERATIONS"]
 
+_HEADROOM = 256 << 20  # for the process itself
 OPERATIONS = ("save", "save_again", "restore", "save_next", "restore_next")
 
 
@@ -93,6 +95,7 @@ def _episode(
         if operation == "save_again" and not runner.remembers:
             continue  # it would be the first save once more
         before = runner.stored_bytes()
+        touch_memory(_HEADROOM + tree_bytes(first) * 5 // 4)
         found["operations"].setdefault(operation, []).append(verbs[operation]())
         if operation == "save":
             found["stored"].append(runner.stored_bytes())
