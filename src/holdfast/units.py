@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from holdfast.errors import UsageError
@@ -18,7 +19,10 @@ def _parse(text: str, units: dict[str, float] | dict[str, int], what: str, examp
     match = _NUMBER_UNIT.fullmatch(text)
     if match is None or match[2] not in units:
         raise UsageError(f"{text!r} is not a {what}", hint=f"write a number and a unit, for example {example}")
-    return float(match[1]) * units[match[2]]
+    value = float(match[1]) * units[match[2]]
+    if not math.isfinite(value):
+        raise UsageError(f"{text[:40]!r}… is no {what} that anything can have")
+    return value
 
 
 def parse_duration(text: str) -> float:

@@ -45,6 +45,9 @@ _SUITE = "Ed25519 + ML-DSA-65"
 _EVIDENCE_DOMAIN = b"holdfast 1 evidence\0"
 _PAGE_DOMAIN = b"holdfast 1 evidence page\0"
 
+_ASK_AGAIN = "get the evidence again from whoever ran the drill, or from another copy"
+_WHOLE_MAX = (1 << 63) - 1
+
 _T = TypeVar("_T")
 
 
@@ -100,7 +103,19 @@ def encode_record(record: Evidence) -> bytes:
 def decode_record(content: bytes, name: str) -> Evidence:
     """The record in these bytes; `name` is for messages. Raises DamageError, UnsupportedFormatError."""
     _check_version(content, name)
-    return _decode(content, Evidence, name)
+    record = _decode(content, Evidence, name)
+    if not _are_figures(_decode(content, dict[str, object], name)):
+        raise DamageError(f"{name} holds a number that no run can have", hint=_ASK_AGAIN, object_name=name)
+    return record
+
+
+def _are_figures(value: object) -> bool:
+    """Whether all whole numbers have at most 64 bits: with larger ones no arithmetic of floats is possible."""
+    if isinstance(value, dict):
+        return all(map(_are_figures, value.values()))
+    if isinstance(value, list):
+        return all(map(_are_figures, value))
+    return not isinstance(value, int) or abs(value) <= _WHOLE_MAX
 
 
 def write_evidence(record: Evidence, folder: Path, signer: SigningKey) -> EvidenceFiles:
@@ -171,7 +186,7 @@ def _check_file(path: Path, content: bytes, signed: _SignedFile, domain: bytes, 
     if signed.name != path.name or signed.sha256 != _sha256(content):
         raise DamageError(
             f"{path} is not the file that was signed",
-            hint="get the evidence again from whoever ran the drill, or from another copy",
+            hint=_ASK_AGAIN,
             object_name=str(path),
         )
     verify(public, domain + content, signed.signature)
@@ -193,7 +208,7 @@ def _decode(content: bytes, kind: type[_T], name: str) -> _T:
     except (msgspec.MsgspecError, UnicodeDecodeError, UsageError, RecursionError) as error:
         raise DamageError(
             f"{name} is not evidence of this format: {error}",
-            hint="get the evidence again from whoever ran the drill, or from another copy",
+            hint=_ASK_AGAIN,
             object_name=name,
         ) from error
 

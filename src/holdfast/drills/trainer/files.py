@@ -51,7 +51,7 @@ def read_json(path: Path, kind: type[_T]) -> _T:
     content = read_file(path)
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DamageError(f"{path} is not the JSON that the trainer writes", object_name=str(path)) from error
 
 

@@ -46,7 +46,7 @@ def read_tensors(path: Path) -> list[StoredTensor]:
     content = memoryview(read_file(path))
     try:
         return _parse(content)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamageError(f"{path} is not a whole safetensors file", object_name=str(path)) from error
 
 

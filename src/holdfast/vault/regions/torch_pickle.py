@@ -243,7 +243,9 @@ class _Machine:
 
     def _stack_global(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
-        self._stack.append(Global(str(module), str(name)))
+        if not isinstance(module, str) or not isinstance(name, str):  # as text, nested tuples may grow without bounds
+            raise Foreign("its pickle names a class by what is no text")
+        self._stack.append(Global(module, name))
 
     def _persistent(self) -> None:
         storage = storage_of(self._stack.pop())
