@@ -24,6 +24,13 @@ class MemoryStore:
         self._objects: dict[str, tuple[bytes, int]] = {}
         self._lock = threading.Lock()
 
+    def fork(self, clock: Clock | None = None) -> MemoryStore:
+        """Another store that holds the same objects, with their times. From now on the two have nothing in common."""
+        other = MemoryStore(clock or self._clock, name=self._name)
+        with self._lock:
+            other._objects = dict(self._objects)
+        return other
+
     @property
     def url(self) -> str:
         return f"memory://{self._name}"

@@ -6,9 +6,10 @@ They work on any store and know nothing of keys or caches. `put_back` undoes wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from random import Random
 from typing import Protocol
 
 from blake3 import blake3
@@ -25,6 +26,10 @@ __all__ = [
     "Append",
     "Replace",
     "Swap",
+    "ZeroPage",
+    "Duplicate",
+    "KINDS",
+    "random_damage",
     "FutureVersion",
     "Resealed",
     "contents_of",
@@ -128,6 +133,31 @@ class Swap:
 
 
 @dataclass(frozen=True)
+class ZeroPage(_OfOne):
+    """A page of zeros stands where `offset` (modulo the size) lies: what a file system leaves after a power cut."""
+
+    offset: int
+    size: int = 4096
+
+    def apply(self, store: Store) -> None:
+        data = bytearray(store.get(self.key))
+        start = self.offset % len(data) // self.size * self.size
+        end = min(len(data), start + self.size)
+        data[start:end] = bytes(end - start)
+        _overwrite(store, self.key, bytes(data))
+
+
+@dataclass(frozen=True)
+class Duplicate(_OfOne):
+    """The bytes of `original` stand under `key`, too, whatever was there before."""
+
+    original: str
+
+    def apply(self, store: Store) -> None:
+        _overwrite(store, self.key, store.get(self.original))
+
+
+@dataclass(frozen=True)
 class FutureVersion(_OfOne):
     """A later format's version in the header, with the checksum that a document of that format would have."""
 
@@ -150,6 +180,49 @@ class Resealed(_OfOne):
         data = bytearray(store.get(self.key))
         data[self.offset % (len(data) - _CHECKSUM_BYTES)] ^= self.mask
         _overwrite(store, self.key, _with_checksum(data))
+
+
+KINDS = ("flip", "truncate", "zero page", "delete", "swap", "stale", "duplicate", "append")
+
+
+def random_damage(random: Random, kind: str, keys: Sequence[str], contents: Mapping[str, bytes]) -> DamageDone:
+    """A damage of that kind to one of `keys`, of objects with these `contents`.
+
+    *Stale*: another object of the same kind (of a series: an earlier generation) stands in its place. *Duplicate*: the
+    object is there once more, under a name that nothing has.
+    """
+    key = random.choice(keys)
+    size = len(contents[key])
+    like = [other for other in contents if other != key and other.partition("/")[0] == key.partition("/")[0]]
+    if kind == "flip":
+        return Flip(key, random.randrange(size), 1 << random.randrange(8))
+    if kind == "truncate":
+        return Truncate(key, random.randrange(size))
+    if kind == "zero page":
+        return ZeroPage(key, random.randrange(size))
+    if kind == "delete":
+        return Delete(key)
+    if kind == "swap":
+        return Swap(key, random.choice(like or [other for other in contents if other != key]))
+    if kind == "stale":
+        earlier = [other for other in like if other[:-10] == key[:-10] and other < key]
+        return Duplicate(key, random.choice(earlier or like or [next(other for other in contents if other != key)]))
+    if kind == "duplicate":
+        return Duplicate(_another_name(random, key), key)
+    if kind == "append":
+        return Append(key, random.randbytes(1 + random.randrange(64)))
+    raise ValueError(f"{kind!r} is not a kind of damage")
+
+
+def _another_name(random: Random, key: str) -> str:
+    """A key of the same form that nothing has."""
+    folder, _, name = key.rpartition("/")
+    if len(name) == 10:  # a generation
+        return f"{folder}/{int(name) + random.randrange(10, 100):010d}"
+    if len(name) == 26:  # a snapshot id
+        return f"{folder}/{name[:10]}{''.join(random.choice('0123456789abcdefghjkmnpqrstvwxyz') for _ in range(16))}"
+    other = random.randbytes(32).hex()
+    return f"packs/{other[:2]}/{other}" if key.startswith("packs/") else f"{folder}/{other}"
 
 
 def contents_of(store: Store) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from holdfast.errors import (
 )
 from holdfast.stores.faulty import FaultyStore, Operation
 from holdfast.stores.memory import MemoryStore
+from holdfast.stores.protocol import Store
+from holdfast.stores.retrying import RetryingStore, RetryPolicy
 from holdfast.testing.faults import Crash, Faults
 
 
@@ -246,3 +249,120 @@ def test_the_log_counts_bytes_both_ways() -> None:
     )
     assert store.bytes_moved("put", "create") == 8
     assert store.bytes_moved("get", "get_ranges") == 10
+
+
+@pytest.mark.parametrize("verb", ["get", "put", "list"])
+def test_throttling_is_what_a_cloud_store_raises_and_retries_get_through(verb: str) -> None:
+    clock = ManualClock()
+    memory = MemoryStore(clock)
+    memory.put("a", b"x")
+    faulty = FaultyStore(memory, Faults(clock=clock).throttle(verb, at=range(1, 4), retry_after=2))
+    actions: dict[str, Callable[[Store], object]] = {
+        "get": lambda store: store.get("a"),
+        "put": lambda store: store.put("b", b"x"),
+        "list": lambda store: list(store.list("")),
+    }
+    with pytest.raises(StoreUnreachableError, match=r"503.*Retry-After: 2 s") as caught:
+        actions[verb](faulty)
+    assert caught.value.retry
+    actions[verb](RetryingStore(faulty, RetryPolicy(), clock, random.Random(1)))
+    assert clock.monotonic() > 0
+
+
+def names(store: Store, prefix: str = "") -> list[str]:
+    return [info.key for info in store.list(prefix)]
+
+
+def test_a_new_object_is_listed_late_by_time() -> None:
+    clock = ManualClock()
+    store = Faults(clock=clock).list_late(seconds=30, matching="roots/*").over(MemoryStore(clock))
+    store.create("roots/1", b"x")
+    store.put("parts/1", b"x")
+    assert names(store) == ["parts/1"]
+    assert store.folders("") == ["parts/"]
+    assert store.get("roots/1") == b"x"
+    assert store.head("roots/1").size == 1
+    with pytest.raises(AlreadyExistsError):
+        store.create("roots/1", b"y")
+    clock.sleep(29.5)
+    assert names(store) == ["parts/1"]
+    clock.sleep(0.5)
+    assert names(store) == ["parts/1", "roots/1"]
+
+
+def test_a_new_object_is_listed_late_by_operations() -> None:
+    store = Faults().list_late(operations=3).over(MemoryStore())
+    store.put("a", b"x")
+    assert [names(store) for _ in range(4)] == [[], [], [], ["a"]]
+
+
+def test_a_deleted_object_stays_listed() -> None:
+    clock = ManualClock()
+    store = Faults(clock=clock).list_deleted(seconds=10).over(MemoryStore(clock))
+    for key in ("a", "b"):
+        store.put(key, b"x")
+    store.delete("a")
+    with pytest.raises(ObjectNotFoundError):
+        store.get("a")
+    assert names(store) == ["a", "b"]
+    assert names(store, "b") == ["b"]
+    assert [info.key for info in store.list("", "a")] == ["b"]
+    clock.sleep(10)
+    assert names(store) == ["b"]
+    store.delete("b")
+    store.create("b", b"new")
+    assert [info.size for info in store.list("")] == [3]
+
+
+def test_reading_is_stale_after_overwriting_and_deleting() -> None:
+    clock = ManualClock()
+    store = Faults(clock=clock).read_stale(seconds=5).over(MemoryStore(clock))
+    store.put("a", b"old")
+    assert store.get("a") == b"old"
+    before = store.head("a")
+    clock.sleep(1)
+    store.put("a", b"newer")
+    assert (store.get("a"), store.head("a"), store.get_ranges("a", [(1, 2)])) == (b"old", before, [b"ld"])
+    clock.sleep(5)
+    assert (store.get("a"), store.head("a").size) == (b"newer", 5)
+    store.delete("a")
+    assert names(store) == []
+    assert store.get("a") == b"newer"
+    clock.sleep(5)
+    for read in (store.get, store.head):
+        with pytest.raises(ObjectNotFoundError):
+            read("a")
+
+
+def test_the_clock_of_a_store_is_wrong() -> None:
+    clock = ManualClock()
+    memory = MemoryStore(clock)
+    store = Faults(clock=clock).skew_times(60, drift=0.5, jump=-3600, jump_at=2).over(memory)
+    ahead = []
+    for key in ("a", "b", "c"):
+        written = store.put(key, b"x")
+        assert store.head(key) == written
+        assert written in list(store.list(""))
+        ahead.append((written.modified_ns - memory.head(key).modified_ns) / 1e9)
+        clock.sleep(10)
+    assert ahead == [60, 65, 70 - 3600]
+
+
+def test_lags_need_a_store_that_shows_them() -> None:
+    for faults in (Faults().list_late(seconds=1), Faults().skew_times(5)):
+        with pytest.raises(UsageError, match="before"):
+            FaultyStore(MemoryStore(), faults).get("a")
+    with pytest.raises(UsageError, match="no time"):
+        Faults().read_stale()
+
+
+def test_heal_ends_what_is_to_come() -> None:
+    clock = ManualClock()
+    faults = Faults(clock=clock).list_late(seconds=5)
+    store = faults.over(MemoryStore(clock))
+    store.put("a", b"x")
+    faults.heal()
+    store.put("b", b"x")
+    assert names(store) == ["b"]
+    clock.sleep(5)
+    assert names(store) == ["a", "b"]
