@@ -6,28 +6,33 @@ from holdfast.errors import CredentialError, DamageError, NotFoundError, Permiss
 from holdfast.ids import PartId
 from holdfast.replication.needing import packs_of
 from holdfast.replication.objects import ObjectCopier
-from holdfast.vault.format.names import PACKS, PARTS, SNAPSHOTS, pack_key, part_key
+from holdfast.replication.thinned import ThinnedSides, link_keys
+from holdfast.vault.format.names import PACKS, PARTS, SNAPSHOTS, pack_key
 from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.snapshots.finding import read_part, read_root
 
-__all__ = ["Arrivals", "root_parts"]
+__all__ = ["Arrivals"]
 
 
 class Arrivals:
     """Reads roots and parts at the target, each once; packs by their names and sizes, as no pack's bytes are read."""
 
-    def __init__(self, target: Handle, copier: ObjectCopier) -> None:
+    def __init__(self, target: Handle, copier: ObjectCopier, thinned: ThinnedSides) -> None:
         self._target = target
+        self._thinned = thinned
         self._copier = copier
         self._sound_parts: set[str] = set()
 
     def is_whole(self, key: str, root: Root) -> bool:
-        """Whether root, parts and packs of the snapshot are there, and the first two can be read."""
-        if not self.has_root(key, root) or not all(map(self.has_part, root_parts(root))):
+        """Whether root, parts and packs of the snapshot are there, and the first two can be read; and whether the
+        target knows what the source gave up of it.
+        """
+        links = self._thinned.links(root)
+        if self._thinned.missing(root) or not self.has_root(key, root) or not all(map(self.has_part, link_keys(links))):
             return False
         try:
-            packs = packs_of(self._target, root, self._copier.there(PACKS).keys())
+            packs = packs_of(self._target, root, self._copier.there(PACKS).keys(), links)
         except (DamageError, NotFoundError, CredentialError) as error:
             _pass_refusal(error)
             return False
@@ -55,11 +60,6 @@ class Arrivals:
                 return False
             self._sound_parts.add(key)
         return True
-
-
-def root_parts(root: Root) -> list[str]:
-    """Keys of the manifests of a snapshot."""
-    return [part_key(PartId(link.id.hex())) for link in root.parts]
 
 
 def _pass_refusal(error: Exception) -> None:

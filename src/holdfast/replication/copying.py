@@ -11,13 +11,15 @@ from collections.abc import Iterable
 from holdfast.errors import CredentialError, DamageError, NotFoundError, UntrustedError, WrongKeyError
 from holdfast.events import SILENT, Progress
 from holdfast.ids import PackId
-from holdfast.replication.arriving import Arrivals, root_parts
+from holdfast.replication.arriving import Arrivals
+from holdfast.replication.claiming import Claims
 from holdfast.replication.mirroring import mirror
 from holdfast.replication.needing import packs_of
 from holdfast.replication.objects import ObjectCopier
 from holdfast.replication.planning import check_same_vault
 from holdfast.replication.pointers import copy_pointers
 from holdfast.replication.replicated import Replicated
+from holdfast.replication.thinned import ThinnedSides, link_keys
 from holdfast.replication.trusting import sort_generations
 from holdfast.stores.protocol import Store
 from holdfast.vault.checking.verifying import Verified, verify_decoded
@@ -59,8 +61,10 @@ class _Replication:
         self._target = Handle(target, source.keys, source.clock, progress)
         self._progress = progress
         self._copier = ObjectCopier(source.store, target, progress)
-        self._arrivals = Arrivals(self._target, self._copier)
+        self._thinned = ThinnedSides(source, self._target)
+        self._arrivals = Arrivals(self._target, self._copier, self._thinned)
         self._listed: set[PackId] = set()
+        self._claims = Claims(self._target, self._copier.look_again)
 
     def run(self, asset: str | None, recheck: bool, verify: bool) -> Replicated:
         source, copier = self._source, self._copier
@@ -68,6 +72,11 @@ class _Replication:
         source.refresh()
         source.index.add_unlisted(source.store, source.keys, self._progress)
         copier.copy_config(sort_generations(source.store, source.keys.config))
+        with self._claims:
+            return self._copy_all(asset, recheck, verify)
+
+    def _copy_all(self, asset: str | None, recheck: bool, verify: bool) -> Replicated:
+        source, copier = self._source, self._copier
         self._listed = self._target.index.listed()
         self._stored = {info.key for info in source.store.list(PACKS)} | copier.there(PACKS).keys()
         arrived: dict[str, Root] = {}
@@ -85,20 +94,26 @@ class _Replication:
 
     def _bring(self, key: str, root: Root, recheck: bool) -> bool:
         """Whether the snapshot is whole at the target, or is now."""
-        if key in self._copier.there(SNAPSHOTS) and (not recheck or self._arrivals.is_whole(key, root)):
-            return True
+        if key in self._copier.there(SNAPSHOTS):
+            self._thinned.bring(self._copier, root)
+            if not recheck or self._arrivals.is_whole(key, root):
+                return True
         return self._copy_snapshot(key, root)
 
     def _copy_snapshot(self, key: str, root: Root) -> bool:
-        """Packs, an index of them, parts, then the root. False when something that it needs is damaged."""
+        """Packs, an index of them, parts, what was given up, then the root. False when something needed is damaged."""
         copier, arrivals = self._copier, self._arrivals
+        if not self._claims.claim(link_keys(self._thinned.links(root))):
+            return False
         packs = self._copy_packs(key, root)
         if packs is None:
             return False
         self._index_packs(packs)
-        parts = [part for part in root_parts(root) if not arrivals.has_part(part)]
+        parts = [part for part in link_keys(self._thinned.links(root)) if not arrivals.has_part(part)]
         if copier.copy(parts, replace=parts):
             return False
+        self._thinned.bring(copier, root)
+        self._claims.keep()
         return arrivals.has_root(key, root) or not copier.copy([key], replace=[key])
 
     def _copy_packs(self, key: str, root: Root) -> Iterable[PackId] | None:
@@ -107,10 +122,12 @@ class _Replication:
         failed: set[str] = set()
         while True:
             try:
-                packs = packs_of(self._source, root, self._stored)
+                packs = packs_of(self._source, root, self._stored, self._thinned.links(root))
             except (DamageError, UntrustedError, WrongKeyError) as error:
                 if not failed:
                     copier.damaged[error.object_name or key] = error.message
+                return None
+            if not self._claims.claim(pack_key(pack) for pack in packs):
                 return None
             missing = {pack_key(pack): size for pack, size in packs.items() if not copier.has(pack_key(pack), size)}
             self._progress.phase(f"copying {root.id}", sum(missing.values()))

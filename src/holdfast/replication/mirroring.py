@@ -9,9 +9,10 @@ from holdfast.replication.objects import ObjectCopier
 from holdfast.replication.planning import check_same_vault
 from holdfast.replication.pointers import mirror_pointers
 from holdfast.replication.replicated import Replicated
+from holdfast.replication.thinned import mirror_thinned
 from holdfast.replication.trusting import newest_config, sort_generations
 from holdfast.stores.protocol import ObjectInfo, Store
-from holdfast.vault.format.names import INDEX, PACKS, PARTS, REFS, SNAPSHOTS
+from holdfast.vault.format.names import INDEX, PACKS, PARTS, REFS, SNAPSHOTS, THINNED
 
 __all__ = ["mirror"]
 
@@ -27,9 +28,11 @@ def mirror(source: Store, target: Store, *, progress: Progress = SILENT) -> Repl
     copier = ObjectCopier(source, target, progress)
     # What is added while the copying runs is for the next time: its packs may have come after theirs were listed.
     pointers, roots = list(source.list(REFS)), list(source.list(SNAPSHOTS))
+    thinned = list(source.list(THINNED))  # before the parts: what is given up after this is there for a while
     copier.copy_config(sort_generations(source, newest_config(target)))
     for prefix in (PACKS, INDEX, PARTS):
         copier.copy_all(prefix)
+    mirror_thinned(copier, thinned)
     damaged = {key for key in copier.damaged if key.startswith((PACKS, PARTS))}
     if not damaged:
         copier.copy_listed(SNAPSHOTS, roots)

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from holdfast.errors import DamageError
 from holdfast.ids import ChunkId, PackId, PartId
 from holdfast.vault.format.names import pack_key
-from holdfast.vault.format.records import Root
+from holdfast.vault.format.records import PartLink, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import Located
 from holdfast.vault.snapshots.finding import read_part
 from holdfast.vault.snapshots.labels import entry_chunks
+from holdfast.vault.snapshots.thinning import kept_links
 
 __all__ = ["packs_of"]
 
 _CHAIN_MAX = 8  # deltas of deltas, as for who reads
 
 
-def packs_of(handle: Handle, root: Root, stored: Collection[str] | None = None) -> dict[PackId, int]:
+def packs_of(
+    handle: Handle,
+    root: Root,
+    stored: Collection[str] | None = None,
+    links: Iterable[PartLink] | None = None,
+) -> dict[PackId, int]:
     """The packs that hold a snapshot's chunks and their delta bases, with their sizes. Raises DamageError.
 
     `stored`: keys of the packs that can be had. Of a chunk that lies in several of them, all are named, for who reads
     passes over one that does not decode; one that cannot be had, only where no other holds the chunk. Without `stored`,
-    of each chunk the one that is read first.
+    of each chunk the one that is read first. `links`: the parts that count; by default, those that the snapshot still
+    has.
     """
     search = _Search(handle, stored)
-    for link in root.parts:
+    for link in kept_links(handle, root) if links is None else links:
         for entry in read_part(handle, PartId(link.id.hex())).entries:
             for _, _, chunk, _ in entry_chunks(entry):
                 search.add(chunk, 0)

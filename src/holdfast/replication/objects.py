@@ -40,6 +40,10 @@ class ObjectCopier:
             self._present[prefix] = {info.key: info.size for info in self.target.list(prefix)}
         return self._present[prefix]
 
+    def look_again(self) -> None:
+        """List the target anew when it is asked for next."""
+        self._present.clear()
+
     def has(self, key: str, size: int) -> bool:
         """Whether the target has it. What is named by its bytes and has another size there is damaged: it is not."""
         there = self.there(key.partition("/")[0] + "/").get(key)

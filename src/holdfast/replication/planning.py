@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from holdfast.errors import DamageError, NotFoundError, RefusedError, UntrustedError, WrongKeyError
 from holdfast.events import SILENT
-from holdfast.replication.arriving import Arrivals, root_parts
+from holdfast.replication.arriving import Arrivals
 from holdfast.replication.needing import packs_of
 from holdfast.replication.objects import ObjectCopier, check_same_config
+from holdfast.replication.thinned import ThinnedSides, link_keys
 from holdfast.replication.trusting import newest_config, sort_generations
 from holdfast.stores.protocol import Store
 from holdfast.vault.access.configuration import read_vault_id
-from holdfast.vault.format.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, pack_key
+from holdfast.vault.format.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, THINNED, pack_key
 from holdfast.vault.handle import Handle
 from holdfast.vault.snapshots.finding import list_roots
 
@@ -42,9 +43,11 @@ def plan_replication(source: Handle, target: Store, *, asset: str | None = None)
     check_same_vault(source.store, target)
     source.refresh()
     copier = ObjectCopier(source.store, target, source.progress)
-    arrivals = Arrivals(Handle(target, source.keys, source.clock, source.progress), copier)
+    there = Handle(target, source.keys, source.clock, source.progress)
+    thinned = ThinnedSides(source, there)
+    arrivals = Arrivals(there, copier, thinned)
     roots = list_roots(source, asset)
-    sizes = {info.key: info.size for prefix in (PARTS, SNAPSHOTS) for info in source.store.list(prefix)}
+    sizes = {info.key: info.size for prefix in (PARTS, SNAPSHOTS, THINNED) for info in source.store.list(prefix)}
     packs_here = {info.key for info in source.store.list(PACKS)}
     plan = ReplicationPlan(0, 0, [], [], [], {})
     wanted = _wanted_config(source, copier, plan) | _wanted_pointers(source, copier, asset)
@@ -55,8 +58,9 @@ def plan_replication(source: Handle, target: Store, *, asset: str | None = None)
         if arrivals.is_whole(listed.key, listed.root):
             plan.present.append(listed.root.id)
             continue
+        links = thinned.links(listed.root)
         try:
-            packs = packs_of(source, listed.root, packs_here | copier.there(PACKS).keys())
+            packs = packs_of(source, listed.root, packs_here | copier.there(PACKS).keys(), links)
         except (DamageError, UntrustedError, WrongKeyError) as error:
             plan.damaged[error.object_name or listed.key] = error.message
             plan.left_out.append(listed.root.id)
@@ -68,7 +72,8 @@ def plan_replication(source: Handle, target: Store, *, asset: str | None = None)
             plan.left_out.append(listed.root.id)
             continue
         plan.arriving.append(listed.root.id)
-        objects = [key for key in root_parts(listed.root) if not arrivals.has_part(key)]
+        objects = [key for key in link_keys(links) if not arrivals.has_part(key)]
+        objects += thinned.missing(listed.root)
         objects += [] if arrivals.has_root(listed.key, listed.root) else [listed.key]
         # What was deleted since it was read is counted without its size.
         wanted |= missing | {key: sizes.get(key, 0) for key in objects}
@@ -85,7 +90,7 @@ def plan_mirror(source: Store, target: Store) -> ReplicationPlan:
             check_same_config(source, target, key)
     missing = [
         info.size
-        for prefix in (CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS)
+        for prefix in (CONFIG, PACKS, INDEX, PARTS, THINNED, SNAPSHOTS, REFS)
         for info in source.list(prefix)
         if info.key not in generations.forged and not copier.has(info.key, info.size)
     ]

@@ -23,7 +23,7 @@ from holdfast.trust.sealing import SEALED_SIZE, open_key, seal_key
 from holdfast.trust.signing import SIGNATURE_SIZE, SigningKey, fingerprint, verify
 from holdfast.trust.suites import Suite
 from holdfast.vault.format.header import FORMAT_VERSION, HEADER_BYTES, Header, Kind
-from holdfast.vault.format.keys import MAY_SIGN, VaultKeys, plain_key
+from holdfast.vault.format.keys import FOR_MEMBERS, MAY_SIGN, VaultKeys, plain_key
 from holdfast.vault.format.names import INDEX
 
 __all__ = ["Opened", "write_document", "read_document", "write_config", "read_config", "checked_header", "body_max"]
@@ -33,7 +33,7 @@ _MARK_BYTES = 16
 _SALT_BYTES = 32
 _BODY_MAX = 1 << 30
 # Smaller where a stranger's object is opened, or many are: what unpacks to more would only fill the memory.
-_BODY_MAX_OF = {Kind.CONFIG: 1 << 20, Kind.INDEX: 64 << 20}
+_BODY_MAX_OF = {Kind.CONFIG: 1 << 20, Kind.INDEX: 64 << 20, Kind.LEASE: 1 << 16, Kind.TRASH: 64 << 20}
 _SIGNED_DOMAIN = b"holdfast 1 object\0"
 
 
@@ -62,7 +62,7 @@ def write_document(keys: VaultKeys, kind: Kind, name: str, record: bytes) -> byt
     """
     header = keys.header(kind).pack()
     bound = _bound_name(kind, name)
-    if kind is Kind.INDEX:
+    if kind in FOR_MEMBERS:
         key_field = os.urandom(_SALT_BYTES)
         cipher = keys.cipher(blake3(key_field, key=keys.index_key).digest())
     elif keys.suite is Suite.PLAIN:
@@ -192,13 +192,13 @@ def _cut(kind: Kind, name: str, data: bytes) -> _Frame:
 
 
 def _key_field_bytes(kind: Kind, suite: int) -> int:
-    if kind is Kind.INDEX:
+    if kind in FOR_MEMBERS:
         return _SALT_BYTES
     return 0 if kind is Kind.CONFIG or suite == Suite.PLAIN else SEALED_SIZE
 
 
 def _document_cipher(keys: VaultKeys, kind: Kind, name: str, frame: _Frame) -> BlobCipher:
-    if kind is Kind.INDEX:
+    if kind in FOR_MEMBERS:
         return keys.cipher(blake3(frame.key_field, key=keys.index_key).digest())
     if keys.suite is Suite.PLAIN:
         return PlainCipher(plain_key(keys.vault))

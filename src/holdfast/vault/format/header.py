@@ -25,6 +25,9 @@ class Kind(Enum):
     PART = b"M"
     ROOT = b"S"
     REF = b"R"
+    LEASE = b"L"
+    TRASH = b"T"
+    THINNED = b"H"
 
 
 class Header(NamedTuple):

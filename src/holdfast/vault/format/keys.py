@@ -16,14 +16,19 @@ from holdfast.vault.format.header import FORMAT_VERSION, Header, Kind
 from holdfast.vault.format.names import Names
 from holdfast.vault.format.records import Config, Signer
 
-__all__ = ["VaultKeys", "plain_key", "MAY_SIGN"]
+__all__ = ["VaultKeys", "plain_key", "MAY_SIGN", "FOR_MEMBERS"]
 
 MAY_SIGN: Final = {
     Kind.CONFIG: ("keeper",),
     Kind.ROOT: ("keeper", "writer"),
     Kind.REF: ("keeper", "writer"),
     Kind.INDEX: ("keeper", "writer"),
+    Kind.LEASE: ("keeper", "writer"),
+    Kind.TRASH: ("keeper", "writer"),
+    Kind.THINNED: ("keeper",),
 }
+# Every member reads these: they are sealed with the index key, which writers hold, too.
+FOR_MEMBERS: Final = frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH})
 
 
 def plain_key(vault: bytes) -> bytes:
@@ -99,7 +104,7 @@ class VaultKeys:
 
     def header(self, kind: Kind) -> Header:
         """The header of a new object of that kind."""
-        sealed = self.suite is not Suite.PLAIN and kind not in (Kind.CONFIG, Kind.INDEX)
+        sealed = self.suite is not Suite.PLAIN and kind is not Kind.CONFIG and kind not in FOR_MEMBERS
         epoch = self.config.epochs[-1].number if sealed else 0
         return Header(kind.value, FORMAT_VERSION, int(self.suite), epoch, self.vault)
 

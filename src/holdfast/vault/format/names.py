@@ -16,6 +16,9 @@ __all__ = [
     "PARTS",
     "SNAPSHOTS",
     "REFS",
+    "LEASES",
+    "TRASH",
+    "THINNED",
     "Names",
     "config_key",
     "generation_of",
@@ -26,6 +29,7 @@ __all__ = [
 ]
 
 CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS = "config/", "packs/", "index/", "parts/", "snapshots/", "refs/"
+LEASES, TRASH, THINNED = "leases/", "trash/", "thinned/"
 _NAME_BYTES_MAX = 1024
 
 
@@ -90,6 +94,9 @@ class Names:
 
     def snapshot_key(self, asset: str, snapshot: SnapshotId) -> str:
         return f"{SNAPSHOTS}{self.asset_key(asset)}/{snapshot}"
+
+    def thinned_prefix(self, asset: str, snapshot: SnapshotId) -> str:
+        return f"{THINNED}{self.asset_key(asset)}/{snapshot}/"
 
     def ref_prefix(self, asset: str, name: str) -> str:
         return f"{REFS}{self.asset_key(asset)}/{self.ref_key(name)}/"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from holdfast.errors import DamageError
+from holdfast.errors import DamageError, UntrustedError
 from holdfast.ids import PackId
 from holdfast.stores.protocol import ObjectInfo, Store
 from holdfast.vault.format.documents import body_max, read_document, write_document
@@ -35,16 +35,16 @@ class CheckedIndex(NamedTuple):
     packs: list[tuple[PackId, Columns]]
 
 
-def write_index(keys: VaultKeys, packs: Iterable[IndexedPack], created: int) -> tuple[str, bytes]:
-    """Key and stored bytes of an index object that lists these packs.
+def write_index(keys: VaultKeys, packs: Iterable[IndexedPack], created: int, by: str = "") -> tuple[str, bytes]:
+    """Key and stored bytes of an index object that lists these packs. `by`: whose word it is, where not one's own.
 
     Those with the largest tables are left out where it would become too big to be read: their footers tell the same.
     """
     listed = list(packs)
-    record = encode_record(Index(created, listed))
+    record = encode_record(Index(created, listed, by))
     while len(record) > body_max(Kind.INDEX):
         listed.remove(max(listed, key=lambda pack: len(pack.table.ids)))
-        record = encode_record(Index(created, listed))
+        record = encode_record(Index(created, listed, by))
     data = write_document(keys, Kind.INDEX, INDEX, record)
     return index_key(blake3(data).hexdigest()), data
 
@@ -68,7 +68,18 @@ def read_checked(store: Store, keys: VaultKeys, key: str) -> CheckedIndex:
         if len(pack.id) != 32:
             raise DamageError(f"{key} names an impossible pack", object_name=key)
         packs.append((PackId(pack.id.hex()), check_table(pack.table, keys.suite, key, pack.size)))
-    return CheckedIndex(SignedIndex(index, keys.trusted_signer(Kind.INDEX, opened.signer, key)), packs)
+    return CheckedIndex(SignedIndex(index, _whose_word(keys, index, opened.signer, key)), packs)
+
+
+def _whose_word(keys: VaultKeys, index: Index, mark: str, key: str) -> Signer:
+    signer = keys.trusted_signer(Kind.INDEX, mark, key)
+    if not index.by or index.by == mark:
+        return signer
+    if signer.role != "keeper" or signer.revoked is not None:
+        raise UntrustedError(
+            f"{key} passes on another's word, but {signer.label!r} is no keeper", hint="ignored", object_name=key
+        )
+    return keys.trusted_signer(Kind.INDEX, index.by, key)
 
 
 def read_pack_table(store: Store, keys: VaultKeys, info: ObjectInfo) -> PackTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
 from holdfast.errors import HoldfastError, ObjectNotFoundError
@@ -46,8 +47,17 @@ class BaseSource(Protocol):
 class ChunkCoder:
     """Codes chunks for one save. Safe for several threads."""
 
-    def __init__(self, handle: Handle, bases: BaseSource, anchors: Anchors, writer: PackWriter) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        bases: BaseSource,
+        anchors: Anchors,
+        writer: PackWriter,
+        avoid: Collection[str] = frozenset(),
+    ) -> None:
+        """`avoid`: keys of objects that are condemned: their chunks are not shared, and no base of a delta."""
         self._handle = handle
+        self._avoid = avoid
         self._bases = bases
         self._anchors = anchors
         self._writer = writer
@@ -55,8 +65,10 @@ class ChunkCoder:
         self._believing = Believing(handle.keys)
         self._lock = threading.Lock()
 
-    def code(self, data: bytes | memoryview, element: Element, candidate: BaseCandidate | None) -> Coded:
-        """Name one chunk and, unless it is stored already, code it and put it in a pack."""
+    def code(
+        self, data: bytes | memoryview, element: Element, candidate: BaseCandidate | None, stream: str = ""
+    ) -> Coded:
+        """Name one chunk and, unless it is stored already, code it and put it in a pack of that stream."""
         chunk = self._handle.keys.names.chunk_id(data)
         if self._stored(chunk) or self._writer.holds(chunk):
             return Coded(chunk, Codec.RAW, None)
@@ -64,7 +76,9 @@ class ChunkCoder:
         codec, payload = encode_in_place(data, element, base_data, delta_most=most)
         if codec is not Codec.DELTA:
             base = _NO_BASE
-        stored = self._writer.add(chunk, payload, raw=len(data), codec=int(codec), element=element, base=base)
+        stored = self._writer.add(
+            chunk, payload, raw=len(data), codec=int(codec), element=element, base=base, stream=stream
+        )
         if stored is not None and base:
             self._anchors.took_delta(base, stored)
         elif stored is not None:
@@ -85,6 +99,8 @@ class ChunkCoder:
     def _place(self, chunk: ChunkId) -> Located | None:
         index = self._handle.index
         for located in self._believing.places(index, chunk):
+            if pack_key(located.pack) in self._avoid:
+                continue
             if self._pack_present(located.pack, located.pack_size):
                 return located
             index.forget_pack(located.pack)

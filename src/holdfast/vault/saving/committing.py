@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from blake3 import blake3
+from msgspec.structs import replace
 
 from holdfast.errors import (
     ConflictError,
@@ -28,14 +30,14 @@ from holdfast.vault.format.series import create_once
 from holdfast.vault.handle import Handle
 from holdfast.vault.saving.options import SaveOptions
 from holdfast.vault.saving.pipeline import Saved, Tally
-from holdfast.vault.saving.tree import component_of
+from holdfast.vault.saving.tree import OWN_PART_BYTES, component_of
 from holdfast.vault.snapshots.finding import read_part
 from holdfast.vault.snapshots.manifests import check_part
 from holdfast.version import VERSION
 
-__all__ = ["Written", "group_parts", "write_parts", "make_root", "write_root", "remove_root"]
+__all__ = ["Written", "group_parts", "salted", "write_parts", "make_root", "write_root", "remove_root"]
 
-_OWN_PART_BYTES = 8 << 20
+_SALT_BYTES = 16
 _PART_ENTRIES_MAX = 4096
 _UNKNOWN = b""
 
@@ -56,7 +58,7 @@ def group_parts(saved: list[Saved], others: list[Entry]) -> Iterator[Part]:
     groups: dict[str, list[Entry]] = {}
     for entry in [*others, *(file.entry for file in saved)]:
         component = component_of(entry.path) if entry.type == "file" else "other"
-        if entry.size >= _OWN_PART_BYTES:
+        if entry.size >= OWN_PART_BYTES:
             yield Part(component, [entry])
             continue
         group = groups.setdefault(component, [])
@@ -65,6 +67,13 @@ def group_parts(saved: list[Saved], others: list[Entry]) -> Iterator[Part]:
             yield Part(component, groups.pop(component))
     for component, entries in groups.items():
         yield Part(component, entries)
+
+
+def salted(handle: Handle, part: Part, avoid: Collection[str]) -> Part:
+    """The part, under another name where the object of that name is condemned."""
+    if part_key(handle.keys.names.part_id(encode_record(part))) not in avoid:
+        return part
+    return replace(part, salt=secrets.token_bytes(_SALT_BYTES))
 
 
 def write_parts(handle: Handle, parts: list[Part], tally: Tally) -> tuple[list[PartLink], dict[str, bytes]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from holdfast.vault.saving.coder import ChunkCoder, Coded
 from holdfast.vault.saving.contents import Content, Opened
 from holdfast.vault.saving.entries import EntryBuilder, Measured, measure
 from holdfast.vault.saving.parents import Parent
+from holdfast.vault.saving.tree import stream_of
 from holdfast.vault.scratch import bytes_scratch
 from holdfast.vault.snapshots.labels import base_candidates
 
@@ -101,11 +102,19 @@ class _Job(NamedTuple):
 
 
 def code_contents(
-    handle: Handle, contents: Iterable[Content], parent: Parent, coder: ChunkCoder, tally: Tally
+    handle: Handle,
+    contents: Iterable[Content],
+    parent: Parent,
+    coder: ChunkCoder,
+    tally: Tally,
+    keep: Callable[[], None] = lambda: None,
 ) -> list[Saved]:
-    """Code all contents into packs. Raises SourceChangedError when one changes while it is read."""
+    """Code all contents into packs. `keep` is called for each chunk.
+
+    Raises SourceChangedError when one changes while it is read, and what `keep` raises.
+    """
     pool = ThreadPoolExecutor(handle.workers, thread_name_prefix="holdfast-code")
-    coding = _Coding(handle, coder, tally, pool)
+    coding = _Coding(handle, coder, tally, pool, keep)
     try:
         for content in contents:
             coding.code(content, parent.files.get(content.relative))
@@ -119,12 +128,15 @@ def code_contents(
 class _Coding:
     """The work on several files at once, in the order of their chunks."""
 
-    def __init__(self, handle: Handle, coder: ChunkCoder, tally: Tally, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, handle: Handle, coder: ChunkCoder, tally: Tally, pool: ThreadPoolExecutor, keep: Callable[[], None]
+    ) -> None:
         self.saved: list[Saved] = []
         self._handle = handle
         self._coder = coder
         self._tally = tally
         self._pool = pool
+        self._keep = keep
         self._jobs: deque[_Job] = deque()
         self._open: set[_File] = set()
         self._ahead = handle.workers * _AHEAD_PER_WORKER
@@ -165,12 +177,15 @@ class _Coding:
             data = bytes_scratch("chunk", cut.length).data
             read_cut(file.source, cut, data)
         try:
-            coded = self._coder.code(data, cut.element, builder.candidate(cut.offset))
+            content = file.content
+            stream = stream_of(content.component, content.size)
+            coded = self._coder.code(data, cut.element, builder.candidate(cut.offset), stream)
             return coded, measure(builder, cut.offset, data)
         except Exception as error:
             raise _NotOfTheFile from error
 
     def _put(self, job: _Job) -> None:
+        self._keep()
         self._jobs.append(job)
         while len(self._jobs) > self._ahead:
             self._finish_oldest()

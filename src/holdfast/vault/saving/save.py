@@ -19,13 +19,25 @@ from holdfast.errors import (
     WrongKeyError,
 )
 from holdfast.vault.checking.verifying import Verified, forget_damaged, move_validated, verify_written
+from holdfast.vault.collecting.leases import HeldLease
+from holdfast.vault.collecting.trash import read_trash
 from holdfast.vault.format.records import Entry, Finding, Root, Validation
 from holdfast.vault.handle import Handle
 from holdfast.vault.saving.anchors import Anchors
 from holdfast.vault.saving.coder import ChunkCoder
-from holdfast.vault.saving.committing import Written, group_parts, make_root, remove_root, write_parts, write_root
+from holdfast.vault.saving.committing import (
+    Written,
+    group_parts,
+    make_root,
+    remove_root,
+    salted,
+    write_parts,
+    write_root,
+)
 from holdfast.vault.saving.contents import Content, FileContent
 from holdfast.vault.saving.entries import plain_entry
+from holdfast.vault.saving.examining import examine_snapshot
+from holdfast.vault.saving.history import History, extended, named_files
 from holdfast.vault.saving.links import examine_links
 from holdfast.vault.saving.memory import Remembered, memory_path, recall, remember
 from holdfast.vault.saving.options import SaveOptions
@@ -83,15 +95,15 @@ def save_job(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Comm
     source and the vault lie in each other, or the policy is `refuse` and there are findings): nothing was committed;
     DamageError, CredentialError, and what the store raises.
     """
-    with prepare_save(handle, job.tree):
-        return _save(handle, asset, job, options)
+    with prepare_save(handle, job.tree), HeldLease(handle, "saving") as lease:
+        return _save(handle, asset, job, options, lease)
 
 
-def _save(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Committed:
+def _save(handle: Handle, asset: str, job: Job, options: SaveOptions, lease: HeldLease) -> Committed:
     memory = memory_path(handle.keys, asset)
     for skipped in job.tree.skipped if job.tree is not None else ():
         handle.progress.note(skipped)
-    attempt = _Attempt(handle, asset, job, options, recall(memory))
+    attempt = _Attempt(handle, asset, job, options, recall(memory), lease)
     written, verified = attempt.write_and_read_back()
     root, parent = written.root, attempt.parent
     if verified is not None:
@@ -102,7 +114,8 @@ def _save(handle: Handle, asset: str, job: Job, options: SaveOptions) -> Committ
         return Committed(root, verified, latest=False, validated=False, tags=())
     latest = _move_latest(handle, root, parent)
     if latest or handle.keys.can_read:
-        remember(memory, root.id, root.content, written.parts, job.contents, attempt.anchors.ages(written.parts))
+        ages = attempt.anchors.ages(written.parts)
+        remember(memory, root.id, root.content, written.parts, job.contents, ages, attempt.history_with(written))
     # Whoever cannot read cannot compare either, but has just learned whether something newer is known.
     may_move = verified is not None and (latest or handle.keys.can_read)
     validated = verified is not None and may_move and move_validated(handle, root, verified)
@@ -115,8 +128,15 @@ class _Attempt:
     """Writing one snapshot, again where it does not read back."""
 
     def __init__(
-        self, handle: Handle, asset: str, job: Job, options: SaveOptions, remembered: Remembered | None
+        self,
+        handle: Handle,
+        asset: str,
+        job: Job,
+        options: SaveOptions,
+        remembered: Remembered | None,
+        lease: HeldLease,
     ) -> None:
+        self._lease = lease
         self._handle = handle
         self._asset = asset
         self._job = job
@@ -125,6 +145,12 @@ class _Attempt:
         parent, self._bases = find_parent(handle, asset, remembered)
         self.parent = parent.matched(job.source, job.contents)
         self.anchors = self._new_anchors()
+        self._history = remembered.history if remembered is not None else History()
+
+    def history_with(self, written: Written) -> History:
+        """The history of the asset, and this snapshot."""
+        files = named_files(self._job.source, [entry for part in written.parts for entry in part.entries])
+        return extended(self._history, written.root.id, files, self._options.metrics)
 
     def _new_anchors(self) -> Anchors:
         return Anchors(self._remembered, self._handle.index.find)
@@ -148,18 +174,20 @@ class _Attempt:
 
     def _write(self) -> Written:
         """Packs → index → parts → root."""
-        handle, job = self._handle, self._job
+        handle, job, lease = self._handle, self._job, self._lease
         handle.progress.phase("saving", sum(content.size for content in job.contents))
+        lease.keep()
+        avoid = read_trash(handle).keys  # after the lease: what is condemned from now on waits for it
         tally = Tally()
-        with PackWriter(handle) as writer:
-            coder = ChunkCoder(handle, self._bases, self.anchors, writer)
-            saved = code_contents(handle, job.contents, self.parent, coder, tally)
+        with PackWriter(handle, salted=bool(avoid)) as writer:
+            coder = ChunkCoder(handle, self._bases, self.anchors, writer, avoid)
+            saved = code_contents(handle, job.contents, self.parent, coder, tally, lease.keep)
             writer.finish()
             tally.add(packs=writer.packs, stored=writer.stored_bytes)
         if job.tree is not None:
             _check_tree(job.tree)
-        validation = _validate(saved, job.others, self.parent, self._options)
-        parts = list(group_parts(saved, job.others))
+        validation = self._validate(saved)
+        parts = [salted(handle, part, avoid) for part in group_parts(saved, job.others)]
         links, digests = write_parts(handle, parts, tally)
         root = make_root(
             handle,
@@ -173,7 +201,21 @@ class _Attempt:
             tally=tally,
             validation=validation,
         )
+        lease.keep()
+        lease.require()
         return write_root(handle, root, parts, digests)
+
+    def _validate(self, saved: list[Saved]) -> Validation:
+        files, parent, options = [file.entry for file in saved], self.parent.files, self._options
+        findings: list[Finding] = examine_presence(files, parent)
+        for file in saved:
+            known = parent.get(file.content.relative)
+            findings.extend(examine_file(file.entry, file.problems, known, options.norm_jump))
+        findings.extend(examine_links([*self._job.others, *files]))
+        examined = examine_snapshot(self._asset, self._job.source, files, parent, self._history, options)
+        for note in examined.notes:
+            self._handle.progress.note(note)
+        return _judge([*findings, *examined.findings], examined.checks, options)
 
 
 def _move_latest(handle: Handle, root: Root, parent: Parent) -> bool:
@@ -208,13 +250,7 @@ def _check_tree(tree: Tree) -> None:
         raise SourceChangedError(f"{shown!r} came or went while {top} was saved", object_name=str(top))
 
 
-def _validate(saved: list[Saved], others: list[Entry], parent: Parent, options: SaveOptions) -> Validation:
-    files = [file.entry for file in saved]
-    findings: list[Finding] = examine_presence(files, parent.files)
-    for file in saved:
-        known = parent.files.get(file.content.relative)
-        findings.extend(examine_file(file.entry, file.problems, known, options.norm_jump))
-    findings.extend(examine_links([*others, *files]))
+def _judge(findings: list[Finding], checks: list[str], options: SaveOptions) -> Validation:
     if findings and options.policy is Policy.REFUSE:
         first = findings[0]
         where = f"{first.where}: " if first.where else ""
@@ -223,4 +259,4 @@ def _validate(saved: list[Saved], others: list[Entry], parent: Parent, options: 
             f"not saved: {where}{first.message}{more}",
             hint="the policy is `refuse`; `--policy warn` or `quarantine` would keep it apart from `validated`",
         )
-    return judge_findings(options.policy, findings)
+    return judge_findings(options.policy, findings, checks)

@@ -20,7 +20,9 @@ from holdfast.errors import (
     UsageError,
 )
 
-__all__ = ["Item", "Tree", "walk_tree", "component_of", "check_unchanged", "read_link"]
+__all__ = ["Item", "Tree", "walk_tree", "component_of", "stream_of", "OWN_PART_BYTES", "check_unchanged", "read_link"]
+
+OWN_PART_BYTES = 8 << 20  # a file of that size has a manifest of its own
 
 # Which component of an asset a file belongs to; retention can treat components differently. First match wins.
 _COMPONENTS = (
@@ -87,6 +89,13 @@ def walk_tree(path: Path) -> Tree:
     skipped: list[str] = []
     items = [Item(path, b".", top), *_walk(path, skipped)]
     return Tree("folder", _printable(name), items, skipped)
+
+
+def stream_of(component: str, size: int) -> str:
+    """Which packs a file's chunks go to. Large files of different components share none, so that a component can be
+    given up without rewriting a pack; small ones are together, for few objects.
+    """
+    return component if size >= OWN_PART_BYTES else ""
 
 
 def component_of(relative: bytes) -> str:

@@ -1,0 +1,1 @@
+"""Freeing what nothing reaches any more, beside writers. The protocol and its proof: `design/003-collecting.md`."""

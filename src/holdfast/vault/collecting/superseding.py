@@ -1,0 +1,126 @@
+"""Packs whose chunks lie, read and found good, in other packs too: they may go although their chunks are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from blake3 import blake3
+
+from holdfast.errors import DamageError, FailedError, NotFoundError, WrongKeyError
+from holdfast.ids import ChunkId, PackId
+from holdfast.vault.collecting.marking import Marked, SeenPack
+from holdfast.vault.format.names import pack_key
+from holdfast.vault.handle import Handle
+
+__all__ = ["Copies"]
+
+_CHAIN_MAX = 7  # readers follow eight steps
+
+
+class Copies:
+    """Where else chunks are, and whether they are good there. What was read once in a run is not read again.
+
+    A duplicate that nobody has read counts for nothing: anybody who may write can put junk under a chunk's id.
+    """
+
+    def __init__(self, handle: Handle, marked: Marked) -> None:
+        self._handle = handle
+        self._marked = marked
+        self._suite = handle.keys.suite
+        self._packs_of = _places(marked, self._suite)
+        self._good: dict[PackId, frozenset[ChunkId]] = {}
+        self.bytes_read = 0
+
+    def doubled(self, leaving: Collection[str], budget: int) -> list[PackId]:
+        """Packs all of whose live chunks lie in others, too, that stay: by their footers, smallest first, and no more
+        than can be checked by reading `budget` bytes. `leaving`: keys of packs that do not stay anyway.
+        """
+        chosen: list[PackId] = []
+        gone = set(leaving)
+        read: set[PackId] = set()
+        for seen in sorted(self._marked.packs.values(), key=lambda one: one.info.size):
+            if not seen.live_bytes or seen.info.key in gone:
+                continue
+            others = self._others(seen, gone)
+            if others is None:
+                continue
+            budget -= sum(self._marked.packs[pack].info.size for pack in others - read)
+            if budget < 0:
+                break
+            read |= others
+            gone.add(seen.info.key)
+            chosen.append(seen.id)
+        return chosen
+
+    def proven(self, candidates: Iterable[PackId], leaving: Collection[str]) -> list[PackId]:
+        """Those of the candidates that may go: each live chunk was found good, in this run, in a pack that stays.
+
+        None of the candidates counts as staying.
+        """
+        listed = list(candidates)
+        gone = {*leaving, *(pack_key(pack) for pack in listed)}
+        return [pack for pack in listed if self._is_superseded(self._marked.packs[pack], gone)]
+
+    def _is_superseded(self, seen: SeenPack, gone: Collection[str]) -> bool:
+        if seen.table is None:
+            return False
+        live = [chunk for chunk, _ in seen.places(self._suite) if chunk in self._marked.chunks]
+        return all(self._is_grounded(chunk, gone, ()) for chunk in live)
+
+    def _is_grounded(self, chunk: ChunkId, gone: Collection[str], above: tuple[ChunkId, ...]) -> bool:
+        """Whether the chunk is good in packs that stay, down to bases that are whole: two deltas to each other are
+        not.
+        """
+        if chunk in above or len(above) > _CHAIN_MAX:
+            return False
+        return any(
+            chunk in self._good_in(pack) and (not base or self._is_grounded(base, gone, (*above, chunk)))
+            for pack, base in self._packs_of.get(chunk, ())
+            if self._marked.packs[pack].info.key not in gone
+        )
+
+    def _others(self, seen: SeenPack, gone: Collection[str]) -> set[PackId] | None:
+        """One other pack for each live chunk, or None when one of them has none."""
+        found: set[PackId] = set()
+        for chunk, _ in seen.places(self._suite):
+            if chunk not in self._marked.chunks:
+                continue
+            staying = [pack for pack in self._staying(chunk, gone) if pack != seen.id]
+            if not staying:
+                return None
+            if found.isdisjoint(staying):
+                found.add(staying[0])
+        return found
+
+    def _staying(self, chunk: ChunkId, gone: Collection[str]) -> list[PackId]:
+        return [pack for pack, _ in self._packs_of.get(chunk, ()) if self._marked.packs[pack].info.key not in gone]
+
+    def _good_in(self, pack: PackId) -> frozenset[ChunkId]:
+        """The chunks of a pack that were decoded and have the id that the footer says."""
+        good = self._good.get(pack)
+        if good is None:
+            good = self._good[pack] = self._read(self._marked.packs[pack])
+        return good
+
+    def _read(self, seen: SeenPack) -> frozenset[ChunkId]:
+        handle = self._handle
+        try:
+            data = handle.store.get(seen.info.key)
+            self.bytes_read += len(data)
+            if blake3(data).hexdigest() != seen.id:
+                raise DamageError(f"{seen.info.key} is damaged: its bytes do not hash to its name")
+            wrong = handle.reader().check_pack(seen.id, data)
+        except (DamageError, NotFoundError, WrongKeyError, FailedError) as error:
+            handle.progress.note(f"not relied upon: {error.message}")
+            return frozenset()
+        return frozenset(chunk for chunk, _ in seen.places(self._suite) if chunk not in wrong)
+
+
+def _places(marked: Marked, suite: int) -> dict[ChunkId, list[tuple[PackId, ChunkId]]]:
+    """The packs of each live chunk, and the base that it has there (empty: none)."""
+    packs: dict[ChunkId, list[tuple[PackId, ChunkId]]] = {}
+    for pack, seen in marked.packs.items():
+        for chunk, place in seen.places(suite):
+            if chunk in marked.chunks:
+                packs.setdefault(chunk, []).append((pack, place.base))
+    return packs
