@@ -20,6 +20,7 @@ from holdfast.vault.saving.memory import memory_path, recall
 from holdfast.vault.snapshots.finding import read_parts
 from holdfast.vault.snapshots.labels import entry_chunks
 from holdfast.vault.snapshots.origins import chunk_ids, new_chunks
+from holdfast.vault.snapshots.thinning import dropped_components
 
 __all__ = ["Cost", "RestoreCost", "Disagreement", "Accounts", "account_for", "HOLE", "REPEATED", "MISSING", "NO_TENSOR"]
 
@@ -114,7 +115,7 @@ def account_for(handle: Handle, root: Root) -> Accounts:
         tensors=_dearest_first(ledger.tensors),
         restore=_restore_cost(handle, places),
         overhead=max(0, stats.get("stored", 0) - coded),
-        disagreements=_disagreements(root, ledger),
+        disagreements=[] if dropped_components(handle, root) else _disagreements(root, ledger),
         ages=_ages(handle, root),
     )
 

@@ -11,6 +11,7 @@ from holdfast.vault.format.records import Entry, Root, TensorRecord
 from holdfast.vault.handle import Handle
 from holdfast.vault.restoring.restore import snapshot_entries
 from holdfast.vault.snapshots.labels import entry_chunks
+from holdfast.vault.snapshots.thinning import dropped_components
 
 __all__ = ["FileChange", "TensorChange", "Difference", "compare_snapshots"]
 
@@ -66,7 +67,7 @@ def compare_snapshots(handle: Handle, before: Root, after: Root) -> Difference:
             same += new[path].type == "file"
         else:
             changes.append(change)
-    return Difference(before, after, changes, same, _facts(before, after))
+    return Difference(before, after, changes, same, _facts(before, after) | _given_up(handle, before, after))
 
 
 def _compare(old: Entry | None, new: Entry | None) -> FileChange | None:
@@ -139,6 +140,12 @@ def _compare_tensor(name: str, before: _Tensors, after: _Tensors) -> TensorChang
 
 def _shape(tensor: TensorRecord) -> str:
     return f"{tensor.dtype}{tensor.shape}"
+
+
+def _given_up(handle: Handle, before: Root, after: Root) -> dict[str, tuple[str, str]]:
+    """What one of them no longer has: its files are not removed from the other, they are unknown."""
+    old, new = (", ".join(dropped_components(handle, root)) for root in (before, after))
+    return {"thinned": (old, new)} if old or new else {}
 
 
 def _facts(before: Root, after: Root) -> dict[str, tuple[str, str]]:

@@ -1,19 +1,24 @@
-"""Dropping a snapshot: refs first, then the root. Its packs stay until they are collected."""
+"""Dropping snapshots: refs first, then the root, then its `thinned` series. Packs stay until they are collected."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from holdfast.errors import ConflictError, CredentialError, DamageError, FailedError, NotFoundError, RefusedError
 from holdfast.ids import SnapshotId
-from holdfast.vault.format.records import Root
+from holdfast.vault.format.records import Ref, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.snapshots.finding import tags_of
-from holdfast.vault.snapshots.refs import LATEST, VALIDATED, move_ref
+from holdfast.vault.snapshots.holds import held_by
+from holdfast.vault.snapshots.pointers import Pointers
+from holdfast.vault.snapshots.refs import LATEST, RESERVED, VALIDATED, move_ref
 from holdfast.vault.snapshots.roots import list_roots, newest_first, read_root
+from holdfast.vault.snapshots.thinning import forget_thinned
 
-__all__ = ["DropPlan", "plan_drop", "apply_drop"]
+__all__ = ["DropPlan", "plan_drop", "apply_drop", "drop_many"]
+
+_LOOK_AGAIN = 64  # roots are deleted between two looks at whether a pointer moved
 
 
 class DropPlan(NamedTuple):
@@ -27,13 +32,27 @@ class DropPlan(NamedTuple):
 def plan_drop(handle: Handle, root: Root) -> DropPlan:
     """Decide; change nothing.
 
-    Raises RefusedError for a tagged snapshot and for the one that `validated` points to (nothing older goes before
-    something newer is proven, and the proof itself never), CredentialError for all but keepers.
+    Raises RefusedError for a snapshot that is tagged or held and for the one that `validated` points to (nothing older
+    goes before something newer is proven, and the proof itself never), CredentialError for all but keepers.
     """
     handle.keys.require_keeper("dropping a snapshot")
-    pointing = {name for name, ref in tags_of(handle, root.asset).items() if ref.target == root.id}
-    tags = sorted(pointing - {LATEST, VALIDATED})
-    if tags:
+    pointing = _pointing(tags_of(handle, root.asset), root, handle.clock.now_ns(), ignore_tags=False)
+    moves = {name: "" for name in sorted(pointing) if name.startswith(RESERVED)}  # they may not lead nowhere
+    if LATEST in pointing:
+        moves[LATEST] = next(_others(handle, root), "")
+    return DropPlan(root, _key(handle, root), moves)
+
+
+def _pointing(refs: Mapping[str, Ref], root: Root, now_ns: int, *, ignore_tags: bool) -> set[str]:
+    """What points to the snapshot, none of which protects it. Raises RefusedError where something does."""
+    pointing = {name for name, ref in refs.items() if ref.target == root.id}
+    for hold in held_by(refs, root.id):
+        if hold.until is None or hold.until > now_ns:
+            raise RefusedError(
+                f"snapshot {root.id} is held: {hold.reason}", hint="end the hold first: `holdfast snapshot unhold`"
+            )
+    tags = sorted(name for name in pointing - {LATEST, VALIDATED} if not name.startswith(RESERVED))
+    if tags and not ignore_tags:
         raise RefusedError(
             f"snapshot {root.id} is tagged {', '.join(map(repr, tags))}",
             hint="remove the tag first: `snapshot tag --remove`",
@@ -44,10 +63,7 @@ def plan_drop(handle: Handle, root: Root) -> DropPlan:
             hint="verify another one first: `snapshot verify REF`, or, where that one has older content or findings, "
             "`snapshot verify REF --accept-findings`",
         )
-    moves = {}
-    if LATEST in pointing:
-        moves[LATEST] = next(_others(handle, root), "")
-    return DropPlan(root, handle.keys.names.snapshot_key(root.asset, SnapshotId(root.id)), moves)
+    return pointing
 
 
 def _others(handle: Handle, root: Root) -> Iterator[str]:
@@ -64,6 +80,37 @@ def apply_drop(handle: Handle, plan: DropPlan) -> None:
     """Carry the plan out: refs, then the root. Raises RefusedError, ConflictError (pointers moved meanwhile)."""
     if plan_drop(handle, plan.root) != plan:
         raise ConflictError(f"pointers of {plan.root.asset!r} moved since the plan was made", hint="plan it again")
-    for name, target in plan.moves.items():
-        move_ref(handle, plan.root.asset, name, target, f"snapshot {plan.root.id} was dropped")
-    handle.store.delete(plan.key)
+    _drop(handle, plan.root, plan.moves)
+
+
+def drop_many(
+    handle: Handle, asset: str, roots: Sequence[Root], now_ns: int, *, ignore_tags: bool = False
+) -> Iterator[Root]:
+    """Drop these snapshots of one asset, and give each when it is gone. Who stops in between has dropped the first.
+
+    The asset's pointers are read once, and what was moved since is read every now and then. With
+    `ignore_tags` tags go with their snapshots. A hold that ended before `now_ns` (the store's time) protects nothing.
+    Raises RefusedError for a snapshot that something protects, and for the one that `latest` points to.
+    """
+    handle.keys.require_keeper("dropping snapshots")
+    pointers = Pointers(handle, asset)
+    refs: dict[str, Ref] = {}
+    for number, root in enumerate(roots):
+        if number % _LOOK_AGAIN == 0:
+            refs = pointers.look()
+        pointing = _pointing(refs, root, now_ns, ignore_tags=ignore_tags)
+        if LATEST in pointing:
+            raise RefusedError(f"snapshot {root.id} is the latest of {asset!r}", hint="plan it again")
+        _drop(handle, root, dict.fromkeys(sorted(pointing), ""))
+        yield root
+
+
+def _drop(handle: Handle, root: Root, moves: Mapping[str, str]) -> None:
+    for name, target in moves.items():
+        move_ref(handle, root.asset, name, target, f"snapshot {root.id} was dropped")
+    handle.store.delete(_key(handle, root))
+    forget_thinned(handle, root.asset, SnapshotId(root.id))
+
+
+def _key(handle: Handle, root: Root) -> str:
+    return handle.keys.names.snapshot_key(root.asset, SnapshotId(root.id))

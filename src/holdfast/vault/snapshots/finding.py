@@ -25,8 +25,10 @@ from holdfast.vault.format.records import Part, Ref, Root, decode_record
 from holdfast.vault.handle import Handle
 from holdfast.vault.snapshots.known_roots import newest_known_key
 from holdfast.vault.snapshots.manifests import check_part
-from holdfast.vault.snapshots.refs import generations_of, readable_refs
+from holdfast.vault.snapshots.quarantine import is_set_aside
+from holdfast.vault.snapshots.refs import LATEST, VALIDATED, generations_of, readable_refs
 from holdfast.vault.snapshots.roots import Listed, list_roots, newest_first, read_root
+from holdfast.vault.snapshots.thinning import kept_links
 
 __all__ = ["Listed", "list_roots", "read_root", "read_parts", "resolve", "resolve_key", "tags_of"]
 
@@ -35,13 +37,15 @@ _STEP = re.compile(r"step=(-?[0-9]{1,19})")
 
 
 def read_parts(handle: Handle, root: Root) -> list[Part]:
-    """The manifests of a snapshot. Raises DamageError naming the part that is missing or wrong."""
+    """The manifests of a snapshot, without those that it gave up. Raises DamageError naming the part that is missing or
+    wrong.
+    """
 
     def one(link_id: bytes) -> Part:
         return read_part(handle, PartId(link_id.hex()))
 
     with ThreadPoolExecutor(handle.workers) as pool:
-        return list(pool.map(one, (link.id for link in root.parts)))
+        return list(pool.map(one, (link.id for link in kept_links(handle, root))))
 
 
 def read_part(handle: Handle, part: PartId) -> Part:
@@ -159,8 +163,8 @@ def _latest(handle: Handle, asset: str) -> Root:
 def _pointed_at(handle: Handle, asset: str, name: str) -> Root | None:
     """The snapshot that a ref leads to, or None: there is no such ref, or it was deleted.
 
-    A generation whose snapshot is not there is passed over with a note. Raises what is wrong with the newest one when
-    none leads to a snapshot.
+    A generation whose snapshot is not there, or damaged, is passed over with a note, and so is one of `latest` or
+    `validated` whose snapshot was set aside. Raises what is wrong with the newest one when none leads to a snapshot.
     """
     keys = generations_of(handle, handle.keys.names.ref_prefix(asset, name)).keys()
     missing: DamageError | None = None
@@ -168,7 +172,10 @@ def _pointed_at(handle: Handle, asset: str, name: str) -> Root | None:
         if not ref.target:
             return None
         try:
-            return _target(handle, ref)
+            root = _target(handle, ref)
+            if name not in (LATEST, VALIDATED) or not is_set_aside(handle, asset, root.id, name):
+                return root
+            handle.progress.note(f"passed over: {root.id}, to which {name!r} of {asset!r} points, was set aside")
         except _TargetMissing as error:
             handle.progress.note(f"passed over: {error.damage.message}")
             missing = missing or error.damage
@@ -178,7 +185,7 @@ def _pointed_at(handle: Handle, asset: str, name: str) -> Root | None:
 
 
 class _TargetMissing(Exception):
-    """The snapshot that a ref leads to is not there. Never leaves this module."""
+    """The snapshot that a ref leads to is not there, or its root is damaged. Never leaves this module."""
 
     def __init__(self, damage: DamageError) -> None:
         super().__init__(damage.message)
@@ -191,6 +198,10 @@ def _target(handle: Handle, ref: Ref) -> Root:
     key = handle.keys.names.snapshot_key(ref.asset, SnapshotId(ref.target))
     try:
         return read_root(handle, key)
+    except UnsupportedFormatError:
+        raise
+    except DamageError as error:
+        raise _TargetMissing(error) from error
     except ObjectNotFoundError as error:
         damage = DamageError(
             f"{key}, to which {ref.name!r} of {ref.asset!r} points, is missing from {handle.store.url}", object_name=key
@@ -211,7 +222,7 @@ def _newest(handle: Handle, asset: str, what: str, wanted: Callable[[Root], bool
             handle.progress.note(f"passed over, it was the one: {error.message}")
             errors.append(error)
             continue
-        if wanted(root):
+        if wanted(root) and not is_set_aside(handle, asset, root.id, LATEST):
             return root
     if errors:
         raise errors[0]

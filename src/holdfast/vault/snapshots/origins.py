@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from holdfast.errors import DamageError, FailedError, NotFoundError, UntrustedError, WrongKeyError
+from holdfast.errors import (
+    DamageError,
+    FailedError,
+    NotFoundError,
+    ObjectNotFoundError,
+    UntrustedError,
+    WrongKeyError,
+)
 from holdfast.ids import ChunkId, PackId, SnapshotId
+from holdfast.vault.format.names import pack_key
 from holdfast.vault.format.packs import TAG_BYTES, TRAILER_BYTES, preamble_bytes
 from holdfast.vault.format.records import Entry, PackTable, Root, encode_record
 from holdfast.vault.handle import Handle
@@ -21,8 +29,8 @@ def new_chunks(handle: Handle, root: Root, places: Mapping[ChunkId, Located]) ->
     """Those of the snapshot's chunks (`places`: all of them that are found) that its save stored itself.
 
     A chunk is older when a parent snapshot has it, or when its pack holds what is not of this snapshot: a save puts
-    nothing into its packs but its own. Where a parent was dropped or is damaged, packs alone decide; then, and where a
-    save took over packs of one that was cut off, the figures differ from those that the save itself took down.
+    nothing into its packs but its own. Of such packs the newest are its own, as many as it stored. Where a save took
+    over packs of one that was cut off, the figures differ from those that the save itself took down.
     """
     if root.stats.get("new_chunks") == 0:
         return set()
@@ -30,7 +38,7 @@ def new_chunks(handle: Handle, root: Root, places: Mapping[ChunkId, Located]) ->
     by_pack: dict[PackId, list[Located]] = {}
     for located in places.values():
         by_pack.setdefault(located.pack, []).append(located)
-    own = {pack for pack, members in by_pack.items() if _is_whole(handle, members)}
+    own = _newest(handle, {pack for pack, members in by_pack.items() if _is_whole(handle, members)}, root)
     return {chunk for chunk, located in places.items() if located.pack in own and chunk not in inherited}
 
 
@@ -55,6 +63,17 @@ def _inherited(handle: Handle, root: Root) -> set[ChunkId]:
             continue
         found |= chunk_ids(entry for part in parts for entry in part.entries)
     return found
+
+
+def _newest(handle: Handle, packs: set[PackId], root: Root) -> set[PackId]:
+    count = root.stats.get("packs", len(packs))
+    if len(packs) <= count:
+        return packs
+    try:
+        times = {pack: handle.store.head(pack_key(pack)).modified_ns for pack in packs}
+    except ObjectNotFoundError:
+        return packs
+    return set(sorted(packs, key=times.__getitem__)[len(packs) - count :])
 
 
 def _is_whole(handle: Handle, members: list[Located]) -> bool:

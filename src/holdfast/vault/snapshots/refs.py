@@ -23,6 +23,7 @@ from holdfast.vault.snapshots.known import generation_hints
 __all__ = [
     "LATEST",
     "VALIDATED",
+    "RESERVED",
     "read_ref",
     "generations_of",
     "readable_refs",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 LATEST, VALIDATED = "latest", "validated"
+RESERVED = "!"  # what the names begin with of refs that are no pointers of the user's (`quarantine.py`, `restores.py`)
 
 
 def read_ref(handle: Handle, key: str) -> Ref:
