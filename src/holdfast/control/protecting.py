@@ -10,6 +10,7 @@ from holdfast.control.replicas import Copied, Replicas
 from holdfast.errors import HoldfastError
 from holdfast.replication.copying import Replicated
 from holdfast.training.candidates import Candidate
+from holdfast.training.metrics import metrics_of
 from holdfast.training.trackers import trackers_beside
 from holdfast.vault.saving.validation import Policy
 from holdfast.vault.vault import SaveReport, Vault
@@ -42,7 +43,13 @@ def protect_checkpoint(
     that it is behind: the snapshot is durable all the same.
     """
     report = vault.save(
-        asset, Path(candidate.path), step=candidate.step, metadata=_metadata(candidate), policy=policy, verify=verify
+        asset,
+        Path(candidate.path),
+        step=candidate.step,
+        metadata=_metadata(candidate),
+        policy=policy,
+        verify=verify,
+        metrics=metrics_of(candidate.path),
     )
     copied = replicas.copy() if replicas is not None else Copied({}, {})
     return Protected(report, copied.copies, copied.failed)

@@ -19,6 +19,7 @@ class RestorePlan(NamedTuple):
     target: Path
     files: int
     bytes: int
+    given_up: tuple[str, ...]
 
 
 def plan_restore(vault: Vault, reference: str, target: Path, *, only: str | None, overwrite: bool) -> RestorePlan:
@@ -28,4 +29,4 @@ def plan_restore(vault: Vault, reference: str, target: Path, *, only: str | None
     """
     root = vault.find(reference)
     planned = prepare(vault.handle, root, target, only=only, overwrite=overwrite)
-    return RestorePlan(root, planned.target, len(planned.files), planned.bytes)
+    return RestorePlan(root, planned.target, len(planned.files), planned.bytes, planned.given_up)

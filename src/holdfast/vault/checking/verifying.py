@@ -22,6 +22,7 @@ from holdfast.vault.restoring.restore import snapshot_entries
 from holdfast.vault.snapshots.advancing import advance_ref
 from holdfast.vault.snapshots.finding import read_root
 from holdfast.vault.snapshots.labels import entry_chunks
+from holdfast.vault.snapshots.quarantine import mark_of, release
 from holdfast.vault.snapshots.refs import VALIDATED, move_ref
 
 __all__ = [
@@ -186,8 +187,9 @@ def verify_pack(handle: Handle, pack: PackId) -> int:
 def move_validated(handle: Handle, root: Root, verified: Verified, *, accept_findings: bool = False) -> bool:
     """Point `validated` to a snapshot that was just read back. Returns whether it moved.
 
-    It does not move to a snapshot with findings (unless they are accepted), nor back behind one with newer content
-    (as far as this credential can know that: a writer moves it forward from what this machine saved before).
+    It does not move to a snapshot with findings or one that was set aside (unless that is accepted, which releases
+    it), nor back behind one with newer content (as far as this credential can know that: a writer moves it forward
+    from what this machine saved before).
     """
     if root.validation.verdict != "good" and not accept_findings:
         return False
@@ -195,4 +197,6 @@ def move_validated(handle: Handle, root: Root, verified: Verified, *, accept_fin
     check = Check(verified.level, verified.bytes, handle.clock.now_ns())
     if handle.keys.can_read and not accept_findings:
         return advance_ref(handle, root, VALIDATED, reason, check)
+    if handle.keys.can_read and mark_of(handle, root.asset, root.id) is not None:
+        release(handle, root.asset, root.id)
     return bool(move_ref(handle, root.asset, VALIDATED, root.id, reason, check))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,7 +15,21 @@ from holdfast.ids import ChunkId, PackId, PartId, SnapshotId
 from holdfast.stores.protocol import ObjectInfo
 from holdfast.trust.signing import fingerprint
 from holdfast.vault.access.configuration import load_config, read_generation
-from holdfast.vault.format.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, generation_of, pack_key, part_key
+from holdfast.vault.checking.proofs import ProofAge, Proofs, least_proven
+from holdfast.vault.format.names import (
+    CONFIG,
+    INDEX,
+    LEASES,
+    PACKS,
+    PARTS,
+    REFS,
+    SNAPSHOTS,
+    THINNED,
+    TRASH,
+    generation_of,
+    pack_key,
+    part_key,
+)
 from holdfast.vault.format.packs import places_of
 from holdfast.vault.format.records import Root
 from holdfast.vault.format.series import Series, series_of
@@ -26,11 +39,12 @@ from holdfast.vault.restoring.reading import ChunkReader
 from holdfast.vault.snapshots.finding import read_part, read_root
 from holdfast.vault.snapshots.labels import entry_chunks
 from holdfast.vault.snapshots.refs import read_ref
+from holdfast.vault.snapshots.thinning import Thinnings, read_thinned_generation
 
 __all__ = ["Damage", "CheckReport", "check_vault"]
 
 _KNOWN = (CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS)
-_RESERVED = ("leases/", "trash/")
+_RESERVED = (LEASES, TRASH, THINNED)
 
 
 class Damage(NamedTuple):
@@ -44,7 +58,10 @@ class Damage(NamedTuple):
 
 
 class CheckReport(NamedTuple):
-    """What was looked at, and what was found. Without `damages` the vault is sound as far as was looked."""
+    """What was looked at, and what was found. Without `damages` the vault is sound as far as was looked.
+
+    `proof`: how well the packs are proven on this machine, after this check.
+    """
 
     objects: int
     snapshots: int
@@ -53,6 +70,7 @@ class CheckReport(NamedTuple):
     bytes_read: int
     damages: list[Damage]
     notes: list[str]
+    proof: ProofAge = ProofAge(None, 0, 1.0)
 
 
 def check_vault(
@@ -61,8 +79,9 @@ def check_vault(
     """Open every small object, follow roots to packs, compare sizes; with `read_data` read (a share of) the packs.
 
     Of a pack that is read, the bytes are compared with its name, and every chunk is decoded and compared with its id.
-    `sample` is the share of packs to read, chosen at random. Damage is returned, not raised; FailedError says
-    that this machine has no room for what the check keeps track of.
+    `sample` is the share of packs to read: those that this machine never proved first, then those that it proved
+    longest ago (`proofs.py`); `seed` settles who comes first among equals. Damage is returned, not raised; FailedError
+    says that this machine has no room for what the check keeps track of.
     """
     try:
         return _Check(handle).run(read_data, sample, seed)
@@ -79,6 +98,7 @@ class _Check:
         self._notes: list[str] = []
         self._wrong: dict[tuple[PackId, ChunkId], str] = {}  # blobs that do not give their chunk → the damaged object
         self._objects = 0
+        self._proofs = Proofs(handle)
 
     def run(self, read_data: bool, sample: float, seed: int | None) -> CheckReport:
         handle = self._handle
@@ -97,7 +117,9 @@ class _Check:
         self._trace_wrong_chunks(roots, index, known)
         self._note_strays()
         damages = [Damage(name, why, sorted(self._hurt.get(name, ()))) for name, why in sorted(self._damages.items())]
-        return CheckReport(self._objects, len(roots), len(packs), len(chosen), bytes_read, damages, self._notes)
+        self._proofs.forget(snapshots={snapshot for one in damages for snapshot in one.snapshots})
+        proof = self._proofs.age(packs)
+        return CheckReport(self._objects, len(roots), len(packs), len(chosen), bytes_read, damages, self._notes, proof)
 
     def _damage(self, error: HoldfastError, name: str, snapshot: str = "") -> None:
         name = error.object_name or name
@@ -203,6 +225,8 @@ class _Check:
 
     def _check_roots(self) -> list[Root]:
         roots: list[Root] = []
+        self._each(THINNED, lambda info: read_thinned_generation(self._handle, info.key))
+        self._thinned = Thinnings(self._handle)
         self._each(SNAPSHOTS, lambda info: roots.append(read_root(self._handle, info.key)))
         return sorted(roots, key=lambda root: root.id)
 
@@ -233,7 +257,7 @@ class _Check:
         self._each(REFS, ref)
 
     def _follow(self, root: Root, index: ChunkIndex) -> None:
-        for link in root.parts:
+        for link in self._thinned.links(root):
             part_id = PartId(link.id.hex())
             self._guard(part_key(part_id), partial(self._follow_part, root, part_id, index), root.id)
 
@@ -264,7 +288,7 @@ class _Check:
         if sample >= 1:
             return names
         count = min(len(names), max(1, round(len(names) * sample)))
-        return random.Random(seed).sample(names, count)  # noqa: S311 - a sample to read, not a secret
+        return least_proven(names, self._proofs.packs(), count, seed)
 
     def _read_packs(self, chosen: list[PackId], packs: dict[PackId, int], index: ChunkIndex) -> int:
         handle = self._handle
@@ -283,7 +307,12 @@ class _Check:
             handle.progress.advance(len(data))
 
         with ThreadPoolExecutor(handle.workers) as pool:
-            list(pool.map(lambda pack: self._guard(pack_key(pack), lambda: work(pack)), chosen))
+            sound = list(pool.map(lambda pack: self._guard(pack_key(pack), lambda: work(pack)), chosen))
+        bad = {pack for pack, _ in self._wrong} | {
+            pack for pack, is_sound in zip(chosen, sound, strict=True) if not is_sound
+        }
+        self._proofs.credit_packs(pack for pack in chosen if pack not in bad)
+        self._proofs.forget(bad)
         return sum(packs[pack] for pack in chosen)
 
     def _trace_wrong_chunks(self, roots: list[Root], index: ChunkIndex, known: set[str]) -> None:
@@ -299,7 +328,7 @@ class _Check:
             if all((place.pack, chunk) in self._wrong for place in index.places(chunk))
         }
         for root in roots if wrong else ():
-            for link in root.parts:
+            for link in self._thinned.links(root):
                 self._guard(root.id, partial(self._trace_part, root, PartId(link.id.hex()), wrong))
         self._excuse_missing_bases()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from holdfast.errors import (
     DamageError,
@@ -23,10 +22,11 @@ from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import pack_key
 from holdfast.vault.format.packs import PackOpener, places_of, preamble_bytes
 from holdfast.vault.index import ChunkIndex, Located
-from holdfast.vault.restoring.fetching import Fetcher, Sealed
+from holdfast.vault.restoring.fetching import Sealed
+from holdfast.vault.restoring.sites import Site
 from holdfast.vault.scratch import bytes_scratch
 
-__all__ = ["ChunkReader", "Wanted", "BATCH_BYTES"]
+__all__ = ["ChunkReader", "Elsewhere", "Site", "Wanted", "BATCH_BYTES"]
 
 BATCH_BYTES = 16 << 20  # of plaintext that one worker fetches and decodes at a time
 _LOCAL_BATCH_BYTES = 4 << 20  # where a request costs nothing: what is fetched is still in the cache when it is opened
@@ -44,33 +44,61 @@ class Wanted(NamedTuple, Generic[T]):
     purpose: T
 
 
-class ChunkReader:
-    """Reads chunks of one vault. Safe for several threads."""
+class Elsewhere(Protocol):
+    """Where else the chunks of the vault can be had. Safe for several threads."""
 
-    def __init__(self, store: Store, keys: VaultKeys, index: ChunkIndex, progress: Progress = SILENT) -> None:
+    def sites(self) -> Iterator[Site]:
+        """Replicas in the order in which they are asked. Those that cannot be opened are left out; raises nothing."""
+        ...
+
+    def took(self, site: Site, size: int) -> None:
+        """A chunk of that many bytes was read there."""
+        ...
+
+    def failed(self, site: Site, error: HoldfastError) -> None:
+        """The replica does not answer: it is not among the sites any more."""
+        ...
+
+
+class ChunkReader:
+    """Reads chunks of one vault. Safe for several threads.
+
+    What cannot be read soundly from this store is read from the replicas of `elsewhere`, if there are any: chunk by
+    chunk, so that a delta of one site may have its base from another. Every chunk is compared with its id all the same.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: VaultKeys,
+        index: ChunkIndex,
+        progress: Progress = SILENT,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self._store = store
         self._keys = keys
         self._index = index
         self._progress = progress
-        self._fetcher = Fetcher(store, keys)
-        self._lock = threading.Lock()
-        self._searched_packs = False
-        self._unread: list[str] = []
+        self._here = Site(store, keys, index, progress)
+        self._fetcher = self._here.fetcher
+        self._elsewhere = elsewhere
         # A place that was of no use at some depth of a chain is of none further down: each is tried a few times only,
         # however many chains of deltas lead through it.
-        self._useless: dict[tuple[ChunkId, PackId], tuple[int, HoldfastError]] = {}
+        self._useless: dict[tuple[ChunkId, str, Located], tuple[int, HoldfastError]] = {}
 
     def read(self, chunks: Iterable[ChunkId]) -> dict[ChunkId, bytes | bytearray]:
         """The plaintext of these chunks, each checked against its id. Raises DamageError naming the pack concerned.
 
-        Where one pack is damaged, and another holds the same chunk, that one is used.
+        Where one pack is damaged, and another holds the same chunk, that one is used; after these, a replica's.
         """
         wanted = dict.fromkeys(chunks)
         try:
             return self._read(wanted, depth=0)
         except (DamageError, WrongKeyError, FailedError) as error:
-            plain = {chunk: self._read_anywhere(chunk, depth=0) for chunk in wanted}
-            self._progress.note(f"{error.message}; another pack holds the same, and was used")
+            used: set[str] = set()
+            plain = {chunk: self._read_anywhere(chunk, 0, used) for chunk in wanted}
+            instead = f"{', '.join(sorted(used))} has the same" if used else "another pack holds the same"
+            self._progress.note(f"{error.message}; {instead}, and was used")
             return plain
 
     def stream(
@@ -104,50 +132,72 @@ class ChunkReader:
 
     def locate(self, chunk: ChunkId) -> Located:
         """Where a chunk lies. Raises DamageError when no pack of this store has it."""
-        located = self._index.find(chunk)
-        if located is not None:
-            return located
-        self._search_packs()
-        located = self._index.find(chunk)
-        if located is None:
-            short = f"chunk {chunk.hex()[:16]}…"
-            if self._unread:
-                name = self._unread[0]
-                more = f" and {len(self._unread) - 1} others" if len(self._unread) > 1 else ""
-                raise DamageError(f"{short} is in no pack that can be read; {name}{more} cannot", object_name=name)
-            raise DamageError(f"{short} is in no pack of {self._store.url}", object_name=chunk.hex())
-        return located
+        return self._here.locate(chunk)
 
-    def _search_packs(self) -> None:
-        with self._lock:  # one thread reads the footers, the others profit
-            if not self._searched_packs:
-                # All of them: what an index says of a pack may be a lie, and what it leaves out may lie in any.
-                self._unread = self._index.distrust(self._store, self._keys, self._progress)
-                self._searched_packs = True
+    def _read_anywhere(self, chunk: ChunkId, depth: int, used: set[str]) -> bytes | bytearray:
+        """One chunk, from the first of its places that is sound. Raises what was wrong with the first place.
 
-    def _read_anywhere(self, chunk: ChunkId, depth: int) -> bytes | bytearray:
-        """One chunk, from the first of its places that is sound. Raises what was wrong with the first place."""
+        `used` is given the URLs of the replicas that something was read from.
+        """
         if depth > _DEPTH_MAX:
             raise DamageError(f"a chain of deltas is longer than {_DEPTH_MAX}")
-        self._search_packs()
         first: HoldfastError | None = None
-        for located in self._index.places(chunk) or [self.locate(chunk)]:
-            place = (chunk, located.pack)
+        for site, located in self._places(chunk):
+            if isinstance(located, HoldfastError):
+                first = first or located
+                continue
+            place = (chunk, site.store.url, located)
             known = self._useless.get(place)
             if known is None or depth < known[0]:
                 try:
-                    return self._read_place(chunk, located, depth)
+                    data = self._read_place(site, chunk, located, depth, used)
                 except (DamageError, WrongKeyError, FailedError) as error:
                     known = self._useless[place] = (depth, _told_anew(error))
+                except HoldfastError as error:
+                    self._give_up(site, error)
+                    continue
+                else:
+                    self._account(site, data, used)
+                    return data
             first = first or known[1]
         if first is not None:
             raise _told_anew(first)
         raise DamageError(f"chunk {chunk.hex()[:16]}… is in no pack of {self._store.url}")
 
-    def _read_place(self, chunk: ChunkId, located: Located, depth: int) -> bytes | bytearray:
+    def _places(self, chunk: ChunkId) -> Iterator[tuple[Site, Located | HoldfastError]]:
+        """Where the chunk is said to lie: here, by the packs' own footers, and after that at the replicas."""
+        self._here.search()
+        here = self._here.places(chunk)
+        if not here:
+            yield self._here, self._here.missing(chunk)
+        for located in here:
+            yield self._here, located
+        for site in self._elsewhere.sites() if self._elsewhere is not None else ():
+            try:
+                for located in site.places(chunk):
+                    yield site, located
+                site.search()  # its index may have lied
+                for located in site.places(chunk):
+                    yield site, located
+            except HoldfastError as error:
+                self._give_up(site, error)
+
+    def _give_up(self, site: Site, error: HoldfastError) -> None:
+        if site is self._here or self._elsewhere is None:
+            raise error
+        self._elsewhere.failed(site, error)
+
+    def _account(self, site: Site, data: bytes | bytearray, used: set[str]) -> None:
+        if site is not self._here and self._elsewhere is not None:
+            used.add(site.store.url)
+            self._elsewhere.took(site, len(data))
+
+    def _read_place(
+        self, site: Site, chunk: ChunkId, located: Located, depth: int, used: set[str]
+    ) -> bytes | bytearray:
         base = located.place.base
-        bases = {base: self._read_anywhere(base, depth + 1)} if base else {}
-        [sealed] = self._fetcher.fetch(located.pack, [(chunk, located)])
+        bases = {base: self._read_anywhere(base, depth + 1, used)} if base else {}
+        [sealed] = site.fetcher.fetch(located.pack, [(chunk, located)])
         return self._decode(sealed, bases)
 
     def check_pack(self, pack: PackId, data: bytes) -> dict[ChunkId, HoldfastError]:
@@ -205,10 +255,12 @@ class ChunkReader:
     def _deliver(self, batch: Sequence[Wanted[T]], sink: Callable[[Wanted[T], Buffer], None]) -> None:
         """Chunk by chunk in this thread's memory; what cannot be had that way, or is not sound, by `read`."""
         wanted: dict[ChunkId, list[Wanted[T]]] = {}
+        here: dict[ChunkId, None] = {}
         for one in batch:
-            self._require_length(one)
+            if self._is_here(one):
+                here[one.chunk] = None
             wanted.setdefault(one.chunk, []).append(one)
-        for chunk, data in self._plain_in_place(wanted):
+        for chunk, data in self._plain_in_place(here):
             for one in wanted.pop(chunk):
                 _hand_over(one, data, sink)
         if wanted:
@@ -217,12 +269,22 @@ class ChunkReader:
                 for one in ones:
                     _hand_over(one, plain[chunk], sink)
 
-    def _require_length(self, one: Wanted[T]) -> None:
-        """Batches are cut by the lengths that manifests give: nothing longer is decoded for them."""
-        if self.locate(one.chunk).place.raw == one.length:
-            return
-        if all(located.place.raw != one.length for located in self._index.places(one.chunk)):
-            raise _other_length(one.chunk, one.length)
+    def _is_here(self, one: Wanted[T]) -> bool:
+        """Whether a pack of this store has the chunk, as far as the index knows. Raises DamageError where none has, and
+        nobody else can be asked.
+
+        Batches are cut by the lengths that manifests give: nothing longer is decoded for them.
+        """
+        try:
+            if self.locate(one.chunk).place.raw == one.length:
+                return True
+            if all(located.place.raw != one.length for located in self._index.places(one.chunk)):
+                raise _other_length(one.chunk, one.length)
+        except DamageError:
+            if self._elsewhere is None:
+                raise
+            return False
+        return True
 
     def _plain_in_place(self, chunks: Iterable[ChunkId]) -> Iterator[tuple[ChunkId, memoryview]]:
         """The plaintext of the chunks that can be had straight away, each valid until the next one.

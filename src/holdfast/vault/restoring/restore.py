@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -15,8 +15,10 @@ from blake3 import blake3
 
 from holdfast.errors import DamageError, NotFoundError, RefusedError
 from holdfast.stores.protocol import Buffer
+from holdfast.vault.checking.proofs import Proofs
 from holdfast.vault.format.records import Entry, Root
 from holdfast.vault.handle import Handle
+from holdfast.vault.restoring.fallback import FallbackHandle, Taken
 from holdfast.vault.restoring.protected_places import absolute_target, refuse_protected
 from holdfast.vault.restoring.publishing import seal
 from holdfast.vault.restoring.reading import Wanted
@@ -24,6 +26,7 @@ from holdfast.vault.restoring.staged_files import clear_strangers
 from holdfast.vault.restoring.staging import Staging, translate_os_error
 from holdfast.vault.snapshots.finding import read_parts
 from holdfast.vault.snapshots.labels import entry_chunks
+from holdfast.vault.snapshots.thinning import tell_given_up
 
 __all__ = ["Restored", "Prepared", "prepare", "restore", "place_of", "select_entries", "snapshot_entries"]
 
@@ -31,13 +34,18 @@ _OPEN_FILES_MAX = 64
 
 
 class Restored(NamedTuple):
-    """What a restore did."""
+    """What a restore did. `from_replicas`: URL → what was read there, because it could not be read soundly here.
+
+    `given_up`: components that retention took from the snapshot before: they were not restored.
+    """
 
     root: Root
     target: Path
     files: int
     bytes: int
     resumed_bytes: int
+    from_replicas: Mapping[str, Taken] = {}
+    given_up: tuple[str, ...] = ()
 
 
 def snapshot_entries(handle: Handle, root: Root) -> list[Entry]:
@@ -73,6 +81,7 @@ class Prepared(NamedTuple):
     files: list[Entry]
     bytes: int
     staging: Staging
+    given_up: tuple[str, ...] = ()
 
 
 def prepare(handle: Handle, root: Root, target: Path, *, only: str | None, overwrite: bool) -> Prepared:
@@ -81,6 +90,7 @@ def prepare(handle: Handle, root: Root, target: Path, *, only: str | None, overw
     Raises UsageError (no name for a target), RefusedError (target taken, or a place that is left alone), NotFoundError
     (nothing matches `only`), DamageError.
     """
+    given_up = tell_given_up(handle, root)
     entries = select_entries(snapshot_entries(handle, root), only)
     target = place_of(root, entries, target)
     refuse_protected(target, handle.store.url, overwrite=overwrite)
@@ -96,7 +106,7 @@ def prepare(handle: Handle, root: Root, target: Path, *, only: str | None, overw
             object_name=str(target),
         )
     files = [entry for entry in entries if entry.type == "file"]
-    return Prepared(target, entries, files, sum(entry.size for entry in files), staging)
+    return Prepared(target, entries, files, sum(entry.size for entry in files), staging, given_up)
 
 
 def restore(handle: Handle, root: Root, target: Path, *, only: str | None = None, overwrite: bool = False) -> Restored:
@@ -124,7 +134,10 @@ def restore(handle: Handle, root: Root, target: Path, *, only: str | None = None
         left = staging.publish()
     if left is not None:
         handle.progress.note(f"not all of what was replaced could be removed: the rest is in {left}")
-    return Restored(root, target, len(planned.files), planned.bytes, writer.resumed_bytes)
+    taken = dict(handle.replicas.taken) if isinstance(handle, FallbackHandle) else {}
+    if only is None and not taken and not writer.resumed_bytes:
+        Proofs(handle).credit_snapshot(root.id, "decoded")  # every chunk of it was read here, and compared with its id
+    return Restored(root, target, len(planned.files), planned.bytes, writer.resumed_bytes, taken, planned.given_up)
 
 
 def place_of(root: Root, entries: list[Entry], target: Path) -> Path:

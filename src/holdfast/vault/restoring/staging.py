@@ -29,7 +29,13 @@ def translate_os_error(error: OSError, path: Path | str) -> HoldfastError:
         return StorageFullError(f"no space left for {path}", object_name=str(path))
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return PermissionDeniedError(f"{path} may not be written ({error.strerror})", object_name=str(path))
-    return FailedError(f"{path} could not be written ({error.strerror or error})", object_name=str(path))
+    message = f"{path} could not be written ({error.strerror or error})"
+    if error.errno == errno.EFBIG:
+        hint = "a limit on the size of files is in the way (`ulimit -f`)"
+        return StorageFullError(message, hint=hint, object_name=str(path))
+    if error.errno == errno.EIO:
+        return FailedError(message, hint="the disk fails: see the system's log", object_name=str(path))
+    return FailedError(message, object_name=str(path))
 
 
 class Staging:
