@@ -50,7 +50,8 @@ class Places:
 
 def snapshot_of(*chunks: ChunkId) -> list[Part]:
     lengths = UNIT.to_bytes(4, "little") * len(chunks)
-    entry = Entry(b"w", "file", 0o600, 0, UNIT * len(chunks), chunks=b"".join(chunks), lengths=lengths)
+    size, runs = UNIT * len(chunks), [(UNIT * len(chunks), 2, 4, len(chunks))]
+    entry = Entry(b"w", "file", 0o600, 0, size, runs=runs, chunks=b"".join(chunks), lengths=lengths)
     return [Part("weights", [entry])]
 
 

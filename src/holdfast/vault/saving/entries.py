@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from holdfast.vault.regions.model import DTYPES, Element, Layout, Tensor
 from holdfast.vault.saving.contents import Content
 from holdfast.vault.saving.tree import Item
 from holdfast.vault.snapshots.labels import BaseCandidate, Labels
-from holdfast.vault.tensors.statistics import Accumulator
+from holdfast.vault.tensors.statistics import NO_STATISTICS, Accumulator, TensorStatistics, statistics_of_zeros
 
 __all__ = ["Measured", "EntryBuilder", "plain_entry", "measure"]
 
@@ -21,8 +20,8 @@ class Measured(NamedTuple):
     """Statistics of the piece of a tensor that lies in one chunk."""
 
     tensor: int
-    norm: float | None
-    nonfinite: int
+    bytes: int
+    statistics: TensorStatistics
 
 
 class EntryBuilder:
@@ -38,8 +37,9 @@ class EntryBuilder:
         )
         self._measured = _disjoint(layout.tensors, order)
         self._starts = [layout.tensors[i].offset for i in self._measured]
-        self._norms: dict[int, float] = {}
-        self._nonfinite: dict[int, int] = {}
+        self._statistics: dict[int, TensorStatistics] = {}
+        self._seen_bytes: dict[int, int] = {}
+        self._end = 0
         self._ids: list[bytes] = []
         self._lengths: list[int] = []
         self._runs: list[list[int]] = []
@@ -63,6 +63,9 @@ class EntryBuilder:
         return found
 
     def add_hole(self, length: int) -> None:
+        for number, tensor, start, end in self.pieces(self._end, length):
+            self._add_measured(Measured(number, end - start, statistics_of_zeros(tensor.dtype, end - start)))
+        self._end += length
         self._runs.append([length, 3, 1, 0])
 
     def add(self, chunk: ChunkId, length: int, element: Element, measured: list[Measured]) -> None:
@@ -75,11 +78,9 @@ class EntryBuilder:
             self._runs.append([length, kind, width, 1])
         self._ids.append(chunk)
         self._lengths.append(length)
+        self._end += length
         for piece in measured:
-            if piece.norm is not None:
-                # hypot, because the square of a large norm overflows
-                self._norms[piece.tensor] = math.hypot(self._norms.get(piece.tensor, 0.0), piece.norm)
-            self._nonfinite[piece.tensor] = self._nonfinite.get(piece.tensor, 0) + piece.nonfinite
+            self._add_measured(piece)
 
     def build(self) -> Entry:
         """The finished entry."""
@@ -97,7 +98,14 @@ class EntryBuilder:
             tensors=[self._tensor(number, tensor) for number, tensor in enumerate(self.layout.tensors)],
         )
 
+    def _add_measured(self, piece: Measured) -> None:
+        known = self._statistics.get(piece.tensor, NO_STATISTICS)
+        self._statistics[piece.tensor] = known.joined(piece.statistics)
+        self._seen_bytes[piece.tensor] = self._seen_bytes.get(piece.tensor, 0) + piece.bytes
+
     def _tensor(self, number: int, tensor: Tensor) -> TensorRecord:
+        found = self._statistics.get(number, NO_STATISTICS)
+        whole = self._seen_bytes.get(number) == tensor.nbytes  # else some of it was cut inside an element
         return TensorRecord(
             _printable(tensor.name),
             tensor.dtype,
@@ -105,8 +113,11 @@ class EntryBuilder:
             tensor.offset,
             tensor.nbytes,
             tensor.fortran,
-            self._norms.get(number),
-            self._nonfinite.get(number, 0),
+            found.norm,
+            found.nonfinite,
+            found.least if whole else None,
+            found.greatest if whole else None,
+            found.zeros if whole else None,
         )
 
 
@@ -117,8 +128,7 @@ def measure(builder: EntryBuilder, offset: int, data: bytes | memoryview) -> lis
     for number, tensor, start, end in builder.pieces(offset, len(view)):
         accumulator = Accumulator()
         accumulator.add(tensor.dtype, view[start:end])
-        result = accumulator.result()
-        found.append(Measured(number, result.norm, result.nonfinite))
+        found.append(Measured(number, end - start, accumulator.result()))
     return found
 
 

@@ -16,14 +16,18 @@ from typing import Annotated
 import msgspec
 from blake3 import blake3
 
+from holdfast.errors import DamageError
 from holdfast.homes import state_home
 from holdfast.ids import ChunkId
+from holdfast.vault.codecs import MAX_RAW_LENGTH
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import Names
 from holdfast.vault.format.records import Part
 from holdfast.vault.saving.contents import Content
+from holdfast.vault.saving.history import History
 from holdfast.vault.scratch import bytes_scratch
 from holdfast.vault.snapshots.labels import entry_chunks
+from holdfast.vault.snapshots.manifests import check_part
 
 __all__ = ["Remembered", "LocalFile", "AnchorAge", "recall", "remember", "LocalBases", "memory_path"]
 
@@ -54,6 +58,7 @@ class Remembered(msgspec.Struct, frozen=True):
     parts: list[Part]
     files: dict[bytes, LocalFile]  # by relative path
     anchors: dict[bytes, AnchorAge] = {}  # by chunk id; those without deltas are left out
+    history: History = History()  # of the snapshots before and of this one
 
 
 def memory_path(keys: VaultKeys, asset: str, environment: Mapping[str, str] | None = None) -> Path | None:
@@ -70,8 +75,11 @@ def recall(path: Path | None) -> Remembered | None:
         stored = memoryview(path.read_bytes())
         if blake3(stored[_CHECKSUM_BYTES:]).digest() != stored[:_CHECKSUM_BYTES]:
             return None
-        return msgspec.msgpack.decode(stored[_CHECKSUM_BYTES:], type=Remembered)
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        remembered = msgspec.msgpack.decode(stored[_CHECKSUM_BYTES:], type=Remembered)
+        for part in remembered.parts:
+            check_part(part, str(path))
+        return remembered
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError, DamageError):
         return None
 
 
@@ -82,6 +90,7 @@ def remember(
     parts: list[Part],
     contents: list[Content],
     anchors: Mapping[bytes, AnchorAge] | None = None,
+    history: History | None = None,
 ) -> None:
     """Keep it, replacing what was there. Never fails the save: a machine without a writable home just forgets."""
     if path is None:
@@ -96,7 +105,8 @@ def remember(
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            record = msgspec.msgpack.encode(Remembered(snapshot, content, parts, files, dict(anchors or {})))
+            remembered = Remembered(snapshot, content, parts, files, dict(anchors or {}), history or History())
+            record = msgspec.msgpack.encode(remembered)
             file.write(blake3(record).digest() + record)
         temporary.replace(path)
     except OSError:
@@ -125,6 +135,8 @@ class LocalBases:
         if place is None:
             return None
         file, offset, length = place
+        if length > min(file.size, MAX_RAW_LENGTH):
+            return None
         try:
             descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # it may be a pipe by now
             try:

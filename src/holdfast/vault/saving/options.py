@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from holdfast.errors import UsageError
+from holdfast.vault.saving.hooks import SaveCheck, checked_checks
+from holdfast.vault.saving.metrics import checked_metrics, metrics_as_meta
 from holdfast.vault.saving.validation import NORM_JUMP, Policy
 
 __all__ = ["SaveOptions", "save_options"]
@@ -18,7 +20,7 @@ _STEP_BITS = 63
 
 class SaveOptions(NamedTuple):
     """`content_ns` defaults to the newest modification time in the source; with `verify` the snapshot is read back
-    before any pointer moves to it.
+    before any pointer moves to it. The metrics are in `meta`, too.
     """
 
     step: int | None = None
@@ -29,6 +31,8 @@ class SaveOptions(NamedTuple):
     policy: Policy = Policy.WARN
     norm_jump: float = NORM_JUMP
     verify: bool = True
+    metrics: Mapping[str, float] = {}
+    checks: Sequence[SaveCheck] = ()
 
 
 def save_options(
@@ -40,13 +44,19 @@ def save_options(
     policy: Any,
     norm_jump: Any,
     verify: bool,
+    metrics: Any = None,
+    checks: Any = None,
 ) -> SaveOptions:
     """The options, as types that a record can hold. Raises UsageError: a snapshot with anything else in it could not
     be read again.
     """
+    meta = {_text(key, "a metadata key"): _json_text(key, value) for key, value in _items(metadata, "metadata")}
+    measured = checked_metrics(metrics)
+    for key in metrics_as_meta(measured).keys() & meta.keys():
+        raise UsageError(f"{key!r} is given as metadata and as a metric", hint="give one of them")
     return SaveOptions(
         step=_step(step),
-        meta={_text(key, "a metadata key"): _json_text(key, value) for key, value in _items(metadata, "metadata")},
+        meta=meta | metrics_as_meta(measured),
         versions={
             _text(key, "the name of a version"): _text(value, f"the version of {key!r}")
             for key, value in _items(versions, "versions")
@@ -55,6 +65,8 @@ def save_options(
         policy=_policy(policy),
         norm_jump=_norm_jump(norm_jump),
         verify=verify,
+        metrics=measured,
+        checks=checked_checks(checks),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 
 from holdfast.vault.format.records import Entry, Finding, TensorRecord, Validation
@@ -80,13 +80,13 @@ def examine_presence(entries: Collection[Entry], parent: Mapping[bytes, Entry]) 
     ]
 
 
-def judge_findings(policy: Policy, findings: list[Finding]) -> Validation:
-    """The validation record: good without findings, else what the policy makes of them."""
+def judge_findings(policy: Policy, findings: list[Finding], checks: Sequence[str] = CHECKS) -> Validation:
+    """The validation record: good without findings, else what the policy makes of them. `checks`: all that ran."""
     kept = findings[:_FINDINGS_MAX]
     if len(findings) > len(kept):
         kept.append(Finding("more", "", f"{len(findings) - len(kept)} further findings"))
     verdict = "good" if not findings else "quarantined" if policy is Policy.QUARANTINE else "warned"
-    return Validation(policy.value, verdict, list(CHECKS), kept)
+    return Validation(policy.value, verdict, list(checks), kept)
 
 
 def _shown(path: bytes) -> str:

@@ -14,6 +14,7 @@ from holdfast.vault.files.reading import PartialFile, PartReader
 from holdfast.vault.format.records import Root, TensorRecord
 from holdfast.vault.handle import Handle
 from holdfast.vault.restoring.restore import snapshot_entries
+from holdfast.vault.snapshots.thinning import tell_given_up
 from holdfast.vault.tensors.lazy import LazyTensor, Reading
 from holdfast.vault.tensors.targets import target_array
 
@@ -132,6 +133,7 @@ def load_tensors(handle: Handle, root: Root, *, cache_bytes: int = DECODED_BYTES
 
     Raises NotFoundError when it has none.
     """
+    tell_given_up(handle, root)
     full: dict[str, Placed] = {}
     by_name: dict[str, list[str]] = {}
     for entry in snapshot_entries(handle, root):

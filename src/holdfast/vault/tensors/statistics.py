@@ -1,4 +1,5 @@
-"""What a tensor's values say about its health, gathered while its bytes pass by anyway: the norm, and NaN or Inf.
+"""What a tensor's values say about its health, gathered while its bytes pass by anyway: the norm, NaN or Inf, the range
+and the zeros.
 
 A norm that jumps between two snapshots, or one value that is not finite, tells a person which snapshot is the last
 good one. Gathering costs little beside reading: rows of 4096 values go through a single-precision dot product, and
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from holdfast.errors import UsageError
 from holdfast.stores.protocol import Buffer
 
-__all__ = ["TensorStatistics", "Accumulator"]
+__all__ = ["TensorStatistics", "NO_STATISTICS", "Accumulator", "statistics_of_zeros"]
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 
@@ -37,11 +38,39 @@ _TRUSTED_DOT_FLOAT64 = 1e-270  # the same for float64
 class TensorStatistics(msgspec.Struct, frozen=True):
     """`norm` is the L2 norm over the finite values, None for a dtype without one (integers, packed and block formats).
 
-    `nonfinite` counts NaN and ±Inf; the two parts of a complex number count separately.
+    `nonfinite` counts NaN and ±Inf, `zeros` 0.0 and -0.0; `least` and `greatest` bound the finite values (None where
+    there are none). All three are None for a dtype without a norm. The two parts of a complex number count separately.
     """
 
     norm: float | None
     nonfinite: int
+    least: float | None = None
+    greatest: float | None = None
+    zeros: int | None = None
+
+    def joined(self, other: TensorStatistics) -> TensorStatistics:
+        """Those of two pieces of one tensor together."""
+        if self.norm is None or other.norm is None:
+            return other if self.norm is None else self
+        norm = min(math.hypot(self.norm, other.norm), sys.float_info.max)  # the square of a large norm overflows
+        return TensorStatistics(
+            norm,
+            self.nonfinite + other.nonfinite,
+            min((one for one in (self.least, other.least) if one is not None), default=None),
+            max((one for one in (self.greatest, other.greatest) if one is not None), default=None),
+            (self.zeros or 0) + (other.zeros or 0),
+        )
+
+
+NO_STATISTICS = TensorStatistics(norm=None, nonfinite=0)
+
+
+def statistics_of_zeros(dtype: str, size: int) -> TensorStatistics:
+    """Of `size` zero bytes: what a hole holds, which nobody reads."""
+    width = _PART_BYTES.get(dtype)
+    if width is None or size < width:
+        return NO_STATISTICS
+    return TensorStatistics(norm=0.0, nonfinite=0, least=0.0, greatest=0.0, zeros=size // width)
 
 
 class Accumulator:
@@ -71,18 +100,13 @@ class Accumulator:
 
     def result(self) -> TensorStatistics:
         """The statistics of all bytes so far, without a last incomplete element; more may be added."""
-        if self._gatherer is None:
-            return TensorStatistics(norm=None, nonfinite=0)
-        norm, nonfinite = self._gatherer.totals()
-        return TensorStatistics(norm=min(norm, sys.float_info.max), nonfinite=nonfinite)
+        return NO_STATISTICS if self._gatherer is None else self._gatherer.totals()
 
 
 class _Gatherer(Protocol):
     def add(self, data: memoryview) -> None: ...
 
-    def totals(self) -> tuple[float, int]:
-        """Norm, and how many values are not finite."""
-        ...
+    def totals(self) -> TensorStatistics: ...
 
 
 class _Rows:
@@ -95,6 +119,9 @@ class _Rows:
         self._squares = 0.0
         self._extreme = 0.0  # norm of the values whose squares no float64 holds
         self._nonfinite = 0
+        self._least = math.inf
+        self._greatest = -math.inf
+        self._zeros = 0
 
     def add(self, data: memoryview) -> None:
         row_bytes = _ROW * self._word.itemsize
@@ -109,11 +136,19 @@ class _Rows:
         self._add_whole(data[:whole])
         self._carry = bytes(data[whole:])
 
-    def totals(self) -> tuple[float, int]:
+    def totals(self) -> TensorStatistics:
         last = _Rows(self._word.str, self._widen)
-        last._squares, last._extreme, last._nonfinite = self._squares, self._extreme, self._nonfinite
+        last.__dict__.update(self.__dict__)
         last._add_whole(memoryview(self._carry)[: len(self._carry) // self._word.itemsize * self._word.itemsize])
-        return math.hypot(math.sqrt(last._squares), last._extreme), last._nonfinite
+        norm = math.hypot(math.sqrt(last._squares), last._extreme)
+        bounded = last._least <= last._greatest
+        return TensorStatistics(
+            norm=min(norm, sys.float_info.max),
+            nonfinite=last._nonfinite,
+            least=last._least if bounded else None,
+            greatest=last._greatest if bounded else None,
+            zeros=last._zeros,
+        )
 
     def _add_whole(self, data: memoryview) -> None:
         """Whole rows, or one short row."""
@@ -122,7 +157,21 @@ class _Rows:
         with np.errstate(all="ignore"):
             for start in range(0, words.size, _ROW * _BATCH_ROWS):
                 values = self._widen(words[start : start + _ROW * _BATCH_ROWS])
+                self._add_range(values)
                 self._add_rows(values.reshape(-1, min(_ROW, values.size)))
+
+    def _add_range(self, values: Floats) -> None:
+        """The values are in the cache, so that two more passes over them cost little beside the first."""
+        least, greatest = float(values.min()), float(values.max())
+        if not math.isfinite(least) or not math.isfinite(greatest):
+            finite = values[np.isfinite(values)]
+            if not finite.size:
+                return
+            least, greatest = float(finite.min()), float(finite.max())
+        # Adding 0.0 makes 0.0 of -0.0: which of them comes first must not show.
+        self._least, self._greatest = min(self._least, least) + 0.0, max(self._greatest, greatest) + 0.0
+        if least <= 0.0 <= greatest:
+            self._zeros += int(np.count_nonzero(values == 0))
 
     def _add_rows(self, rows: Floats) -> None:
         dots = np.vecdot(rows, rows).astype(np.float64)
@@ -184,10 +233,17 @@ class _Counts:
             self._counts += pairs.sum(axis=0) + pairs.sum(axis=1)
         self._counts += np.bincount(np.frombuffer(data[paired:], np.uint8), minlength=256)
 
-    def totals(self) -> tuple[float, int]:
+    def totals(self) -> TensorStatistics:
         finite = np.isfinite(self._values)
         squares = float(np.vecdot(self._counts[finite].astype(np.float64), self._values[finite] ** 2))
-        return math.sqrt(squares), int(self._counts[~finite].sum())
+        found = self._values[finite & (self._counts > 0)]
+        return TensorStatistics(
+            norm=math.sqrt(squares),
+            nonfinite=int(self._counts[~finite].sum()),
+            least=float(found.min()) + 0.0 if found.size else None,
+            greatest=float(found.max()) + 0.0 if found.size else None,
+            zeros=int(self._counts[self._values == 0].sum()),
+        )
 
 
 _GATHERERS: dict[str, Callable[[], _Gatherer]] = {
@@ -202,6 +258,9 @@ _GATHERERS: dict[str, Callable[[], _Gatherer]] = {
     "f8_e5m2": lambda: _Counts("float8_e5m2"),
     "f8_e5m2fnuz": lambda: _Counts("float8_e5m2fnuz"),
 }
+
+_PART_BYTES = {"f16": 2, "bf16": 2, "f32": 4, "f64": 8, "c64": 4, "c128": 8}
+_PART_BYTES |= {name: 1 for name in _GATHERERS if name.startswith("f8")}
 
 
 def _new_gatherer(dtype: str) -> _Gatherer | None:
