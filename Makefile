@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: help demo test check unit bench bench-quick campaigns clean
+.PHONY: help demo test check unit bench bench-quick campaigns fuzz crash-points soak soak-servers campaign clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -38,6 +38,26 @@ bench-quick: ## the same on small data, in less than three minutes; writes no pa
 campaigns: ## the long forms of the recovery tests: 200 kills, every byte damaged, 8 GB
 	@tools/setup dev
 	$(BIN)/python -m tests.recovery.campaigns
+
+fuzz: ## every parser and decoder of stored or outside bytes, for an hour in all: MINUTES=60 FUZZ="TARGET …"
+	@tools/setup dev
+	$(BIN)/python -m fuzz --minutes $(or $(MINUTES),60) --jobs $(JOBS) $(FUZZ)
+
+crash-points: ## a crash after every single operation on a store, of every verb, and a lost answer at each
+	@tools/setup dev
+	$(BIN)/python -m tests.recovery.campaigns.crash_points
+
+soak: ## many actors on one vault, operation by operation, in 20,000 steps of a state machine: STEPS=… SEED="--seed N"
+	@tools/setup dev
+	$(BIN)/python -m tests.recovery.campaigns.soak --steps $(or $(STEPS),20000) $(SEED)
+
+soak-servers: ## two writers, a replicator and a collector, killed at random, on a folder and on SeaweedFS: MINUTES=10 each
+	@tools/setup dev
+	$(BIN)/python -m tests.recovery.campaigns.traffic --minutes $(or $(MINUTES),10) $(SEED)
+
+campaign: ## 1,000 random damages to a vault with two sites: all found, all mended, losses told exactly
+	@tools/setup dev
+	$(BIN)/python -m tests.recovery.campaigns.repair $(or $(DAMAGES),1000) $(SEED)
 
 clean: ## remove what the targets made
 	rm -rf .venv .bench-venv node_modules demo-out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

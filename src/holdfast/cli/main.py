@@ -17,6 +17,7 @@ from holdfast.cli.key import app as key_app
 from holdfast.cli.output import write_line
 from holdfast.cli.replicate import add_to as add_replicate
 from holdfast.cli.restore import add_to as add_restore
+from holdfast.cli.retention import app as retention_app
 from holdfast.cli.snapshot import app as snapshot_app
 from holdfast.cli.vault import app as vault_app
 from holdfast.cli.watch import add_to as add_watch
@@ -38,6 +39,7 @@ app = typer.Typer(
 add_demo(app)
 app.add_typer(vault_app, name="vault")
 app.add_typer(snapshot_app, name="snapshot")
+app.add_typer(retention_app, name="retention")
 add_restore(app)
 add_watch(app)
 add_replicate(app)

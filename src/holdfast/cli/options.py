@@ -14,6 +14,8 @@ __all__ = [
     "VaultUrl",
     "VaultOption",
     "StoreOptions",
+    "FromUrls",
+    "FromStoreOptions",
     "Policy",
     "NoVerify",
     "Overwrite",
@@ -32,6 +34,14 @@ VaultOption = Annotated[
 StoreOptions = Annotated[
     list[str] | None,
     typer.Option("--store-option", metavar="K=V", help="An option of the store (endpoint, region, …); repeatable."),
+]
+FromUrls = Annotated[
+    list[str] | None,
+    typer.Option("--from", metavar="URL", help="A replica that has what is missing here; repeatable."),
+]
+FromStoreOptions = Annotated[
+    list[str] | None,
+    typer.Option("--from-store-option", metavar="K=V", help="An option of the replicas' stores; repeatable."),
 ]
 Policy = Annotated[
     str,

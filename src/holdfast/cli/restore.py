@@ -9,7 +9,7 @@ import typer
 
 from holdfast.cli.exit_codes import exit_codes
 from holdfast.cli.help import Command
-from holdfast.cli.options import Json, Overwrite, Quiet, StoreOptions, VaultOption, pairs
+from holdfast.cli.options import FromStoreOptions, FromUrls, Json, Overwrite, Quiet, StoreOptions, VaultOption, pairs
 from holdfast.cli.output import Output
 from holdfast.cli.snapshot import Reference
 from holdfast.errors import UsageError
@@ -32,22 +32,32 @@ def restore(
         typer.Option("--tensor", metavar="GLOB", help="Only tensors whose name matches, as one safetensors file."),
     ] = None,
     overwrite: Overwrite = False,
+    from_: FromUrls = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")] = False,
     store_option: StoreOptions = None,
+    from_store_option: FromStoreOptions = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Restore a snapshot into TARGET: the content of a folder, or the one file that was saved.
 
     TARGET appears when everything is there and checked; an interrupted restore goes on where it was. With --tensor, the
-    matching tensors become TARGET (if it ends in .safetensors) or TARGET/tensors.safetensors.
+    matching tensors become TARGET (if it ends in .safetensors) or TARGET/tensors.safetensors. What the vault cannot
+    give soundly is read from its replicas: those of --from, and other places where this machine opened it.
     """
     from holdfast.control.opening import open_at
+    from holdfast.control.repairing import known_replicas, replicas_at
 
     output: Output = context.obj
     if only is not None and tensor is not None:
         raise UsageError("--only chooses files and --tensor chooses tensors", hint="give one of them")
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    named = replicas_at(from_ or (), options=pairs(from_store_option, "--from-store-option"), progress=output.progress)
+    known = [
+        one for one in known_replicas(opened, progress=output.progress) if one.url not in {url.url for url in named}
+    ]
+    # What a name means is not looked up at places that nobody named: a drill of this one would prove nothing.
+    opened = opened.with_replicas([*named, *known], finding=bool(named))
     if tensor is not None:
         from holdfast.cli.facts.moves import exported_facts
         from holdfast.cli.views.moves import exported_lines

@@ -11,9 +11,12 @@ import typer
 
 from holdfast.cli.exit_codes import exit_codes
 from holdfast.cli.help import Command, Group
+from holdfast.cli.holding import add_to as add_holds
 from holdfast.cli.options import Json, NoVerify, Policy, Quiet, StoreOptions, VaultOption, pairs
 from holdfast.cli.output import Output, no_collection
 from holdfast.cli.phrases import count
+from holdfast.cli.rota import verify_in_turn
+from holdfast.errors import UsageError
 
 __all__ = ["app"]
 
@@ -56,6 +59,10 @@ def save(
     meta: Annotated[
         list[str] | None, typer.Option("--meta", metavar="K=V", help="A fact to keep with it; repeatable.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="K=N", help="A number to keep and to watch, like loss=1.9; repeatable."),
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="A name for it; repeatable.")] = None,
     policy: Policy = "warn",
     no_verify: NoVerify = False,
@@ -67,12 +74,12 @@ def save(
     """Save a file or a folder as a new snapshot, and read it back.
 
     Only what the vault lacks is stored. `validated` moves to the snapshot when it was read back and nothing was found
-    wrong with it (NaN, changed shapes, missing tensors, norms that jump).
+    wrong with it (NaN, changed shapes, missing tensors, norms that jump, weights or a loss unlike the last snapshots').
     """
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
-    facts = pairs(meta, "--meta")
+    facts, metrics = pairs(meta, "--meta"), _numbers(metric)
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     if dry_run:
         from holdfast.cli.facts.plans import save_plan_facts
@@ -86,13 +93,33 @@ def save(
     from holdfast.cli.views.snapshots import saved_lines
 
     tags = tag or []
-    report = opened.save(asset, Path(path), step=step, metadata=facts, tags=tags, policy=policy, verify=not no_verify)
+    report = opened.save(
+        asset,
+        Path(path),
+        step=step,
+        metadata=facts,
+        tags=tags,
+        policy=policy,
+        verify=not no_verify,
+        metrics=metrics,
+    )
     record = saved_facts(report, opened.handle.clock.now_ns())
     output.give(record, saved_lines)
     if record.findings:
         output.warn(f"{count(len(record.findings), 'finding')}: `validated` did not move to this snapshot")
     state = "quarantined" if record.snapshot.verdict == "quarantined" else "saved"
     output.finish(f"{state} {record.snapshot.id}")
+
+
+def _numbers(given: list[str] | None) -> dict[str, float]:
+    """`["loss=1.9", …]` → numbers. Raises UsageError."""
+    found = {}
+    for name, text in pairs(given, "--metric").items():
+        try:
+            found[name] = float(text)
+        except ValueError as error:
+            raise UsageError(f"--metric {name} needs a number", hint="for example --metric loss=1.9") from error
+    return found
 
 
 @app.command("list", cls=Command, epilog=exit_codes(0, 1, 2, 3, 7, 8, _4="damage found: some snapshots cannot be read"))
@@ -174,10 +201,31 @@ def diff(
 @app.command(cls=Command, epilog=exit_codes(1, 2, 3, 7, 8, _0="it is good", _4="damage found: the message names it"))
 def verify(
     context: typer.Context,
-    ref: Reference,
     vault: VaultOption,
+    ref: Annotated[str, typer.Argument(metavar="[REF]", help="A snapshot, as for `show`; not with --rota.")] = "",
     accept_findings: Annotated[
         bool, typer.Option("--accept-findings", help="Let `validated` move to it in spite of what was found at save.")
+    ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Compare statistics and headers with what the manifest says of them, too.")
+    ] = False,
+    rota: Annotated[bool, typer.Option("--rota", help="Verify those that most need it, and name none.")] = False,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="SIZE", help="With --rota: read back so much: 10GiB.")
+    ] = None,
+    number: Annotated[
+        int | None, typer.Option("--count", metavar="N", min=1, help="With --rota: verify so many.")
+    ] = None,
+    worth: Annotated[
+        list[str] | None,
+        typer.Option("--worth", metavar="ASSET=N", help="With --rota: how much an asset matters (1); repeatable."),
+    ] = None,
+    replica: Annotated[
+        list[str] | None,
+        typer.Option("--replica", metavar="URL", help="With --rota: what is there, too, is less urgent; repeatable."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --rota: show the order and why; read nothing.")
     ] = False,
     store_option: StoreOptions = None,
     json: Json = False,
@@ -186,7 +234,7 @@ def verify(
     """Read a snapshot back from the store, all of it, and compare it with what was saved.
 
     If it is good and the newest to be so, `validated` moves to it. A snapshot with findings moves it only with
-    --accept-findings.
+    --accept-findings. With --rota, snapshots are verified in the order of worth x age of the last proof / copies.
     """
     from holdfast.cli.facts.snapshots import verified_facts
     from holdfast.cli.views.snapshots import verified_lines
@@ -194,9 +242,21 @@ def verify(
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
-    report = opened.verify(ref, accept_findings=accept_findings)
-    record = verified_facts(opened, report)
+    if rota != (not ref) or (rota and (deep or accept_findings)):
+        raise UsageError("verify takes a snapshot or --rota", hint="--deep and --accept-findings are for one snapshot")
+    if not rota and (budget or number or worth or replica or dry_run):
+        raise UsageError("--budget, --count, --worth, --replica and --dry-run are for --rota")
+    if rota:
+        verify_in_turn(
+            output, opened, worth=worth, budget=budget, count=number, replicas=replica or (), dry_run=dry_run
+        )
+        return
+    report = opened.verify(ref, accept_findings=accept_findings, deep=deep)
+    record = verified_facts(opened, report, deep=deep)
     output.give(record, verified_lines)
+    if record.deep:
+        output.finish(f"verified {record.snapshot.id}: its manifest and its bytes differ,")
+        raise typer.Exit(4)
     if record.findings and not record.validated:
         output.warn("`validated` did not move: --accept-findings would move it")
     output.finish(f"verified {record.snapshot.id}: it is what was saved,")
@@ -255,3 +315,55 @@ def drop(
     record = dropped_facts(plan, dry_run=dry_run)
     output.give(record, dropped_lines)
     output.finish("dry run: nothing was changed," if dry_run else f"dropped {record.snapshot.id}")
+
+
+@app.command(cls=Command, epilog=exit_codes(0, 1, 2, 3, 4, 6, 7, 8))
+def quarantine(
+    context: typer.Context,
+    ref: Reference,
+    vault: VaultOption,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why: whoever finds it aside reads this.")],
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Set a snapshot aside: nothing but its id (or a tag) refers to it, and asset@validated is the good one before it.
+
+    Needs a key that writes; one that cannot read names the snapshot as ASSET@ID.
+    """
+    from holdfast.cli.facts.quarantines import quarantined_facts
+    from holdfast.cli.views.quarantines import quarantined_lines
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    record = quarantined_facts(opened.quarantine(ref, reason))
+    output.give(record, quarantined_lines)
+    output.finish(f"quarantined {record.snapshot}")
+
+
+@app.command(cls=Command, epilog=exit_codes(0, 1, 2, 4, 6, 7, 8, _3="not found: no such snapshot, or it is not aside"))
+def release(
+    context: typer.Context,
+    ref: Reference,
+    vault: VaultOption,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take back that a snapshot was quarantined by hand, or demoted. Verifying it then moves `validated` to it.
+
+    Needs a key that writes; one that cannot read names the snapshot as ASSET@ID.
+    """
+    from holdfast.cli.facts.quarantines import released_facts
+    from holdfast.cli.views.quarantines import released_lines
+    from holdfast.control.opening import open_at
+
+    output: Output = context.obj
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    record = released_facts(opened.release(ref))
+    output.give(record, released_lines)
+    output.finish(f"released {record.snapshot}")
+
+
+add_holds(app)

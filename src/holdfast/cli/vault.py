@@ -1,4 +1,4 @@
-"""`holdfast vault`: make a vault, look at it, check it."""
+"""`holdfast vault`: make a vault, look at it, check it, mend it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import typer
 
 from holdfast.cli.exit_codes import exit_codes
 from holdfast.cli.help import Command, Group
-from holdfast.cli.options import Json, Quiet, StoreOptions, VaultUrl, pairs, percentage
+from holdfast.cli.options import FromStoreOptions, FromUrls, Json, Quiet, StoreOptions, VaultUrl, pairs, percentage
 from holdfast.cli.output import Output
 from holdfast.cli.phrases import count
+from holdfast.cli.vault_collect import collect
 
 __all__ = ["app"]
 
-app = typer.Typer(cls=Group, help="Make a vault, look at it, check it.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    cls=Group, help="Make a vault, look at it, check and mend it.", rich_markup_mode=None, no_args_is_help=True
+)
 
 
 @app.command(
@@ -94,7 +97,8 @@ def check(
         bool, typer.Option("--read-data", help="Read the packs, too, and decode every chunk.")
     ] = False,
     sample: Annotated[
-        str, typer.Option("--sample", metavar="SHARE", help="Read only this share of the packs, at random: 5%.")
+        str,
+        typer.Option("--sample", metavar="SHARE", help="Read only this share of the packs, least proven first: 5%."),
     ] = "",
     store_option: StoreOptions = None,
     json: Json = False,
@@ -103,7 +107,8 @@ def check(
     """Check a whole vault.
 
     Opens every small object, verifies signatures, follows every snapshot to its packs, and compares sizes. --read-data
-    (or --sample) also reads the packs. Needs a key that reads.
+    (or --sample) also reads the packs: a sample begins with those that this machine never proved, or longest ago.
+    Needs a key that reads.
     """
     from holdfast.cli.facts.vaults import checked_facts
     from holdfast.cli.views.vaults import checked_lines
@@ -124,3 +129,48 @@ def check(
         f"{count(len(hurt), 'snapshot')} hurt,"
     )
     raise typer.Exit(4)
+
+
+app.command(
+    "collect",
+    cls=Command,
+    epilog=exit_codes(
+        0, 1, 2, 3, 7, 8, _5="refused: it cannot be told what a snapshot needs", _6="out of touch; retry"
+    ),
+)(collect)
+
+
+@app.command(
+    cls=Command,
+    epilog=exit_codes(
+        1, 2, 3, 6, 7, 8, _0="sound now", _4="damage is left: the output says what is lost", _5="refused: another vault"
+    ),
+)
+def repair(
+    context: typer.Context,
+    url: VaultUrl,
+    from_: FromUrls = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be mended; write nothing.")] = False,
+    store_option: StoreOptions = None,
+    from_store_option: FromStoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Mend what is damaged or missing in a vault, from its own packs and from its replicas.
+
+    Reads all of it. What no site has any more is reported exactly, down to tensors. Needs a key that reads and writes.
+    """
+    from holdfast.cli.facts.repairs import repaired_facts
+    from holdfast.cli.views.repairs import repaired_lines
+    from holdfast.control.repairing import open_for_repair, replicas_at
+
+    output: Output = context.obj
+    others = replicas_at(from_ or (), options=pairs(from_store_option, "--from-store-option"), progress=output.progress)
+    options = pairs(store_option, "--store-option")
+    vault = open_for_repair(url, others, options=options, progress=output.progress, dry_run=dry_run)
+    record = repaired_facts(vault, vault.repair(others, dry_run=dry_run), from_ or (), dry_run=dry_run)
+    output.give(record, repaired_lines)
+    lost = f", {count(len(record.losses), 'snapshot')} hurt for good," if record.losses else ""
+    output.finish("dry run: nothing was written," if dry_run else f"repaired vault {record.vault}{lost}")
+    if not record.sound:
+        raise typer.Exit(4)

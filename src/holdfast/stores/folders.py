@@ -41,6 +41,12 @@ def _translated(error: OSError, what: str, object_name: str) -> HoldfastError:
     if error.errno in (errno.ENOTDIR, errno.ELOOP):
         hint = "a file or a symbolic link stands where a folder of the store belongs; move it away"
         return FailedError(message, hint=hint, object_name=object_name)
+    if error.errno == errno.EFBIG:
+        hint = "a limit on the size of files is in the way (`ulimit -f`)"
+        return StorageFullError(message, hint=hint, object_name=object_name)
+    if error.errno == errno.EIO:
+        hint = "the disk or the mount fails: see the system's log, and use another replica"
+        return FailedError(message, hint=hint, object_name=object_name)
     return FailedError(message, object_name=object_name)
 
 

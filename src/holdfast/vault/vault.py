@@ -10,22 +10,45 @@ from typing import Any, NamedTuple
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import NotFoundError, UsageError
 from holdfast.events import SILENT, Progress
+from holdfast.ids import is_snapshot_id
+from holdfast.objectives.retention import Hold
+from holdfast.objectives.retention_rules import Policy as RetentionPolicy
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
 from holdfast.vault.access.configuration import load_config, pins_for_passphrase, unlock
-from holdfast.vault.checking.verifying import Verified, move_validated, verify_decoded
+from holdfast.vault.checking.deep import DEEP, verify_deep
+from holdfast.vault.checking.proofs import Proofs
+from holdfast.vault.checking.verifying import DECODED, Verified, move_validated, verify_decoded
 from holdfast.vault.checking.whole_vault import CheckReport, check_vault
+from holdfast.vault.collecting.collect import CollectOptions, collect
+from holdfast.vault.collecting.report import CollectReport
 from holdfast.vault.files.decoded import DECODED_BYTES
-from holdfast.vault.format.records import Ref, Root
+from holdfast.vault.format.records import Finding, Ref, Root
 from holdfast.vault.handle import Handle
+from holdfast.vault.repairing.model import Repaired
+from holdfast.vault.repairing.repair import repair
+from holdfast.vault.restoring.fallback import (
+    FallbackHandle,
+    Replica,
+    Replicas,
+    find_anywhere,
+    opened_replica,
+    with_replicas,
+)
 from holdfast.vault.restoring.restore import Restored, restore, snapshot_entries
+from holdfast.vault.retaining.applying import Applied, apply_retention
+from holdfast.vault.retaining.planning import RetentionPlan, plan_retention
+from holdfast.vault.saving.hooks import SaveCheck
 from holdfast.vault.saving.options import save_options
 from holdfast.vault.saving.save import Job, path_job, save_job
 from holdfast.vault.saving.validation import NORM_JUMP, Policy
 from holdfast.vault.snapshots.differences import Difference, compare_snapshots
 from holdfast.vault.snapshots.dropping import DropPlan, apply_drop, plan_drop
 from holdfast.vault.snapshots.finding import Listed, list_roots, resolve, tags_of
-from holdfast.vault.snapshots.refs import LATEST, VALIDATED, move_ref
+from holdfast.vault.snapshots.holds import hold_snapshot, release_hold
+from holdfast.vault.snapshots.quarantine import Mark, SetAside, marks_of, release, set_aside
+from holdfast.vault.snapshots.refs import LATEST, RESERVED, VALIDATED, move_ref
+from holdfast.vault.snapshots.restores import note_restore
 from holdfast.vault.tensors.loading import LazyTensors, load_tensors
 from holdfast.vault.tensors.writing import tensor_job
 
@@ -36,7 +59,7 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 
 class SaveReport(NamedTuple):
     """A committed snapshot. `verified` is None when reading back was not asked for. `validated`, `latest`, `tags`: the
-    pointers that moved to it.
+    pointers that moved to it. `found`: where the bytes say otherwise than the manifest, if that was asked for.
     """
 
     root: Root
@@ -44,6 +67,7 @@ class SaveReport(NamedTuple):
     validated: bool
     latest: bool = False
     tags: tuple[str, ...] = ()
+    found: tuple[Finding, ...] = ()
 
 
 class Vault:
@@ -73,14 +97,19 @@ class Vault:
         policy: Policy | str = Policy.WARN,
         norm_jump: float = NORM_JUMP,
         verify: bool = True,
+        metrics: Mapping[str, float] | None = None,
+        checks: Sequence[SaveCheck] = (),
     ) -> SaveReport:
         """Save a file, a folder, or a mapping of names to arrays as a new snapshot of `asset`.
 
         With `verify` it is read back before `latest` moves to it, and `validated` moves, too, if nothing was found
         wrong. Tags move last, and none of the three to a quarantined snapshot. Metadata values that are not text are
-        kept as their JSON. Raises UsageError, SourceChangedError, RefusedError, CredentialError, NotFoundError,
-        DamageError (it does not read back, and storing it again did not help), and what the store raises. After an
-        error no pointer has moved, and nothing was committed unless the error is of reading back or of moving one.
+        kept as their JSON. `metrics` (`{"loss": 1.9}`) are kept in the metadata as `metric.<name>`, and watched;
+        `checks` are functions that look at the snapshot and return findings (docs/validation.md).
+
+        Raises UsageError, SourceChangedError, RefusedError, CredentialError, NotFoundError, DamageError (it does not
+        read back, and storing it again did not help), and what the store raises. After an error no pointer has moved,
+        and nothing was committed unless the error is of reading back or of moving one.
         """
         if not isinstance(asset, str):
             raise UsageError(f"the name of an asset is text: {asset!r} is not")
@@ -92,6 +121,8 @@ class Vault:
             policy=policy,
             norm_jump=norm_jump,
             verify=verify,
+            metrics=metrics,
+            checks=checks,
         )
         self.handle.keys.names.asset_key(asset)
         for tag in options.tags:
@@ -107,13 +138,46 @@ class Vault:
         return load_tensors(self.handle, self.find(reference), cache_bytes=cache_bytes)
 
     def restore(
-        self, reference: str, target: str | os.PathLike[str], *, only: str | None = None, overwrite: bool = False
+        self,
+        reference: str,
+        target: str | os.PathLike[str],
+        *,
+        only: str | None = None,
+        overwrite: bool = False,
+        replicas: Sequence[Vault | Replica] = (),
     ) -> Restored:
-        """Write a snapshot's files, byte for byte. `only` is a glob over their paths. See `vault.restoring.restore`."""
-        return restore(self.handle, self.find(reference), Path(target), only=only, overwrite=overwrite)
+        """Write a snapshot's files, byte for byte. `only` is a glob over their paths. See `vault.restoring.restore`.
+
+        `replicas` stand in for what cannot be read soundly here, as in `with_replicas`.
+        """
+        vault = self.with_replicas(replicas)
+        done = restore(vault.handle, vault.find(reference), Path(target), only=only, overwrite=overwrite)
+        if only is None:
+            note_restore(self.handle, done.root, done.target)
+        return done
+
+    def with_replicas(self, replicas: Sequence[Vault | Replica], *, finding: bool = True) -> Vault:
+        """This vault for reading, where what cannot be read soundly is taken from its replicas, in this order.
+
+        What was taken is in `Restored.from_replicas`. Replicas that are not opened yet are opened when one is needed.
+        """
+        if not replicas:
+            return self
+        others = _as_replicas(replicas)
+        replicated = Replicas(self.handle.keys.vault, others, self.handle.progress, finding=finding)
+        return Vault(with_replicas(self.handle, replicated))
+
+    def repair(self, replicas: Sequence[Vault | Replica] = (), *, dry_run: bool = False) -> Repaired:
+        """Mend what is damaged or missing, from the vault's own packs and from replicas; say exactly what is lost.
+
+        See `vault.repairing`. Needs a key that reads and writes; a dry run, one that reads. Raises CredentialError.
+        """
+        return repair(self.handle, _as_replicas(replicas), dry_run=dry_run)
 
     def find(self, reference: str) -> Root:
         """The snapshot that a reference means (`asset`, `asset@validated`, `asset@step=500`, an id prefix, …)."""
+        if isinstance(self.handle, FallbackHandle):
+            return find_anywhere(self.handle, reference)
         return resolve(self.handle, reference)
 
     def snapshots(self, asset: str | None = None) -> list[Listed]:
@@ -128,14 +192,26 @@ class Vault:
         """The manifest entries of a snapshot, in order of their paths."""
         return snapshot_entries(self.handle, root)
 
-    def verify(self, reference: str, *, accept_findings: bool = False) -> SaveReport:
+    def verify(self, reference: str, *, accept_findings: bool = False, deep: bool = False) -> SaveReport:
         """Read a snapshot back. If it is good (or its findings are accepted) and newer, `validated` moves to it.
 
-        Raises DamageError naming what is wrong.
+        With `deep`, what the bytes say is compared with what the manifest says of them (`checking.deep`); where they
+        differ, that is in `found`, and `validated` moves only if findings are accepted. Raises DamageError naming what
+        is wrong.
         """
         root = self.find(reference)
-        verified = verify_decoded(self.handle, root)
-        return SaveReport(root, verified, self._move_validated(root, verified, accept_findings=accept_findings))
+        found: tuple[Finding, ...] = ()
+        if deep:
+            looked = verify_deep(self.handle, root)
+            found = tuple(looked.findings)
+            verified = Verified(DECODED, looked.files, looked.chunks, looked.bytes)
+        else:
+            verified = verify_decoded(self.handle, root)
+        if not found:
+            Proofs(self.handle).credit_snapshot(root.id, DEEP if deep else DECODED)
+        good = not found or accept_findings
+        moved = good and self._move_validated(root, verified, accept_findings=accept_findings)
+        return SaveReport(root, verified, moved, found=found)
 
     def tag(self, reference: str, name: str) -> Root:
         """Give the snapshot a tag; the tag leaves where it was."""
@@ -151,6 +227,28 @@ class Vault:
             raise NotFoundError(f"{asset!r} has no tag {name!r}", hint="see `holdfast snapshot list`")
         move_ref(self.handle, asset, name, "", "tag removed")
 
+    def quarantine(self, reference: str, reason: str) -> SetAside:
+        """Set a snapshot aside: no reference but its id leads to it, and `validated` falls back to the one before.
+
+        Needs a key that writes. One that cannot read has to name it as `asset@id`, the id in full. Raises UsageError,
+        NotFoundError, CredentialError.
+        """
+        if not reason.strip() or not reason.isprintable():
+            raise UsageError("quarantine needs a reason: one line of text")
+        asset, snapshot = self._named(reference)
+        return set_aside(self.handle, asset, snapshot, reason)
+
+    def release(self, reference: str) -> SetAside:
+        """Take back that a snapshot was set aside; `verify` then moves `validated` to it if it is good.
+
+        Raises NotFoundError (it was not set aside), UsageError, CredentialError.
+        """
+        return release(self.handle, *self._named(reference))
+
+    def quarantined(self, asset: str) -> dict[str, Mark]:
+        """The snapshots of the asset that are set aside, by id, and why."""
+        return marks_of(self.handle, asset)
+
     def plan_drop(self, reference: str) -> DropPlan:
         """What dropping would do. Raises RefusedError when a rule forbids it."""
         return plan_drop(self.handle, self.find(reference))
@@ -158,6 +256,24 @@ class Vault:
     def apply_drop(self, plan: DropPlan) -> None:
         """Drop the snapshot. Its packs stay until they are collected."""
         apply_drop(self.handle, plan)
+
+    def plan_retention(self, policy: RetentionPolicy) -> RetentionPlan:
+        """What a retention policy would drop and thin, why, and what that does. Changes nothing."""
+        return plan_retention(self.handle, policy)
+
+    def apply_retention(self, plan: RetentionPlan) -> Applied:
+        """Carry a retention plan out. Raises ConflictError when what it was made from has changed."""
+        return apply_retention(self.handle, plan)
+
+    def hold(self, reference: str, reason: str, *, until_ns: int | None = None) -> Hold:
+        """Hold a snapshot: it is neither dropped nor thinned until `until_ns`, or until `unhold`. Raises UsageError."""
+        if not reason.strip() or not reason.isprintable():
+            raise UsageError("a hold needs a reason: one line of text")
+        return hold_snapshot(self.handle, self.find(reference), reason, until_ns)
+
+    def unhold(self, reference: str) -> Hold:
+        """End the hold of a snapshot. Raises NotFoundError (it is not held), CredentialError for all but keepers."""
+        return release_hold(self.handle, self.find(reference))
 
     def diff(self, before: str, after: str) -> Difference:
         """How two snapshots differ, by their manifests."""
@@ -167,15 +283,32 @@ class Vault:
         """Check the whole vault. Damage is in the report."""
         return check_vault(self.handle, read_data=read_data, sample=sample, seed=seed)
 
+    def collect(self, options: CollectOptions | None = None, *, dry_run: bool = False) -> CollectReport:
+        """Free what no snapshot needs any more, safely beside writers. See `vault.collecting.collect`."""
+        return collect(self.handle, options, dry_run=dry_run)
+
     def _move_validated(self, root: Root, verified: Verified, *, accept_findings: bool = False) -> bool:
         if not self.handle.keys.can_write:
             return False
         return move_validated(self.handle, root, verified, accept_findings=accept_findings)
 
-    def _check_tag(self, name: str) -> None:
-        if name in (LATEST, VALIDATED) or "=" in name or "@" in name:
+    def _named(self, reference: str) -> tuple[str, str]:
+        """Asset and id of a snapshot. Whoever cannot read has to say both."""
+        if self.handle.keys.can_read:
+            root = self.find(reference)
+            return root.asset, root.id
+        asset, _, snapshot = reference.rpartition("@")
+        if not asset or not is_snapshot_id(snapshot.lower()):
             raise UsageError(
-                f"{name!r} cannot be a tag", hint="`latest` and `validated` are kept by holdfast; no `=`, no `@`"
+                f"this key cannot read, and so cannot look up {reference!r}", hint="name it as ASSET@ID, the id in full"
+            )
+        return asset, snapshot.lower()
+
+    def _check_tag(self, name: str) -> None:
+        if name in (LATEST, VALIDATED) or "=" in name or "@" in name or name.startswith(RESERVED):
+            raise UsageError(
+                f"{name!r} cannot be a tag",
+                hint="`latest` and `validated` are kept by holdfast; no `=`, no `@`, no `!` at the beginning",
             )
         self.handle.keys.names.ref_key(name)
 
@@ -196,6 +329,10 @@ def open_vault(
     expected = credential.vault_id if credential is not None else ""
     keys = unlock(load_config(store, pins, expected_vault=expected), credential, passphrase)
     return Vault(Handle(store, keys, clock, progress))
+
+
+def _as_replicas(replicas: Sequence[Vault | Replica]) -> list[Replica]:
+    return [opened_replica(one.handle) if isinstance(one, Vault) else one for one in replicas]
 
 
 def _job(source: Source) -> Job:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from holdfast.errors import UsageError
 from holdfast.stores.protocol import Buffer
 from holdfast.vault.regions.model import DTYPES
-from holdfast.vault.tensors.statistics import Accumulator, TensorStatistics
+from holdfast.vault.tensors.statistics import NO_STATISTICS, Accumulator, TensorStatistics, statistics_of_zeros
 
 FLOATS: dict[str, Any] = {
     "f16": np.float16,
@@ -154,8 +154,56 @@ def test_types_without_a_norm(dtype: str) -> None:
 
 def test_no_bytes_are_no_finding() -> None:
     assert Accumulator().result() == TensorStatistics(norm=None, nonfinite=0)
-    assert measured("f32", b"") == TensorStatistics(norm=0.0, nonfinite=0)
-    assert measured("f32", bytes(100_000)) == TensorStatistics(norm=0.0, nonfinite=0)
+    assert measured("f32", b"") == TensorStatistics(norm=0.0, nonfinite=0, zeros=0)
+    nothing = TensorStatistics(norm=0.0, nonfinite=0, least=0.0, greatest=0.0, zeros=25_000)
+    assert measured("f32", bytes(100_000)) == nothing == statistics_of_zeros("f32", 100_000)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_range_and_zeros_are_those_of_the_finite_values(dtype: str) -> None:
+    values = gaussian(300_000)
+    values[::7], values[::11] = 0.0, -0.0
+    values[5], values[-1] = 40.0, -50.0
+    typed = values.astype(FLOATS[dtype])
+    found, wide = measured(dtype, typed.tobytes()), typed.astype(np.float64)
+    assert (found.least, found.greatest) == (wide.min(), wide.max())
+    assert found.zeros == int((wide == 0).sum()) > 60_000
+
+
+def test_what_is_not_finite_is_out_of_the_range() -> None:
+    values = np.array([np.nan, 3.0, np.inf, -np.inf, 2.0], np.float32)
+    assert measured("f32", values.tobytes()).least == 2.0
+    assert measured("f32", values.tobytes()).greatest == 3.0
+    none = measured("f32", values[[0, 2]].tobytes())
+    assert (none.least, none.greatest, none.zeros, none.nonfinite) == (None, None, 0, 2)
+
+
+def test_a_negative_zero_is_zero_wherever_it_stands() -> None:
+    for values in ([-0.0, 0.0], [0.0, -0.0], [-0.0]):
+        for dtype in ("f32", "f8_e5m2"):
+            found = measured(dtype, np.array(values).astype(FLOATS[dtype]).tobytes())
+            assert str(found.least) == str(found.greatest) == "0.0"
+            assert found.zeros == len(values)
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, "c64", "i32"])
+@pytest.mark.parametrize("cut", [0, 16, 32_000, 80_000])
+def test_pieces_join_to_the_whole(dtype: str, cut: int) -> None:
+    data = gaussian(20_000).astype(FLOATS.get(dtype, np.float32)).tobytes()[:80_000]
+    whole, parts = measured(dtype, data), measured(dtype, data[:cut]).joined(measured(dtype, data[cut:]))
+    assert parts.norm == pytest.approx(whole.norm, rel=1e-6) if whole.norm is not None else parts.norm is None
+    assert (parts.nonfinite, parts.least, parts.greatest, parts.zeros) == (
+        whole.nonfinite,
+        whole.least,
+        whole.greatest,
+        whole.zeros,
+    )
+    assert NO_STATISTICS.joined(whole) == whole.joined(NO_STATISTICS) == whole
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, "c64", "c128", "i32", "q4_k"])
+def test_a_hole_is_zeros(dtype: str) -> None:
+    assert statistics_of_zeros(dtype, 4096) == measured(dtype, bytes(4096))
 
 
 def test_a_strict_caller_is_not_disturbed() -> None:

@@ -13,8 +13,10 @@ from holdfast.cli.schemas.vaults import AssetFacts
 from holdfast.clock import to_rfc3339
 from holdfast.errors import DamageError, HoldfastError, NotFoundError, UntrustedError
 from holdfast.vault.format.records import Ref, Root
+from holdfast.vault.snapshots.quarantine import marks_in
 from holdfast.vault.snapshots.refs import LATEST, VALIDATED
 from holdfast.vault.snapshots.roots import list_newest
+from holdfast.vault.snapshots.thinning import Thinnings
 
 if TYPE_CHECKING:
     from holdfast.vault.vault import Vault
@@ -32,11 +34,18 @@ def list_facts(vault: Vault, asset: str | None, limit: int | None = None) -> Sna
     roots = [one.root for one in listed if one.root is not None]
     damaged = [_damaged(one.error, one.key) for one in listed if one.error is not None]
     refs = _refs_by_asset(vault, roots, damaged)
+    thinnings = Thinnings(vault.handle, asset)
+    marks = {name: marks_in(found) for name, found in refs.items()}
     return SnapshotList(
         vault=vault.id,
         url=vault.url,
         asset=asset,
-        snapshots=[snapshot_facts(root, pointers_of(refs[root.asset], root.id)) for root in roots],
+        snapshots=[
+            snapshot_facts(
+                root, pointers_of(refs[root.asset], root.id), thinnings.of(root), marks[root.asset].get(root.id)
+            )
+            for root in roots
+        ],
         older=older,
         damaged=damaged,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from holdfast.cli.facts.snapshots import snapshot_facts
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.common import Damaged
-from holdfast.cli.schemas.moves import Replicated, Restored, TensorsExported
+from holdfast.cli.schemas.moves import Replicated, Restored, TakenFacts, TensorsExported
 
 if TYPE_CHECKING:
     from holdfast.control.replicating import Source
@@ -29,6 +29,11 @@ def restored_facts(written: Written) -> Restored:
         files=written.files,
         bytes=written.bytes,
         resumed_bytes=written.resumed_bytes,
+        given_up=[clean(name) for name in written.given_up],
+        from_replicas=[
+            TakenFacts(url=url, chunks=taken.chunks, bytes=taken.bytes)
+            for url, taken in sorted(written.from_replicas.items())
+        ],
         dry_run=False,
     )
 
@@ -41,6 +46,8 @@ def restore_plan_facts(plan: RestorePlan) -> Restored:
         files=plan.files,
         bytes=plan.bytes,
         resumed_bytes=0,
+        given_up=[clean(name) for name in plan.given_up],
+        from_replicas=[],
         dry_run=True,
     )
 

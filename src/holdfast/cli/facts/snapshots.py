@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from holdfast.cli.phrases import clean
@@ -21,8 +21,11 @@ from holdfast.cli.schemas.snapshots import (
     TensorFacts,
 )
 from holdfast.clock import to_rfc3339
-from holdfast.vault.format.records import Entry, Ref, Root
-from holdfast.vault.snapshots.refs import LATEST, VALIDATED, read_backwards
+from holdfast.vault.format.records import Entry, Finding, PartLink, Ref, Root, Thinned
+from holdfast.vault.snapshots.holds import is_hold
+from holdfast.vault.snapshots.quarantine import Mark, marks_in
+from holdfast.vault.snapshots.refs import LATEST, RESERVED, VALIDATED, read_backwards
+from holdfast.vault.snapshots.thinning import links_without, read_thinned
 
 if TYPE_CHECKING:
     from holdfast.cli.schemas.storage import StorageFacts
@@ -35,8 +38,13 @@ _CLOCK_SLACK_NS = 300 * 10**9
 _CODECS = ("delta", "planes", "zstd", "raw")
 
 
-def snapshot_facts(root: Root, pointers: list[str]) -> SnapshotFacts:
-    """A snapshot in short; `pointers` are those that point to it."""
+def snapshot_facts(
+    root: Root, pointers: list[str], thinned: Thinned | None = None, mark: Mark | None = None
+) -> SnapshotFacts:
+    """A snapshot in short; `pointers` are those that point to it, `thinned` what it gave up, `mark` why it was set
+    aside.
+    """
+    links = links_without(root, thinned)
     return SnapshotFacts(
         id=root.id,
         asset=root.asset,
@@ -47,19 +55,22 @@ def snapshot_facts(root: Root, pointers: list[str]) -> SnapshotFacts:
         name=clean(root.name),
         writer=root.writer,
         parents=list(root.parents),
-        files=sum(link.files for link in root.parts),
-        bytes=sum(link.size for link in root.parts),
+        files=sum(link.files for link in links),
+        bytes=sum(link.size for link in links),
         stored_bytes=root.stats.get("stored", 0),
         verdict=root.validation.verdict,
         findings=len(root.validation.findings),
         pointers=pointers,
+        thinned=sorted(clean(name) for name in thinned.components) if thinned is not None else [],
+        set_aside=None if mark is None else clean(f"{mark.kind}: {mark.reason}"),
     )
 
 
 def pointers_of(refs: Mapping[str, Ref], snapshot: str) -> list[str]:
     """The pointers of an asset that point to a snapshot: `latest` and `validated` first, then tags by name."""
-    names = sorted((name for name, ref in refs.items() if ref.target == snapshot), key=_pointer_order)
-    return [clean(name) for name in names]
+    found = (name for name, ref in refs.items() if ref.target == snapshot and not _is_note(name))
+    names = sorted(found, key=_pointer_order)
+    return ["held" if is_hold(name) else clean(name) for name in names]
 
 
 def saved_facts(report: SaveReport, now_ns: int) -> SnapshotSaved:
@@ -77,8 +88,8 @@ def saved_facts(report: SaveReport, now_ns: int) -> SnapshotSaved:
     )
 
 
-def verified_facts(vault: Vault, report: SaveReport) -> SnapshotVerified:
-    """What reading back a snapshot found."""
+def verified_facts(vault: Vault, report: SaveReport, *, deep: bool = False) -> SnapshotVerified:
+    """What reading back a snapshot found. `deep`: whether it was asked what the bytes say."""
     root, verified = report.root, report.verified
     if verified is None:
         raise AssertionError("verifying always reads back")
@@ -90,6 +101,7 @@ def verified_facts(vault: Vault, report: SaveReport) -> SnapshotVerified:
         chunks=verified.chunks,
         validated=report.validated,
         findings=_findings(root),
+        deep=_as_facts(report.found) if deep else None,
     )
 
 
@@ -97,9 +109,10 @@ def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool, codecs:
     """All there is to know about a snapshot. Reads its manifests and the asset's pointers. Raises DamageError."""
     refs = vault.tags(root.asset)
     entries = vault.files(root)
+    thinned = read_thinned(vault.handle, root)
     records = [(entry, tensor) for entry in entries for tensor in entry.tensors]
     return SnapshotShown(
-        snapshot=snapshot_facts(root, pointers_of(refs, root.id)),
+        snapshot=snapshot_facts(root, pointers_of(refs, root.id), thinned, marks_in(refs).get(root.id)),
         policy=root.validation.policy,
         checks=list(root.validation.checks),
         findings=_findings(root),
@@ -107,8 +120,9 @@ def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool, codecs:
         pointers=[
             PointerFacts(name=clean(name), snapshot=ref.target, moved=to_rfc3339(ref.created), reason=clean(ref.reason))
             for name, ref in sorted(refs.items(), key=lambda item: _pointer_order(item[0]))
+            if not _is_note(name)
         ],
-        components=_components(root),
+        components=_components(links_without(root, thinned)),
         mechanisms=_mechanisms(root),
         tensor_count=len(records),
         tensor_bytes=sum(tensor.bytes for _, tensor in records),
@@ -123,6 +137,9 @@ def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool, codecs:
                 bytes=tensor.bytes,
                 norm=tensor.norm,
                 nonfinite=tensor.nonfinite,
+                least=tensor.least,
+                greatest=tensor.greatest,
+                zeros=tensor.zeros,
             )
             for entry, tensor in records
         ]
@@ -133,14 +150,23 @@ def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool, codecs:
     )
 
 
+def _is_note(name: str) -> bool:
+    """Marks and lists of restores are told in other words."""
+    return name.startswith(RESERVED) and not is_hold(name)
+
+
 def _pointer_order(name: str) -> tuple[int, str]:
     return ({LATEST: 0, VALIDATED: 1}.get(name, 2), name)
 
 
 def _findings(root: Root) -> list[FindingFacts]:
+    return _as_facts(root.validation.findings)
+
+
+def _as_facts(findings: Iterable[Finding]) -> list[FindingFacts]:
     return [
         FindingFacts(check=finding.check, where=clean(finding.where), message=clean(finding.message))
-        for finding in root.validation.findings
+        for finding in findings
     ]
 
 
@@ -160,9 +186,9 @@ def _mechanisms(root: Root) -> list[MechanismFacts]:
     return sorted((one for one in found if one.bytes), key=lambda one: -one.bytes)
 
 
-def _components(root: Root) -> list[ComponentFacts]:
+def _components(links: Iterable[PartLink]) -> list[ComponentFacts]:
     totals: dict[str, tuple[int, int]] = {}
-    for link in root.parts:
+    for link in links:
         files, size = totals.get(link.component, (0, 0))
         totals[link.component] = (files + link.files, size + link.size)
     largest_first = sorted(totals.items(), key=lambda item: -item[1][1])

@@ -8,7 +8,7 @@ from holdfast.cli.facts.lists import asset_facts
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.common import Damaged
 from holdfast.cli.schemas.vaults import DamageFacts, Member, VaultChecked, VaultCreated, VaultInfo
-from holdfast.clock import to_rfc3339
+from holdfast.clock import NANOSECONDS, to_rfc3339
 from holdfast.trust.suites import Suite
 from holdfast.vault.format.header import FORMAT_VERSION
 from holdfast.vault.format.keys import VaultKeys
@@ -68,6 +68,9 @@ def checked_facts(vault: Vault, report: CheckReport, *, data_read: bool) -> Vaul
         packs=report.packs,
         packs_read=report.packs_read,
         bytes_read=report.bytes_read,
+        oldest_proof_seconds=None if report.proof.oldest_ns is None else report.proof.oldest_ns / NANOSECONDS,
+        packs_never_proven=report.proof.never,
+        recently_proven_share=report.proof.recent_share,
         damages=[
             DamageFacts(object=clean(damage.object), message=clean(damage.message), snapshots=damage.snapshots)
             for damage in report.damages

@@ -6,11 +6,15 @@ from typing import Any
 
 import msgspec
 
+from holdfast.cli.schemas.collecting import VaultCollected
 from holdfast.cli.schemas.demos import DemoPlayed
 from holdfast.cli.schemas.differences import SnapshotDiff
 from holdfast.cli.schemas.failures import Failure
 from holdfast.cli.schemas.keys import KeyExported, KeyList, KeyRevoked
 from holdfast.cli.schemas.moves import Replicated, Restored, TensorsExported
+from holdfast.cli.schemas.quarantines import SnapshotQuarantined, SnapshotReleased
+from holdfast.cli.schemas.repairs import SnapshotRota, VaultRepaired
+from holdfast.cli.schemas.retention import RetentionApplied, RetentionPlanned, SnapshotHeld, SnapshotUnheld
 from holdfast.cli.schemas.snapshots import (
     SavePlanned,
     SnapshotDropped,
@@ -22,22 +26,32 @@ from holdfast.cli.schemas.snapshots import (
 )
 from holdfast.cli.schemas.vaults import VaultChecked, VaultCreated, VaultInfo
 from holdfast.cli.schemas.watching import WatchEvent
+from holdfast.objectives.retention_rules import Policy
 
-__all__ = ["OUTPUTS", "schema_files"]
+__all__ = ["OUTPUTS", "INPUTS", "schema_files"]
 
 OUTPUTS: dict[str, Any] = {
     "demo": DemoPlayed,
     "vault-create": VaultCreated,
     "vault-info": VaultInfo,
     "vault-check": VaultChecked,
+    "vault-repair": VaultRepaired,
+    "vault-collect": VaultCollected,
     "snapshot-save": SnapshotSaved,
     "snapshot-save-plan": SavePlanned,
     "snapshot-list": SnapshotList,
     "snapshot-show": SnapshotShown,
     "snapshot-diff": SnapshotDiff,
     "snapshot-verify": SnapshotVerified,
+    "snapshot-verify-rota": SnapshotRota,
     "snapshot-tag": SnapshotTagged,
     "snapshot-drop": SnapshotDropped,
+    "snapshot-quarantine": SnapshotQuarantined,
+    "snapshot-release": SnapshotReleased,
+    "snapshot-hold": SnapshotHeld,
+    "snapshot-unhold": SnapshotUnheld,
+    "retention-plan": RetentionPlanned,
+    "retention-apply": RetentionApplied,
     "restore": Restored,
     "restore-tensors": TensorsExported,
     "watch": WatchEvent,
@@ -48,11 +62,13 @@ OUTPUTS: dict[str, Any] = {
     "error": Failure,
 }
 """Name of the schema → type of one line of output."""
+INPUTS: dict[str, Any] = {"retention-policy": Policy}
+"""The same of files that commands read."""
 
 
 def schema_files() -> dict[str, bytes]:
-    """File name → content: one JSON Schema (2020-12) for each output."""
-    return {f"{name}.json": _schema(name, output) for name, output in OUTPUTS.items()}
+    """File name → content: one JSON Schema (2020-12) for each output and input."""
+    return {f"{name}.json": _schema(name, output) for name, output in (OUTPUTS | INPUTS).items()}
 
 
 def _schema(name: str, output: Any) -> bytes:

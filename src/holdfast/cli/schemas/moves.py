@@ -9,7 +9,7 @@ import msgspec
 from holdfast.cli.schemas.common import Bytes, Count, Damaged, Record, SnapshotRef
 from holdfast.cli.schemas.snapshots import SnapshotFacts
 
-__all__ = ["Restored", "TensorsExported", "Replicated"]
+__all__ = ["TakenFacts", "Restored", "TensorsExported", "Replicated"]
 
 Mode = Annotated[
     str,
@@ -17,14 +17,27 @@ Mode = Annotated[
 ]
 
 
+class TakenFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read from a replica, because the vault could not give it soundly: `bytes` of documents and chunks."""
+
+    url: str
+    chunks: Count
+    bytes: Bytes
+
+
 class Restored(Record, frozen=True, kw_only=True, tag="holdfast/restore/1"):
-    """`restore`. Of `bytes`, `resumed_bytes` were there from an interrupted restore. A dry run wrote nothing."""
+    """`restore`. Of `bytes`, `resumed_bytes` were there from an interrupted restore. A dry run wrote nothing.
+
+    `given_up`: components that the snapshot no longer has, and that so were not restored.
+    """
 
     snapshot: SnapshotFacts
     target: str
     files: Count
     bytes: Bytes
     resumed_bytes: Bytes
+    given_up: list[str]
+    from_replicas: list[TakenFacts]
     dry_run: bool
 
 

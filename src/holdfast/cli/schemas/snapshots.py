@@ -30,7 +30,9 @@ class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot in short.
 
     `content_time` is of the state inside, `saved_time` of the save; `bytes` is what restoring gives, `stored_bytes`
-    what this snapshot added to the store; `pointers` are those that point to it now.
+    what this snapshot added to the store; `pointers` are those that point to it now, `held` among them where somebody
+    holds it; `thinned`: components that it no longer has; `set_aside`: why it was quarantined or demoted after it was
+    saved, null if it was not.
     """
 
     id: SnapshotRef
@@ -48,6 +50,8 @@ class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     findings: Count
     pointers: list[str]
+    thinned: list[str] = []
+    set_aside: str | None = None
 
 
 class FindingFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,7 +146,9 @@ class PointerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A tensor. `norm` is L2 over the finite values, null for integers; `nonfinite` counts NaN and infinities."""
+    """A tensor. `norm` is L2 over the finite values, `least` and `greatest` bound them, `zeros` are counted: null for
+    integers, and where older versions did not look; `nonfinite` counts NaN and infinities.
+    """
 
     file: str
     name: str
@@ -151,6 +157,9 @@ class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):
     bytes: Bytes
     norm: float | None
     nonfinite: Count
+    least: float | None = None
+    greatest: float | None = None
+    zeros: Count | None = None
 
 
 class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +199,10 @@ class SnapshotShown(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-sh
 
 
 class SnapshotVerified(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-verify/1"):
-    """`snapshot verify`: it was read back, and is good. `validated`: that pointer moved to it."""
+    """`snapshot verify`: it was read back, and is good. `validated`: that pointer moved to it.
+
+    `deep`: where the bytes say otherwise than the manifest; null unless that was asked for.
+    """
 
     snapshot: SnapshotFacts
     read_back: ReadBack
@@ -198,6 +210,7 @@ class SnapshotVerified(Record, frozen=True, kw_only=True, tag="holdfast/snapshot
     chunks: Count
     validated: bool
     findings: list[FindingFacts]
+    deep: list[FindingFacts] | None = None
 
 
 class SnapshotTagged(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-tag/1"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.cli.schemas.common import Bytes, Count, Record, SnapshotRef, Time
+from holdfast.cli.schemas.common import Bytes, Count, Record, Seconds, SnapshotRef, Time
 
 __all__ = ["VaultCreated", "Member", "AssetFacts", "VaultInfo", "DamageFacts", "VaultChecked"]
 
@@ -65,7 +65,11 @@ class DamageFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VaultChecked(Record, frozen=True, kw_only=True, tag="holdfast/vault-check/1"):
-    """`vault check`. `sound`: no damage was found as far as was looked; `data_read`: whether packs were read at all."""
+    """`vault check`. `sound`: no damage was found as far as was looked; `data_read`: whether packs were read at all.
+
+    Proofs are those of this machine, this check included: `oldest_proof_seconds` is null while some of the packs
+    (`packs_never_proven`) never were; `recently_proven_share` (0 to 1) were within the last 30 days.
+    """
 
     vault: str
     url: str
@@ -76,5 +80,8 @@ class VaultChecked(Record, frozen=True, kw_only=True, tag="holdfast/vault-check/
     packs: Count
     packs_read: Count
     bytes_read: Bytes
+    oldest_proof_seconds: Seconds | None
+    packs_never_proven: Count
+    recently_proven_share: float
     damages: list[DamageFacts]
     notes: list[str]

@@ -24,7 +24,12 @@ def restored_lines(record: Restored, page: Page) -> Iterator[str]:
         *_origin(record.snapshot, page),
         (verb, f"{format_size(record.bytes)} in {count(record.files, 'file')}{resumed}"),
         ("to", record.target),
+        ("not there", f"{', '.join(record.given_up)}: given up by retention" if record.given_up else ""),
         ("checked", "" if record.dry_run else "every chunk against its id"),
+        *(
+            ("instead", f"{count(taken.chunks, 'chunk')}, {format_size(taken.bytes)} in all, from {taken.url}")
+            for taken in record.from_replicas
+        ),
     ]
     yield from fact_lines(facts, page.width)
 

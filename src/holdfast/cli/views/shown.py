@@ -49,10 +49,12 @@ def _head(record: SnapshotShown, page: Page) -> Iterator[str]:
         ("parent", ", ".join(snapshot.parents) or "none"),
         ("source", f"{snapshot.source} {snapshot.name}"),
         ("size", f"{format_size(snapshot.bytes)} in {count(snapshot.files, 'file')}"),
+        ("thinned", f"without {', '.join(snapshot.thinned)}: given up, not restored" if snapshot.thinned else ""),
         ("stored", stored_text(snapshot)),
         ("tensors", f"{record.tensor_count:,} ({format_size(record.tensor_bytes)})"),
         ("checked", f"{found} ({', '.join(record.checks)}); policy {record.policy}: {snapshot.verdict}"),
         ("read back", read_back_text(record.read_back, page) if record.read_back else never),
+        ("set aside", snapshot.set_aside or ""),
         *((f"meta {key}", value) for key, value in sorted(record.meta.items())),
         *((f"with {key}", value) for key, value in sorted(record.versions.items())),
     ]

@@ -59,7 +59,7 @@ def list_lines(record: SnapshotList, page: Page) -> Iterator[str]:
             age(snapshot.content_time, page.now_ns),
             format_size(snapshot.bytes),
             format_size(snapshot.stored_bytes),
-            ", ".join([*([snapshot.verdict] if snapshot.verdict != "good" else []), *snapshot.pointers]),
+            ", ".join([*_verdicts(snapshot), *snapshot.pointers, *_thinned(snapshot)]),
         ]
         for snapshot in record.snapshots
     ]
@@ -70,6 +70,17 @@ def list_lines(record: SnapshotList, page: Page) -> Iterator[str]:
     for damaged in record.damaged:
         yield ""
         yield from fact_lines([("object", damaged.object), ("damage", damaged.message)], page.width)
+
+
+def _verdicts(snapshot: SnapshotFacts) -> list[str]:
+    """That of the save unless it is good, and `quarantined` or `demoted` where it was set aside later."""
+    verdict = [snapshot.verdict] if snapshot.verdict != "good" else []
+    aside = [snapshot.set_aside.partition(":")[0]] if snapshot.set_aside else []
+    return list(dict.fromkeys([*verdict, *aside]))
+
+
+def _thinned(snapshot: SnapshotFacts) -> list[str]:
+    return [f"thinned: {', '.join(snapshot.thinned)}"] if snapshot.thinned else []
 
 
 def saved_lines(record: SnapshotSaved, page: Page) -> Iterator[str]:
@@ -118,10 +129,17 @@ def verified_lines(record: SnapshotVerified, page: Page) -> Iterator[str]:
         ("asset", f"{record.snapshot.asset}, step {step_text(record.snapshot.step)}"),
         ("read back", read_back_text(record.read_back, page)),
         ("found", _verdict(record.snapshot)),
+        ("deep", "" if record.deep is None else _deep_text(record.deep)),
         ("pointers", pointers),
     ]
     yield from fact_lines(facts, page.width)
-    yield from finding_lines(record.findings, page)
+    yield from finding_lines([*record.findings, *(record.deep or ())], page)
+
+
+def _deep_text(found: Sequence[FindingFacts]) -> str:
+    if not found:
+        return "statistics and headers are those of the manifest"
+    return f"{count(len(found), 'finding')}: the manifest does not tell the truth about the bytes"
 
 
 def tagged_lines(record: SnapshotTagged, page: Page) -> Iterator[str]:

@@ -8,7 +8,7 @@ from holdfast.cli.output import Page
 from holdfast.cli.phrases import age, count, moment, short_id
 from holdfast.cli.schemas.vaults import Member, VaultChecked, VaultCreated, VaultInfo
 from holdfast.cli.views.layout import Column, fact_lines, table
-from holdfast.units import format_size
+from holdfast.units import format_duration, format_size
 
 __all__ = ["created_lines", "info_lines", "checked_lines"]
 
@@ -78,6 +78,7 @@ def checked_lines(record: VaultChecked, page: Page) -> Iterator[str]:
         ("vault", record.vault),
         ("structure", f"{count(record.objects, 'object')}, {count(record.snapshots, 'snapshot')}"),
         ("data", read),
+        ("proven", _proof_text(record)),
         (
             "result",
             "sound as far as was looked" if record.sound else f"DAMAGED: {count(len(record.damages), 'object')}",
@@ -93,6 +94,16 @@ def checked_lines(record: VaultChecked, page: Page) -> Iterator[str]:
             [("object", damage.object), ("damage", damage.message), ("needed by", " ".join(hurt) or "no snapshot")],
             page.width,
         )
+
+
+def _proof_text(record: VaultChecked) -> str:
+    """How well the packs are proven, by all checks of this machine."""
+    if not record.packs:
+        return ""
+    recent = f"{100 * record.recently_proven_share:.0f} % of the packs within 30 days"
+    if record.packs_never_proven:
+        return f"{recent}, {record.packs_never_proven:,} never on this machine"
+    return f"{recent}, the oldest {format_duration(record.oldest_proof_seconds or 0.0)} ago"
 
 
 def _members(members: list[Member], page: Page) -> Iterator[list[str]]:
