@@ -24,6 +24,7 @@ _STORE_TROUBLE = (StoreUnreachableError, StorageFullError, CredentialError)
 # Packs on their way at once. Over a network it is answers that are waited for; a local disk is busy with one, and each
 # further buffer costs fresh pages.
 _IN_FLIGHT, _IN_FLIGHT_LOCAL = 3, 1
+_IDLE_MAX = 2  # streams that keep a buffer while another one is written to
 _SALT_BYTES = 16
 _PACKS_PER_INDEX = 32  # an interrupted save of 1 GiB or more leaves packs that the next one finds
 
@@ -166,7 +167,8 @@ class PackWriter:
             builder = self._free.pop()
             builder.reset()
             return builder
-        if self._made > self._in_flight + bool(self._current):  # one more, so that an idle stream slows no other
+        idle = min(len(self._current), _IDLE_MAX)  # their buffers are not to be had: the others need as many as ever
+        if self._made > self._in_flight + idle:
             return None
         self._made += 1
         return PackBuilder(self._handle.keys, self._handle.pack_bytes)
