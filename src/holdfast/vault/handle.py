@@ -55,7 +55,8 @@ class Handle:
     def refresh(self) -> None:
         """Others may have written since: the index is brought up to date when it is used next."""
         with self._lock:
-            self._before, self._index = self._index or self._before, None
+            if self._index is not None:  # (`or` would count its packs)
+                self._before, self._index = self._index, None
 
     def reader(self) -> ChunkReader:
         """Something that reads chunks. Raises CredentialError for a writer."""
