@@ -2,8 +2,9 @@
 
 `python -m benchmarks.many_snapshots [--snapshots 10000] [--no-packs] [--json]`. Everything lies in RAM (/dev/shm)
 unless --folder says otherwise. Each snapshot is made by the functions that a save calls: a pack with one chunk, its
-index, root, `latest` and `validated`; only its manifest is that of the first. --no-packs leaves packs and indexes out. Saves are
-measured twice: in the vault as the saves left it, and after one `vault collect`, which puts small index objects together.
+index, root, `latest` and `validated`; only its manifest is that of the first. --no-packs leaves packs and indexes out.
+Saves are measured twice: in the vault as the saves left it, and after one `vault collect`, which puts small index
+objects together.
 """
 
 from __future__ import annotations
