@@ -148,6 +148,6 @@ class LocalBases:
                     return None
             finally:
                 os.close(descriptor)
-        except OSError:
+        except (OSError, ValueError, OverflowError):  # also a path or an offset that none could be
             return None
         return data if self._names.chunk_id(data) == chunk else None
