@@ -108,3 +108,16 @@ def test_a_revoked_writer_is_not_trusted_any_more(
     said = terminal.run("key", "revoke", "auditor", "--vault", vault)
     assert said.code == 5
     assert "cannot be taken back" in said.err
+
+
+def test_new_keys_are_opened_by_all_members(terminal: Terminal, vault: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal.ok("key", "export-reader", "auditor", "--vault", vault, "--to", "auditor.key")
+    terminal.ok("key", "export-writer", "gpu-1", "--vault", vault, "--to", "gpu-1.key")
+    rotated = terminal.json("key-rotate", "key", "rotate", "--vault", vault)
+    assert (rotated["epoch"], rotated["members"]) == (2, ["keeper", "auditor"])
+    assert "opened by  keeper, auditor" in terminal.ok("key", "rotate", "--vault", vault).out
+    write_checkpoint(terminal.folder / "run", 1)
+    terminal.ok("snapshot", "save", "run", "--vault", vault, "--asset", "m")
+    monkeypatch.setenv("HOLDFAST_KEY_FILE", "auditor.key")
+    terminal.ok("restore", "m", "back", "--vault", vault)
+    assert terminal.run("key", "rotate", "--vault", vault).code == 7

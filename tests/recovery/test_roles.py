@@ -19,7 +19,7 @@ from holdfast.testing.invariants import check_is_clean, every_snapshot_restores,
 from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault
 from holdfast.trust.credentials import Credential
 from holdfast.vault.access.configuration import read_generation
-from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer
+from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer, rotate_epoch
 from holdfast.vault.format.documents import write_config
 from holdfast.vault.format.names import config_key
 from holdfast.vault.format.records import encode_record
@@ -47,6 +47,7 @@ WRITES: dict[str, Callable[[Vault], object]] = {
     "admit_writer": lambda vault: admit_writer(vault.handle, "another"),
     "admit_reader": lambda vault: admit_reader(vault.handle, "another"),
     "revoke_signer": lambda vault: revoke_signer(vault.handle, "machine"),
+    "rotate_epoch": lambda vault: rotate_epoch(vault.handle),
 }
 
 

@@ -118,6 +118,46 @@ def revoke(
     output.finish(f"revoked {label} of vault {opened.id}")
 
 
+@app.command(
+    cls=Command,
+    epilog=exit_codes(
+        0,
+        1,
+        2,
+        3,
+        6,
+        8,
+        _5="refused: a member opens the vault in a way that this version does not know",
+        _7="not the keeper's key, or not the vault's passphrase",
+    ),
+)
+def rotate(
+    context: typer.Context,
+    vault: VaultOption,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Seal what is written from now on with new keys, which all members open.
+
+    Nothing that is stored is rewritten: it stays under the keys it was written with. A vault that opens by a
+    passphrase, too, needs it in HOLDFAST_PASSPHRASE. Programs that have the vault open go on with the last keys until
+    they open it again. Needs the keeper's key.
+    """
+    from holdfast.cli.schemas.keys import KeyRotated
+    from holdfast.cli.views.keys import rotated_lines
+    from holdfast.control.opening import open_at
+    from holdfast.trust.keyring import passphrase_from_environment
+    from holdfast.vault.access.members import rotate_epoch
+
+    output: Output = context.obj
+    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    number = rotate_epoch(opened.handle, passphrase=passphrase_from_environment())
+    members = [one.label for one in opened.handle.keys.config.epochs[-1].recipients]
+    output.give(KeyRotated(vault=opened.id, epoch=number, members=members), rotated_lines)
+    output.finish(f"opened epoch {number} of vault {opened.id}")
+
+
 def _export(output: Output, role: str, label: str, vault: str, to: str, store_option: list[str] | None) -> None:
     from holdfast.cli.facts.keys import exported_facts
     from holdfast.cli.views.keys import exported_lines

@@ -10,7 +10,7 @@ from holdfast.cli.schemas.collecting import VaultCollected
 from holdfast.cli.schemas.demos import DemoPlayed
 from holdfast.cli.schemas.differences import SnapshotDiff
 from holdfast.cli.schemas.failures import Failure
-from holdfast.cli.schemas.keys import KeyExported, KeyList, KeyRevoked
+from holdfast.cli.schemas.keys import KeyExported, KeyList, KeyRevoked, KeyRotated
 from holdfast.cli.schemas.moves import Replicated, Restored, TensorsExported
 from holdfast.cli.schemas.quarantines import SnapshotQuarantined, SnapshotReleased
 from holdfast.cli.schemas.repairs import SnapshotRota, VaultRepaired
@@ -59,6 +59,7 @@ OUTPUTS: dict[str, Any] = {
     "key-list": KeyList,
     "key-export": KeyExported,
     "key-revoke": KeyRevoked,
+    "key-rotate": KeyRotated,
     "error": Failure,
 }
 """Name of the schema → type of one line of output."""

@@ -6,7 +6,7 @@ import msgspec
 
 from holdfast.cli.schemas.common import Record
 
-__all__ = ["KeyFacts", "KeyList", "KeyExported", "KeyRevoked"]
+__all__ = ["KeyFacts", "KeyList", "KeyExported", "KeyRevoked", "KeyRotated"]
 
 
 class KeyFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,3 +44,11 @@ class KeyRevoked(Record, frozen=True, kw_only=True, tag="holdfast/key-revoke/1")
 
     vault: str
     label: str
+
+
+class KeyRotated(Record, frozen=True, kw_only=True, tag="holdfast/key-rotate/1"):
+    """`key rotate`: `epoch` is the number of the key pair that is used from now on, `members` who open it."""
+
+    vault: str
+    epoch: int
+    members: list[str]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast.cli.output import Page
-from holdfast.cli.schemas.keys import KeyExported, KeyFacts, KeyList, KeyRevoked
+from holdfast.cli.schemas.keys import KeyExported, KeyFacts, KeyList, KeyRevoked, KeyRotated
 from holdfast.cli.views.layout import Column, fact_lines, table
 
-__all__ = ["list_lines", "exported_lines", "revoked_lines"]
+__all__ = ["list_lines", "exported_lines", "revoked_lines", "rotated_lines"]
 
 
 def list_lines(record: KeyList, page: Page) -> Iterator[str]:
@@ -44,6 +44,11 @@ def exported_lines(record: KeyExported, page: Page) -> Iterator[str]:
 
 def revoked_lines(record: KeyRevoked, page: Page) -> Iterator[str]:
     yield from fact_lines([("vault", record.vault), ("revoked", record.label)], page.width)
+
+
+def rotated_lines(record: KeyRotated, page: Page) -> Iterator[str]:
+    facts = [("vault", record.vault), ("epoch", str(record.epoch)), ("opened by", ", ".join(record.members))]
+    yield from fact_lines(facts, page.width)
 
 
 def _unusual_name(key: KeyFacts) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -22,10 +21,6 @@ from holdfast.ids import VaultId
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
 from holdfast.trust.recipients import (
-    KEYFILE,
-    PASSPHRASE,
-    Opener,
-    Recipient,
     keyfile_recipient,
     passphrase_recipient,
     unwrap,
@@ -35,6 +30,15 @@ from holdfast.trust.recipients import (
 from holdfast.trust.sealing import SealingKey
 from holdfast.trust.signing import SigningKey, fingerprint
 from holdfast.trust.suites import Suite, suite_of
+from holdfast.vault.access.epochs import (
+    OTHER_KEY,
+    PASSPHRASES_MAX,
+    PRIVATE_BYTES,
+    epoch_info,
+    likely_recipients,
+    private_keys,
+    secrets_info,
+)
 from holdfast.vault.format.documents import read_config, write_config
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import CONFIG, PACKS, config_key, generation_of
@@ -53,13 +57,9 @@ __all__ = [
     "read_vault_id",
     "read_suite",
     "pins_for_passphrase",
-    "wrap_epoch",
 ]
 
-_OTHER_KEY = "use a key file or passphrase that a keeper let into this vault"
 _REMOVE = "if no keeper wrote it, the owner of the store can remove it: the generations below it are intact"
-_PRIVATE_BYTES = 96
-_PASSPHRASES_MAX = 16  # each takes Argon2id's time and memory, and whoever writes to the store could list thousands
 
 
 class Created(NamedTuple):
@@ -105,11 +105,11 @@ def create_vault(
     if suite is not Suite.PLAIN:
         epoch = SealingKey.generate()
         wrapped = epoch.to_bytes() + bytes.fromhex(fingerprint(signer.public))
-        recipients = [keyfile_recipient(opener.public, label, wrapped, _epoch_info(vault, 1))]
+        recipients = [keyfile_recipient(opener.public, label, wrapped, epoch_info(vault, 1))]
         if passphrase is not None:
-            recipients.append(passphrase_recipient(passphrase, "passphrase", wrapped, _epoch_info(vault, 1)))
+            recipients.append(passphrase_recipient(passphrase, "passphrase", wrapped, epoch_info(vault, 1)))
         epochs.append(Epoch(1, epoch.public, recipients))
-        stored_secrets = wrap_for_public(secrets, epoch.public, _secrets_info(vault))
+        stored_secrets = wrap_for_public(secrets, epoch.public, secrets_info(vault))
     else:
         stored_secrets = secrets
     config = Config(
@@ -234,11 +234,11 @@ def unlock(stored: StoredConfig, credential: Credential | None, passphrase: str 
             raise CredentialError("this writer's key lacks the vault's chunk-id and index keys")
         secrets = credential.chunk_id_key + credential.index_key
     else:
-        private = _private_keys(stored, credential, passphrase)
+        private = private_keys(stored.vault, config, credential.opener if credential is not None else passphrase)
         last = config.epochs[-1].number
         if last not in private:
-            raise WrongKeyError(f"this key opens no epoch of vault {vault.hex()} that is in use", hint=_OTHER_KEY)
-        secrets = unwrap_with_private(private[last], config.secrets, _secrets_info(vault))
+            raise WrongKeyError(f"this key opens no epoch of vault {vault.hex()} that is in use", hint=OTHER_KEY)
+        secrets = unwrap_with_private(private[last], config.secrets, secrets_info(vault))
     if len(secrets) != 64:
         raise DamageError("the vault's configuration holds no valid secrets", object_name=CONFIG)
     return VaultKeys(vault, config, secrets[:32], secrets[32:], private, signer, label, role)
@@ -252,14 +252,16 @@ def pins_for_passphrase(store: Store, passphrase: str) -> tuple[str, ...]:
     stored, _ = _load_generations(store)[-1]
     wrong: WrongKeyError | None = None
     # Nothing is verified yet, so the epochs together may not list more than a few. The last one is in use.
-    candidates = [(epoch.number, one) for epoch in stored.config.epochs[::-1] for one in _for(epoch, passphrase)]
-    for number, recipient in candidates[:_PASSPHRASES_MAX]:
+    candidates = [
+        (epoch.number, one) for epoch in stored.config.epochs[::-1] for one in likely_recipients(epoch, passphrase)
+    ]
+    for number, recipient in candidates[:PASSPHRASES_MAX]:
         try:
-            secret = unwrap(recipient, passphrase, _epoch_info(stored.vault, number))
+            secret = unwrap(recipient, passphrase, epoch_info(stored.vault, number))
         except WrongKeyError as error:
             wrong = error
             continue
-        return (secret[_PRIVATE_BYTES:].hex(),)
+        return (secret[PRIVATE_BYTES:].hex(),)
     if wrong is not None:
         raise wrong
     raise CredentialError("this vault cannot be opened by a passphrase", hint="set HOLDFAST_KEY_FILE to a key file")
@@ -275,41 +277,6 @@ def append_config(store: Store, keys: VaultKeys, config: Config) -> None:
         return write_config(keys.vault, config.suite, config_key(generation), encode_record(config), signer)
 
     append_generation(store, CONFIG, make)
-
-
-def wrap_epoch(keys: VaultKeys, number: int, label: str, public: bytes) -> Recipient:
-    """The private key of an epoch, wrapped for another recipient's public key."""
-    signer = keys.require_keeper("adding a recipient")
-    secret = keys.private[number].to_bytes() + bytes.fromhex(fingerprint(signer.public))
-    return keyfile_recipient(public, label, secret, _epoch_info(keys.vault, number))
-
-
-def _private_keys(stored: StoredConfig, credential: Credential | None, passphrase: str | None) -> dict[int, SealingKey]:
-    opener = credential.opener if credential is not None else passphrase
-    if opener is None:
-        raise CredentialError("this vault is encrypted", hint="set HOLDFAST_KEY_FILE or HOLDFAST_PASSPHRASE")
-    private: dict[int, SealingKey] = {}
-    for epoch in stored.config.epochs:
-        info = _epoch_info(stored.vault, epoch.number)
-        for recipient in _for(epoch, opener):
-            try:
-                secret = unwrap(recipient, opener, info)
-            except WrongKeyError:
-                continue
-            key = SealingKey.from_bytes(secret[:_PRIVATE_BYTES])
-            if key.public == epoch.public:
-                private[epoch.number] = key
-                break
-    if not private:
-        raise WrongKeyError(f"this key opens no epoch of vault {stored.vault.hex()}", hint=_OTHER_KEY)
-    return private
-
-
-def _for(epoch: Epoch, opener: Opener) -> list[Recipient]:
-    """Those that may be meant: of the opener's kind, and not more passphrases than anybody has time to try."""
-    if isinstance(opener, str):
-        return [one for one in epoch.recipients if one.kind == PASSPHRASE][:_PASSPHRASES_MAX]
-    return [one for one in epoch.recipients if one.kind == KEYFILE]
 
 
 def read_generation(store: Store, key: str) -> _Generation:
@@ -379,11 +346,3 @@ def _coherent(config: Config) -> bool:
     if config.suite not in tuple(Suite):
         return False
     return bool(config.epochs) != (config.suite == Suite.PLAIN) and len(config.secrets) >= 64
-
-
-def _epoch_info(vault: bytes, number: int) -> bytes:
-    return b"holdfast 1 epoch\0" + vault + struct.pack("<I", number)
-
-
-def _secrets_info(vault: bytes) -> bytes:
-    return b"holdfast 1 secrets\0" + vault

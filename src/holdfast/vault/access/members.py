@@ -1,22 +1,25 @@
-"""Who may do what: letting further writers and readers into a vault. Only a keeper can."""
+"""Who may do what: letting writers and readers into a vault, revoking writers, and new keys. Only a keeper can."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
-from holdfast.errors import NotFoundError, RefusedError, UsageError
+from holdfast.errors import CredentialError, NotFoundError, RefusedError, UsageError, WrongKeyError
 from holdfast.trust.credentials import Credential
+from holdfast.trust.recipients import KEYFILE, PASSPHRASE, Recipient
 from holdfast.trust.sealing import SealingKey
 from holdfast.trust.signing import SigningKey, fingerprint
 from holdfast.trust.suites import Suite
-from holdfast.vault.access.configuration import append_config, load_config, wrap_epoch
+from holdfast.vault.access.configuration import append_config, load_config
+from holdfast.vault.access.epochs import opens_epoch, wrap_epoch, wrap_epoch_under, wrap_secrets
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.records import Config, Epoch, Signer
 from holdfast.vault.handle import Handle
 
-__all__ = ["admit_writer", "admit_reader", "revoke_signer"]
+__all__ = ["admit_writer", "admit_reader", "revoke_signer", "rotate_epoch"]
 
 
 def admit_writer(handle: Handle, label: str, *, keep: Callable[[Credential], None] | None = None) -> Credential:
@@ -92,6 +95,46 @@ def revoke_signer(handle: Handle, label: str) -> None:
     _write(handle, msgspec.structs.replace(config, signers=signers))
 
 
+def rotate_epoch(handle: Handle, *, passphrase: str | None = None) -> int:
+    """Open a new epoch: what is written by those who open the vault from now on is sealed to a new key pair.
+
+    Whoever opens the last epoch opens the new one. Nothing that is stored is rewritten: it stays under the epoch that
+    it was written in, whose key its readers keep. Returns the new epoch's number. `passphrase`: the vault's, if it has
+    one. Raises CredentialError, WrongKeyError, UsageError (the vault is not encrypted), RefusedError, ConflictError.
+    """
+    config = _newest(handle, "opening a new epoch")
+    if handle.keys.suite is Suite.PLAIN:
+        raise UsageError("this vault is not encrypted: it has no keys to rotate")
+    last = config.epochs[-1]
+    if last.number not in handle.keys.private:
+        raise WrongKeyError("the vault has a new epoch, which this key was not opened for", hint="open the vault anew")
+    number, key = last.number + 1, SealingKey.generate()
+    keys = _keys(handle, config, {**handle.keys.private, number: key})
+    recipients = [_wrapped_anew(keys, last, one, number, passphrase) for one in last.recipients]
+    epochs = [*config.epochs, Epoch(number, key.public, recipients)]
+    secrets = wrap_secrets(keys, key.public)
+    _write(handle, msgspec.structs.replace(config, epochs=epochs, secrets=secrets), {number: key})
+    return number
+
+
+def _wrapped_anew(keys: VaultKeys, last: Epoch, recipient: Recipient, number: int, passphrase: str | None) -> Recipient:
+    if recipient.kind == KEYFILE:
+        return wrap_epoch(keys, number, recipient.label, recipient.public)
+    if recipient.kind != PASSPHRASE:
+        raise RefusedError(
+            f"{recipient.label!r} opens the vault in a way that this version does not know, and would be shut out",
+            hint="update holdfast",
+        )
+    if passphrase is None:
+        raise CredentialError(
+            "the vault opens by a passphrase, too, which would not open what is written from now on",
+            hint="set HOLDFAST_PASSPHRASE to it",
+        )
+    if not opens_epoch(keys, last.number, recipient, passphrase):
+        raise WrongKeyError("HOLDFAST_PASSPHRASE is not the passphrase that opens the vault now")
+    return wrap_epoch_under(keys, number, recipient.label, passphrase)
+
+
 def _require_free(config: Config, label: str) -> None:
     taken = {signer.label for signer in config.signers}
     taken |= {recipient.label for epoch in config.epochs for recipient in epoch.recipients}
@@ -104,13 +147,15 @@ def _newest(handle: Handle, what: str) -> Config:
     return load_config(handle.store, [fingerprint(signer.public)]).config
 
 
-def _write(handle: Handle, config: Config) -> None:
+def _write(handle: Handle, config: Config, new: Mapping[int, SealingKey] = MappingProxyType({})) -> None:
     following = msgspec.structs.replace(config, generation=config.generation + 1, created=handle.clock.now_ns())
     append_config(handle.store, handle.keys, following)
+    handle.keys = _keys(handle, following, {**handle.keys.private, **new})
+
+
+def _keys(handle: Handle, config: Config, private: Mapping[int, SealingKey]) -> VaultKeys:
     keys = handle.keys
-    handle.keys = VaultKeys(
-        keys.vault, following, keys.chunk_id_key, keys.index_key, keys.private, keys.signer, keys.label, keys.role
-    )
+    return VaultKeys(keys.vault, config, keys.chunk_id_key, keys.index_key, private, keys.signer, keys.label, keys.role)
 
 
 def _keepers(config: Config) -> tuple[str, ...]:

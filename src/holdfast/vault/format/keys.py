@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -44,7 +45,7 @@ class VaultKeys:
     config: Config
     chunk_id_key: bytes = field(repr=False)
     index_key: bytes = field(repr=False)
-    private: dict[int, SealingKey] = field(repr=False)
+    private: Mapping[int, SealingKey] = field(repr=False)
     signer: SigningKey | None = field(repr=False)
     label: str
     role: str
