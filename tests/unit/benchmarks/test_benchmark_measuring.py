@@ -123,8 +123,9 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, environment: dict[st
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=180)
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == 130, errors
     assert list((tmp_path / "ram").iterdir()) == list((tmp_path / "disk").iterdir()) == []
