@@ -286,7 +286,7 @@ def _is_condemned(state: State) -> bool:
     return state.state in ("condemned", "closed")
 
 
-def explore(model: Model, limit: int = 5_000_000) -> tuple[int, list[str]]:
+def explore(model: Model, limit: int = 40_000_000) -> tuple[int, list[str]]:
     """How many states there are, and the steps to a loss (none: no state is one)."""
     start = begin()
     before: dict[State, tuple[State, str] | None] = {start: None}

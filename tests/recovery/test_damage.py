@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from holdfast.errors import (
@@ -30,6 +31,8 @@ from holdfast.testing.damage import (
 from holdfast.testing.faults import Faults
 from holdfast.testing.invariants import every_snapshot_restores
 from holdfast.testing.workspace import new_trial_vault, own_memory
+from holdfast.vault.format.names import INDEX
+from holdfast.vault.index.objects import read_index, write_index
 
 from .judging import WHOLE_OBJECT_DAMAGES, judge, must_be_found
 from .sample_vault import ASSET, Sample, build_sample
@@ -192,3 +195,15 @@ def test_references_that_lead_nowhere(sample: Sample) -> None:
         with pytest.raises(NotFoundError) as caught:
             vault.find(reference)
         assert caught.value.hint and caught.value.exit_code == 3
+
+
+def test_an_index_that_lies_about_a_sound_pack_is_the_one_to_blame() -> None:
+    trial = new_trial_vault(MemoryStore())
+    trial.open().save("run", {"a": 1})
+    keys, store = trial.open().handle.keys, trial.store
+    [old] = [info.key for info in store.list(INDEX)]
+    [pack, *more] = read_index(store, keys, old).said.packs
+    lying, data = write_index(keys, [msgspec.structs.replace(pack, size=pack.size - 50), *more], 1)
+    store.delete(old)
+    store.create(lying, data)
+    assert [damage.object for damage in trial.open().check().damages] == [lying]

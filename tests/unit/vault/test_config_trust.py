@@ -132,3 +132,12 @@ def test_a_revoked_writer_is_told_so(sealed: TrialVault) -> None:
 def test_a_reader_that_was_admitted_opens_it(sealed: TrialVault) -> None:
     reader = admit_reader(sealed.open().handle, "auditor")
     assert sealed.open(reader).handle.keys.can_read
+
+
+@pytest.mark.parametrize("numbers", [[0], [1 << 32], [1 << 40], [-1], [2, 1], [1, 1]])
+def test_epochs_are_numbered_upwards_in_four_bytes(numbers: list[int]) -> None:
+    trial = new_trial_vault(MemoryStore(), passphrase="correct horse")
+    [epoch] = trial.open().handle.keys.config.epochs
+    key = planted(trial, 2, epochs=[Epoch(number, epoch.public, epoch.recipients) for number in numbers])
+    with pytest.raises(DamageError, match=f"{key} contradicts itself"):
+        pins_for_passphrase(trial.store, "correct horse")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from holdfast.clock import Clock
@@ -345,4 +346,6 @@ def _key_of_another_vault(vault_id: str, stored: StoredConfig) -> WrongKeyError:
 def _coherent(config: Config) -> bool:
     if config.suite not in tuple(Suite):
         return False
-    return bool(config.epochs) != (config.suite == Suite.PLAIN) and len(config.secrets) >= 64
+    numbers = [0, *(epoch.number for epoch in config.epochs), 1 << 32]  # a header gives them four bytes
+    rising = all(one < following for one, following in pairwise(numbers))
+    return rising and bool(config.epochs) != (config.suite == Suite.PLAIN) and len(config.secrets) >= 64

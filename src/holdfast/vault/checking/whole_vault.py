@@ -209,10 +209,11 @@ class _Check:
             for pack in said.packs:
                 pack_id, name = PackId(pack.id.hex()), pack_key(PackId(pack.id.hex()))
                 listed.add(pack_id)
-                if packs.get(pack_id, pack.size) != pack.size:
+                own = index.table(pack_id)
+                if packs.get(pack_id, pack.size) != pack.size and own is None:
                     message = f"{name} has {packs[pack_id]} bytes, {info.key} says {pack.size}"
                     raise DamageError(message, object_name=name)
-                if index.table(pack_id) not in (None, pack.table):
+                if own is not None and (packs[pack_id], own) != (pack.size, pack.table):
                     raise DamageError(f"{info.key} says otherwise than {name} what is in it", object_name=info.key)
 
         self._each(INDEX, compare)
