@@ -143,35 +143,43 @@ def prefix_of(chunk: bytes) -> int:
 def read_record(block: bytes, number: int, chunk: ChunkId) -> ChunkPlace | None:
     """The place of blob `number`, out of its block; None when that is another chunk, or the block is not as written."""
     start = _RECORD.size * (number % BLOCK_CHUNKS)
-    if not block.startswith(chunk, start) or not _is_sound(block):
+    if not block.startswith(chunk, start) or not _is_sound(block, start + _RECORD.size):
         return None
     _, offset, stored, raw, codec, kind, width, slot = _RECORD.unpack_from(block, start)
     end = len(block) - _CHECKSUM.size - 32 * (slot - 1)
+    element = _ELEMENTS.get((kind, width))
+    if element is None or (slot and end - 32 < start + _RECORD.size):
+        return None
     base = ChunkId(block[end - 32 : end]) if slot else _NO_BASE
-    return ChunkPlace(number, offset, stored, raw, codec, _ELEMENTS[kind, width], base)
+    return ChunkPlace(number, offset, stored, raw, codec, element, base)
 
 
 def table_of(blocks: Sequence[bytes], count: int) -> PackTable | None:
     """The table of `count` chunks that these are all blocks of; None when they are not, or not as written."""
-    if len(blocks) != -(-count // BLOCK_CHUNKS) or not all(map(_is_sound, blocks)):
+    if len(blocks) != -(-count // BLOCK_CHUNKS):
         return None
     records, based, bases = [np.zeros(0, _RECORD_TYPE)], [np.zeros(0, "<u4")], []
     for number, block in enumerate(blocks):
         first = number * BLOCK_CHUNKS
         length = _RECORD.size * min(BLOCK_CHUNKS, count - first)
+        if not _is_sound(block, length):
+            return None
         part = np.frombuffer(block[:length], _RECORD_TYPE)
         records.append(part)
         based.append((np.flatnonzero(part["base"]) + first).astype("<u4"))
         bases.append(block[length : -_CHECKSUM.size])
-    whole = np.concatenate(records)
+    whole, deltas = np.concatenate(records), np.concatenate(based)
+    if sum(map(len, bases)) != 32 * len(deltas):
+        return None
     columns = {
         name: np.ascontiguousarray(whole[name]).tobytes() for name in ("stored", "raw", "codec", "kind", "width")
     }
     ids = np.ascontiguousarray(whole["id"]).tobytes()
-    return PackTable(ids=ids, **columns, based=np.concatenate(based).tobytes(), bases=b"".join(bases))
+    return PackTable(ids=ids, **columns, based=deltas.tobytes(), bases=b"".join(bases))
 
 
-def _is_sound(block: bytes) -> bool:
+def _is_sound(block: bytes, at_least: int) -> bool:
+    """Whether the checksum fits, and that many bytes stand before it."""
     # A cache may rot like anything else, and nothing else would tell a wrong offset from a damaged pack.
     end = len(block) - _CHECKSUM.size
-    return end >= 0 and _CHECKSUM.unpack_from(block, end)[0] == zlib.crc32(memoryview(block)[:end])
+    return end >= at_least and _CHECKSUM.unpack_from(block, end)[0] == zlib.crc32(memoryview(block)[:end])
