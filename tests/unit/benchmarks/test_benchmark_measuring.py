@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -115,17 +116,21 @@ def test_a_whole_run_without_peers(tmp_path: Path, environment: dict[str, str]) 
 
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, environment: dict[str, str]) -> None:
-    process = subprocess.Popen(benchmarks(tmp_path), cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    # A session of its own: like Ctrl-C in a terminal, the signal goes to all of its processes.
+    process = subprocess.Popen(
+        benchmarks(tmp_path), cwd=ROOT, env=environment, stderr=subprocess.PIPE, start_new_session=True
+    )
     try:
         deadline = time.monotonic() + 60
         while not list((tmp_path / "ram").glob("*/workload")):
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=180)
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert process.returncode == 130, errors
     assert list((tmp_path / "ram").iterdir()) == list((tmp_path / "disk").iterdir()) == []
