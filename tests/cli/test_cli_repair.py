@@ -63,6 +63,39 @@ def test_a_configuration_that_is_gone_comes_from_the_replica(terminal: Terminal,
     terminal.ok("vault", "check", vault, "--read-data")
 
 
+def test_a_configuration_of_another_vault_is_replaced(terminal: Terminal, vault: Path, second: Path) -> None:
+    own = (vault / "config" / "0000000001").read_bytes()
+    other = terminal.folder / "other"
+    terminal.ok("vault", "create", other)
+    shutil.copy(other / "config" / "0000000001", vault / "config" / "0000000001")
+    assert terminal.run("vault", "info", vault).code == 7
+    planned = terminal.run("vault", "repair", vault, "--from", second, "--dry-run")
+    assert planned.code == 7 and "would be fetched" in planned.err
+    terminal.ok("vault", "repair", vault, "--from", second)
+    assert (vault / "config" / "0000000001").read_bytes() == own
+
+
+def test_the_place_itself_is_no_copy(terminal: Terminal, vault: Path, second: Path) -> None:
+    said = terminal.run("snapshot", "verify", "--rota", "--vault", vault, "--replica", vault, "--dry-run")
+    assert said.code == 0 and "own place" in said.err
+    record = terminal.json(
+        "snapshot-verify-rota",
+        "snapshot",
+        "verify",
+        "--rota",
+        "--vault",
+        vault,
+        "--replica",
+        vault,
+        "--replica",
+        second,
+        "--replica",
+        second,
+        "--dry-run",
+    )
+    assert {turn["copies"] for turn in record["turns"]} == {2}
+
+
 def test_another_vault_is_no_replica(terminal: Terminal, vault: Path, second: Path) -> None:
     other = terminal.folder / "other"
     terminal.ok("vault", "create", other)

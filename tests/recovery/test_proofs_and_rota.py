@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from holdfast.clock import ManualClock
+from holdfast.errors import UsageError
 from holdfast.stores.local import LocalStore
 from holdfast.testing.damage import Flip
-from holdfast.testing.workspace import TrialVault, new_trial_vault
+from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault
 from holdfast.vault.checking.proofs import Proofs
 from holdfast.vault.checking.rota import plan_rota, run_rota
 from holdfast.vault.format.names import PACKS, pack_key
@@ -97,3 +98,27 @@ def test_the_rota_tells_of_damage_and_counts_copies(trial: TrialVault) -> None:
     assert {turn.due.candidate.copies for turn in turns} == {2}
     rota = run_rota(vault.handle, turns, left)
     assert rota.damaged and not rota.proven.keys() & rota.damaged.keys()
+
+
+def test_what_the_future_proves_counts_for_nothing(trial: TrialVault, clock: ManualClock) -> None:
+    """A clock that was years ahead once must not keep samples and the rota away for years."""
+    vault = trial.open()
+    handle = vault.handle
+    clock.sleep(1000 * DAY)
+    vault.check(read_data=True)
+    vault.verify("run@step=1")
+    clock.sleep(-1000 * DAY)
+    assert Proofs(handle).packs() == {} and Proofs(handle).snapshots() == {}
+    assert trial.open().check().proof.recent_share == 0.0
+    assert all(turn.due.score > 0 for turn in plan_rota(handle)[0]), "what was read back in time still counts"
+
+
+@pytest.mark.parametrize("worth", [float("nan"), float("inf"), -1.0, 1e308])
+def test_a_worth_that_gives_no_score_is_refused(trial: TrialVault, worth: float) -> None:
+    """Also one for an asset that is not here: a name may be misspelt, which is said."""
+    for asset in ("run", "rnu"):
+        with pytest.raises(UsageError):
+            plan_rota(trial.open().handle, worth={asset: worth})
+    notes = NoteTaker()
+    assert len(plan_rota(trial.open(progress=notes).handle, worth={"rnu": 0.0})[0]) == 4
+    assert any("rnu" in note for note in notes.notes)

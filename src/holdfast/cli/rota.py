@@ -39,7 +39,7 @@ def verify_in_turn(
     turns, left = plan_rota(
         vault.handle,
         worth=_worth(worth),
-        replicas=opened_replicas(replicas_at(replicas, progress=progress), progress),
+        replicas=opened_replicas(vault, replicas_at(replicas, progress=progress), progress),
         budget=parse_size(budget) if budget is not None else None,
         count=count,
     )

@@ -27,7 +27,7 @@ def collect(
     give_up: Annotated[
         list[str] | None,
         typer.Option(
-            "--give-up", metavar="KEY", help="An unreadable root or part: what it needs may be lost; repeatable."
+            "--give-up", metavar="KEY", help="An unreadable root, part or pack: what it needs may be lost; repeatable."
         ),
     ] = None,
     no_waiting: Annotated[
@@ -65,8 +65,16 @@ def collect(
     vault = open_at(url, options=pairs(store_option, "--store-option"), progress=output.progress)
     if no_waiting and not (yes or dry_run):
         output.pause()
-        if not typer.confirm("Is nobody else saving to this vault, or copying to it?", err=True):
-            raise RefusedError("not collected", hint="without --no-waiting it is safe at any time")
+        try:
+            alone = typer.confirm("Is nobody else saving to this vault, or copying to it?", err=True)
+        except typer.Abort:  # nobody is there to answer
+            alone = False
+            typer.echo(err=True)
+        if not alone:
+            raise RefusedError(
+                "not collected: only when nobody else uses the vault may all be deleted at once",
+                hint="without --no-waiting it is safe at any time; --yes says so without being asked",
+            )
     report = vault.collect(options, dry_run=dry_run)
     record = collected_facts(vault, report)
     output.give(record, collected_lines)

@@ -9,9 +9,10 @@ import msgspec
 
 from holdfast.control.known_vaults import known_vaults_file
 from holdfast.control.opening import open_at
-from holdfast.errors import DamageError, HoldfastError, NotFoundError
+from holdfast.errors import CredentialError, DamageError, HoldfastError, NotFoundError
 from holdfast.events import SILENT, Progress
 from holdfast.stores.opening import open_store
+from holdfast.stores.protocol import store_identity
 from holdfast.vault.handle import Handle
 from holdfast.vault.repairing.configuring import repair_config
 from holdfast.vault.restoring.fallback import Replica
@@ -76,7 +77,7 @@ def open_for_repair(
     """
     try:
         return open_at(url, options=options, environment=environment, progress=progress)
-    except (DamageError, NotFoundError) as error:
+    except (DamageError, NotFoundError, CredentialError) as error:  # the last: it is another's, or one that went back
         if not replicas:
             raise
         store = open_store(url, options=options, note=progress.note)
@@ -94,12 +95,19 @@ def open_for_repair(
         raise error
 
 
-def opened_replicas(replicas: Sequence[Replica], progress: Progress) -> list[Handle]:
-    """Those that can be opened; the others are noted."""
-    opened = []
+def opened_replicas(vault: Vault, replicas: Sequence[Replica], progress: Progress) -> list[Handle]:
+    """Those that can be opened and are copies of the vault, each place once; the others are noted."""
+    opened: dict[str, Handle] = {}
     for replica in replicas:
         try:
-            opened.append(replica.open())
+            handle = replica.open()
         except HoldfastError as error:
             progress.note(f"{replica.url} cannot be opened: {error.message}")
-    return opened
+            continue
+        if handle.keys.vault != vault.handle.keys.vault:
+            progress.note(f"{replica.url} does not count as a copy: it holds another vault")
+        elif store_identity(handle.store) == store_identity(vault.handle.store):
+            progress.note(f"{replica.url} does not count as a copy: it is this vault's own place")
+        else:
+            opened.setdefault(store_identity(handle.store), handle)
+    return list(opened.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from holdfast.events import SILENT, Progress
 from holdfast.replication.objects import ObjectCopier
@@ -15,6 +15,8 @@ from holdfast.stores.protocol import ObjectInfo, Store
 from holdfast.vault.format.names import INDEX, PACKS, PARTS, REFS, SNAPSHOTS, THINNED
 
 __all__ = ["mirror"]
+
+_ATTEMPTS = 5
 
 
 def mirror(source: Store, target: Store, *, progress: Progress = SILENT) -> Replicated:
@@ -30,19 +32,40 @@ def mirror(source: Store, target: Store, *, progress: Progress = SILENT) -> Repl
     pointers, roots = list(source.list(REFS)), list(source.list(SNAPSHOTS))
     thinned = list(source.list(THINNED))  # before the parts: what is given up after this is there for a while
     copier.copy_config(sort_generations(source, newest_config(target)))
-    for prefix in (PACKS, INDEX, PARTS):
-        copier.copy_all(prefix)
+    if not _copy_what_roots_need(copier):
+        copier.notes.append("the source is being collected: snapshots and pointers are sent the next time")
+        return _told(copier, [])._replace(left_out=_lacking(copier, roots))
     mirror_thinned(copier, thinned)
     damaged = {key for key in copier.damaged if key.startswith((PACKS, PARTS))}
     if not damaged:
-        copier.copy_listed(SNAPSHOTS, roots)
-        mirror_pointers(copier, pointers)
+        _copy_roots(copier, roots, pointers)
         return _told(copier, [])
     beginning = _after_damage(source, damaged, roots)
     if beginning is not None:
-        copier.copy_listed(SNAPSHOTS, [info for info in roots if info.modified_ns >= beginning])
-        mirror_pointers(copier, pointers, since_ns=beginning)
-    return _told(copier, [info.key for info in roots if info.key not in copier.there(SNAPSHOTS)])
+        _copy_roots(copier, [info for info in roots if info.modified_ns >= beginning], pointers, since_ns=beginning)
+    return _told(copier, _lacking(copier, roots))
+
+
+def _copy_what_roots_need(copier: ObjectCopier) -> bool:
+    """Packs, index and parts, all that there are at one time. False when some went whenever they were to be read.
+
+    A pack that is collected may have been rewritten: what holds its chunks now was perhaps not listed before.
+    """
+    for _ in range(_ATTEMPTS):
+        gone = [copier.copy_all(prefix) for prefix in (PACKS, INDEX, PARTS)]
+        if not any(gone):
+            return True
+    return False
+
+
+def _copy_roots(
+    copier: ObjectCopier, roots: Iterable[ObjectInfo], pointers: Sequence[ObjectInfo], *, since_ns: int | None = None
+) -> None:
+    """Pointers only if no root was dropped meanwhile: they may lead to that one."""
+    if copier.copy_listed(SNAPSHOTS, roots):
+        copier.notes.append("a snapshot was dropped meanwhile: pointers are sent the next time")
+        return
+    mirror_pointers(copier, pointers, since_ns=since_ns)
 
 
 def _after_damage(source: Store, damaged: Collection[str], roots: Iterable[ObjectInfo]) -> int | None:
@@ -56,6 +79,10 @@ def _after_damage(source: Store, damaged: Collection[str], roots: Iterable[Objec
         return None  # something went while we looked; the next run knows better
     after = sorted({info.modified_ns for info in roots if info.modified_ns >= max(times)})
     return after[1] if len(after) > 1 else None
+
+
+def _lacking(copier: ObjectCopier, roots: Iterable[ObjectInfo]) -> list[str]:
+    return [info.key for info in roots if info.key not in copier.there(SNAPSHOTS)]
 
 
 def _told(copier: ObjectCopier, withheld: list[str]) -> Replicated:

@@ -32,6 +32,7 @@ class ObjectCopier:
         self.objects = 0
         self.bytes = 0
         self.damaged: dict[str, str] = {}
+        self._gone: set[str] = set()
         self.notes: list[str] = []
 
     def there(self, prefix: str) -> dict[str, int]:
@@ -49,15 +50,21 @@ class ObjectCopier:
         there = self.there(key.partition("/")[0] + "/").get(key)
         return there is not None and (there == size or not key.startswith(NAMED_BY_BYTES))
 
-    def copy_all(self, prefix: str) -> None:
-        """Everything with that prefix that the target lacks."""
-        self.copy_listed(prefix, self.source.list(prefix))
+    def copy_all(self, prefix: str) -> set[str]:
+        """Everything with that prefix that the target lacks. Returns what went meanwhile."""
+        return self.copy_listed(prefix, self.source.list(prefix))
 
-    def copy_listed(self, what: str, listed: Iterable[ObjectInfo]) -> None:
-        """Of these objects those that the target lacks."""
+    def copy_listed(self, what: str, listed: Iterable[ObjectInfo]) -> set[str]:
+        """Of these objects those that the target lacks. Returns those that were listed and are gone: dropped, or
+        collected. That is no damage.
+        """
         missing = [info for info in listed if not self.has(info.key, info.size)]
         self.progress.phase(f"copying {what.rstrip('/')}", sum(info.size for info in missing))
-        self.copy(info.key for info in missing)
+        gone = self.copy(info.key for info in missing) & self._gone
+        for key in gone:
+            del self.damaged[key]
+        self._gone -= gone
+        return gone
 
     def copy_config(self, generations: Generations) -> None:
         """The generations that count, in order; the others are reported.
@@ -107,6 +114,8 @@ class ObjectCopier:
             except (DamageError, NotFoundError) as error:
                 self.damaged[key] = error.message
                 failed.add(key)
+                if isinstance(error, NotFoundError):
+                    self._gone.add(key)
                 return
             self.progress.advance(size, size)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
 
-from holdfast.clock import ManualClock
+from holdfast.clock import SYSTEM_CLOCK, ManualClock
 from holdfast.errors import ConflictError, CredentialError, RefusedError
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.invariants import check_is_clean, every_snapshot_restores, read_tree
 from holdfast.testing.workspace import TrialVault, new_trial_vault
 from holdfast.vault.access.members import admit_writer
+from holdfast.vault.collecting import leases
 from holdfast.vault.collecting.collect import CollectOptions, collect
 from holdfast.vault.collecting.leases import HeldLease, seen_leases
 from holdfast.vault.collecting.safety import FULL, NONE
@@ -161,6 +163,22 @@ def test_a_lease_out_of_touch_commits_nothing(trial: TrialVault, clock: ManualCl
             lease.require()
 
 
+def test_a_lease_is_renewed_while_its_holder_waits(trial: TrialVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a check of the user's, say. Its own thread looks by the real clock, the lease's age is by the vault's."""
+    monkeypatch.setattr(leases, "_RENEW_AFTER", 0.04)
+    handle = trial.open().handle
+    handle.clock = SYSTEM_CLOCK
+    with HeldLease(handle, "saving") as lease:
+        for _ in range(200):
+            if len(keys(trial, LEASES)) > 2:
+                break
+            time.sleep(0.02)
+        assert len(keys(trial, LEASES)) > 2
+        lease.require()
+    time.sleep(0.05)
+    assert not keys(trial, LEASES), "it ends with the lease"
+
+
 def test_leases_that_are_over_are_removed(trial: TrialVault, clock: ManualClock) -> None:
     vault = trial.open()
     trainer = trial.open(admit_writer(vault.handle, "trainer")).handle
@@ -288,7 +306,10 @@ def test_a_root_that_cannot_be_read_stops_it(trial: TrialVault, tmp_path: Path, 
     with pytest.raises(RefusedError, match="nothing is collected") as caught:
         collect(trial.open().handle)
     assert caught.value.hint and "give-up" in caught.value.hint
-    assert collect(trial.open().handle, CollectOptions(FULL, give_up=frozenset([key]))).condemned.objects > 0
+    mistyped = key + "0"
+    report = collect(trial.open().handle, CollectOptions(FULL, give_up=frozenset([key, mistyped])))
+    assert report.condemned.objects > 0
+    assert report.notes == [f"{mistyped} was not given up: it can be read, or is not there"]
 
 
 def test_only_keepers_collect(trial: TrialVault) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying import mirror, replicate
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.memory import MemoryStore
+from holdfast.stores.protocol import Store
 from holdfast.testing.faults import WRITING_VERBS, Faults
 from holdfast.testing.invariants import check_is_clean, every_snapshot_restores, read_tree
 from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault
 from holdfast.vault.collecting.collect import CollectOptions, collect
 from holdfast.vault.collecting.safety import NONE
 from holdfast.vault.collecting.trash import close, condemn, read_trash
-from holdfast.vault.format.names import PACKS, PARTS, REFS, SNAPSHOTS
+from holdfast.vault.format.names import INDEX, PACKS, PARTS, REFS, SNAPSHOTS
 
 DAY = 24 * 3600.0
 
@@ -92,3 +95,53 @@ def test_a_copy_that_finds_everything_there_writes_nothing(sites: Sites) -> None
     watched = FaultyStore(sites.target, Faults())
     assert list(replicate(sites.trial.open().handle, watched).arrived) == [sites.saved.id]
     assert not [operation for operation in watched.log if operation.verb in WRITING_VERBS]
+
+
+class _Meanwhile:
+    """A store where something happens before the first `get` below a prefix."""
+
+    def __init__(self, store: Store, prefix: str, act: Callable[[], object]) -> None:
+        self._store, self._prefix, self._acts = store, prefix, [act]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def get(self, key: str) -> bytes:
+        if self._acts and key.startswith(self._prefix):
+            self._acts.pop()()
+        return self._store.get(key)
+
+
+@pytest.mark.parametrize("prefix", [PACKS, INDEX, PARTS])
+def test_a_mirror_of_what_is_being_collected_calls_it_no_damage(sites: Sites, tmp_path: Path, prefix: str) -> None:
+    vault = sites.trial.open()
+    trees = {sites.saved.id: read_tree(sites.source)}
+    shared = (sites.source / "a.bin").read_bytes()
+    (sites.source / "a.bin").write_bytes(random.Random(2).randbytes(50_000))
+    doomed = vault.save("run", sites.source).root
+    (sites.source / "a.bin").write_bytes(shared)
+    kept = vault.save("run", sites.source).root
+    trees[kept.id] = read_tree(sites.source)
+    vault.apply_drop(vault.plan_drop(doomed.id))
+    source = _Meanwhile(sites.trial.store, prefix, lambda: collect(sites.trial.open().handle, CollectOptions(NONE)))
+    target = MemoryStore(sites.clock, name="mirror")
+    done = mirror(source, target)
+    assert not done.damaged and not done.left_out
+    there = TrialVault(target, sites.trial.keeper, sites.clock)
+    every_snapshot_restores(there.open(), trees, tmp_path / "scratch")
+
+
+def test_a_mirror_sends_no_pointers_while_snapshots_are_dropped(sites: Sites) -> None:
+    vault = sites.trial.open()
+    vault.save("run", sites.source)
+
+    def drop() -> None:
+        again = sites.trial.open()
+        again.apply_drop(again.plan_drop(sites.saved.id))
+
+    target = MemoryStore(sites.clock, name="mirror")
+    done = mirror(_Meanwhile(sites.trial.store, PACKS, drop), target)
+    assert not done.damaged and any("dropped meanwhile" in note for note in done.notes)
+    assert not list(target.list(REFS))
+    done = mirror(sites.trial.store, target)
+    assert not done.notes and list(target.list(REFS))

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator
 from io import BytesIO
+from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
@@ -174,7 +175,7 @@ def _header_wrong(entry: Entry, head: bytes) -> str:
             return _safetensors_wrong(entry, head)
         if entry.format == "npy":
             return _npy_wrong(entry, head)
-    except (ValueError, KeyError, TypeError, RecursionError, SyntaxError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, SyntaxError, TokenError) as error:
         return f"its header cannot be read ({error})"
     return ""
 

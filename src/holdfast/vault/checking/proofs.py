@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS packs (id BLOB PRIMARY KEY, at INTEGER NOT NULL) WITH
 CREATE TABLE IF NOT EXISTS snapshots (id TEXT PRIMARY KEY, at INTEGER NOT NULL, level TEXT NOT NULL) WITHOUT ROWID
 """
 _RECENT_NS = 30 * 86_400 * 10**9
+_SKEW_NS = 86_400 * 10**9
 
 T = TypeVar("T")
 
@@ -56,20 +57,26 @@ class Proofs:
             self._cache = open_cache(handle.keys.vault, handle.store, "proofs", schema=_SCHEMA, version=_VERSION)
 
     def packs(self) -> dict[PackId, int]:
-        """Pack → when its bytes were last compared with its name."""
+        """Pack → when its bytes were last compared with its name.
+
+        What the future proves (a clock was wrong) counts for nothing: it would keep samples from the pack until then.
+        """
+        latest = self._clock.now_ns() + _SKEW_NS
 
         def read(database: sqlite3.Connection) -> dict[PackId, int]:
-            rows = database.execute("SELECT id, at FROM packs")
-            return {PackId(bytes(key).hex()): int(at) for key, at in rows}
+            # SQLite keeps in a column whatever it is given.
+            rows = database.execute("SELECT id, at FROM packs WHERE typeof(id) = 'blob' AND typeof(at) = 'integer'")
+            return {PackId(bytes(key).hex()): int(at) for key, at in rows if int(at) <= latest}
 
         return self._ask(read, {})
 
     def snapshots(self) -> dict[str, Proven]:
-        """Snapshot id → its last proof."""
+        """Snapshot id → its last proof. What the future proves counts for nothing."""
+        latest = self._clock.now_ns() + _SKEW_NS
 
         def read(database: sqlite3.Connection) -> dict[str, Proven]:
-            rows = database.execute("SELECT id, at, level FROM snapshots")
-            return {str(key): Proven(int(at), str(level)) for key, at, level in rows}
+            rows = database.execute("SELECT id, at, level FROM snapshots WHERE typeof(at) = 'integer'")
+            return {str(key): Proven(int(at), str(level)) for key, at, level in rows if int(at) <= latest}
 
         return self._ask(read, {})
 

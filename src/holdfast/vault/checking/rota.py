@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from holdfast.clock import NANOSECONDS
-from holdfast.errors import CredentialError, DamageError, FailedError, HoldfastError, NotFoundError
+from holdfast.errors import CredentialError, DamageError, FailedError, HoldfastError, NotFoundError, UsageError
 from holdfast.objectives.rota import Candidate, Due, order
 from holdfast.vault.checking.proofs import Proofs
 from holdfast.vault.checking.verifying import DECODED, Verified, verify_decoded
@@ -17,6 +17,8 @@ from holdfast.vault.snapshots.finding import list_roots
 from holdfast.vault.snapshots.refs import VALIDATED, read_backwards
 
 __all__ = ["Turn", "Rota", "plan_rota", "run_rota"]
+
+_WORTH_MAX = 1e12  # a score stays a number that can be written down
 
 
 class Turn(NamedTuple):
@@ -46,13 +48,18 @@ def plan_rota(
 ) -> tuple[list[Turn], int]:
     """The snapshots to prove now, in order, and how many do not fit.
 
-    `worth`: asset → how much it matters, 1 where none is given. `budget`: bytes; the first always fits, and what is too
-    large for the rest of it is passed over for what is not. Snapshots that cannot be read at all are left out: `check`
-    names them. Raises CredentialError, UsageError.
+    `worth`: asset → how much it matters (0 to 10¹²), 1 where none is given; an asset without snapshots is noted, for
+    its name may be misspelt. `budget`: bytes; the first always fits, and what is too large for the rest of it is passed
+    over for what is not. Snapshots that cannot be read at all are left out: `check` names them.
+
+    Raises CredentialError, UsageError.
     """
     handle.keys.require_reader("proving snapshots in turn")
+    _require_numbers(worth or {})
     roots = {one.root.id: one.root for one in list_roots(handle) if one.root is not None}
     times = _proof_times(handle, {root.asset for root in roots.values()})
+    for asset in sorted((worth or {}).keys() - {root.asset for root in roots.values()}):
+        handle.progress.note(f"{asset!r} has no snapshots here: what it is worth changes nothing")
     elsewhere = [_snapshots_at(handle, replica) for replica in replicas]
     now = handle.clock.now_ns()
     candidates = [
@@ -92,13 +99,20 @@ def run_rota(handle: Handle, turns: Sequence[Turn], left: int) -> Rota:
     return rota
 
 
+def _require_numbers(worth: Mapping[str, float]) -> None:
+    for asset, value in worth.items():
+        if not 0 <= value <= _WORTH_MAX:  # NaN is neither
+            raise UsageError(f"the worth of {asset!r} is not a number from 0 to {_WORTH_MAX:.0e}")
+
+
 def _proof_times(handle: Handle, assets: set[str]) -> dict[str, int]:
     """Snapshot → when (ns) it was last read back: as this machine remembers, and as `validated` ever said."""
+    latest = handle.clock.now_ns() + 86_400 * NANOSECONDS  # a wrong clock must not keep a snapshot from being proven
     times = {snapshot: proven.at for snapshot, proven in Proofs(handle).snapshots().items()}
     for asset in sorted(assets):
         try:
             for ref in read_backwards(handle, asset, VALIDATED):
-                if ref.check is not None and ref.check.level == DECODED:
+                if ref.check is not None and ref.check.level == DECODED and ref.check.at <= latest:
                     times[ref.target] = max(ref.check.at, times.get(ref.target, 0))
         except HoldfastError as error:
             handle.progress.note(f"when {asset!r} was validated cannot be read: {error.message}")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -15,7 +14,8 @@ from holdfast.ids import ChunkId, PackId, PartId, SnapshotId
 from holdfast.stores.protocol import ObjectInfo
 from holdfast.trust.signing import fingerprint
 from holdfast.vault.access.configuration import load_config, read_generation
-from holdfast.vault.checking.proofs import ProofAge, Proofs, least_proven
+from holdfast.vault.checking.proofs import Proofs, least_proven
+from holdfast.vault.checking.report import CheckReport, Damage
 from holdfast.vault.format.names import (
     CONFIG,
     INDEX,
@@ -45,32 +45,6 @@ __all__ = ["Damage", "CheckReport", "check_vault"]
 
 _KNOWN = (CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS)
 _RESERVED = (LEASES, TRASH, THINNED)
-
-
-class Damage(NamedTuple):
-    """One thing that is wrong: the object, what is the matter, and the snapshots that cannot be restored because of
-    it.
-    """
-
-    object: str
-    message: str
-    snapshots: list[str]
-
-
-class CheckReport(NamedTuple):
-    """What was looked at, and what was found. Without `damages` the vault is sound as far as was looked.
-
-    `proof`: how well the packs are proven on this machine, after this check.
-    """
-
-    objects: int
-    snapshots: int
-    packs: int
-    packs_read: int
-    bytes_read: int
-    damages: list[Damage]
-    notes: list[str]
-    proof: ProofAge = ProofAge(None, 0, 1.0)
 
 
 def check_vault(

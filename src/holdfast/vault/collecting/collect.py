@@ -18,6 +18,7 @@ from holdfast.vault.collecting.trash import SeenCollection, close, condemn, read
 from holdfast.vault.format.names import PACKS, pack_key
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import pack_of_key, read_pack_table
+from holdfast.vault.saving.preparing import renew_keys
 
 __all__ = ["CollectOptions", "collect"]
 
@@ -27,7 +28,8 @@ _PASSES_WITHOUT_DELAYS = 3  # condemn, close and delete, remove the series
 
 class CollectOptions(NamedTuple):
     """`rewrite_below`: packs with a smaller share of live bytes are rewritten (0: none), up to `budget` bytes a run.
-    `merge`: put small index objects together. `give_up`: keys of roots and parts that cannot be read and may be lost.
+    `merge`: put small index objects together. `give_up`: keys of roots, parts and packs that cannot be read and may be
+    lost.
     """
 
     safety: Safety = FULL
@@ -47,6 +49,7 @@ def collect(handle: Handle, options: CollectOptions | None = None, *, dry_run: b
     options = options or CollectOptions()
     handle.keys.require_keeper("collecting")
     handle.keys.require_reader("collecting")
+    renew_keys(handle, "collecting")  # whose leases and roots count
     report = CollectReport(dry_run)
     if dry_run:
         _Run(handle, options, report, None).go()
@@ -101,12 +104,14 @@ class _Run:
         reached = _amount(marked.parts[key] for key in marked.reached_parts if key in marked.parts)
         report.reached = _amount(seen.info for seen in needed) + reached
         report.dead_bytes = sum(seen.info.size - seen.live_bytes for seen in needed if seen.table is not None)
+        for key in sorted(self._options.give_up - marked.given_up):
+            self._note(f"{key} was not given up: it can be read, or is not there")
         report.active_leases = [_named(lease) for lease in self._active if not lease.is_over]
 
     def _finish(self, collection: SeenCollection) -> None:
         """Delete what a run that ended early left; remove the series when its names may be used again."""
         self._delete(collection.keys)
-        if self._lease is None or self._now - collection.newest_ns < self._safety.settle * _NANOSECONDS:
+        if self._lease is None or self._now - collection.closed_ns < self._safety.settle * _NANOSECONDS:
             return
         self._must_hold()
         remove_collection(self._handle, collection)
@@ -258,6 +263,8 @@ class _Run:
         return _amount([*infos, *(self._marked.parts[key] for key in keys if key in self._marked.parts)])
 
     def _note(self, text: str) -> None:
+        if text in self._report.notes:
+            return
         self._report.notes.append(text)
         self._handle.progress.note(text)
 

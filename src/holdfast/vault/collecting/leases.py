@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -32,13 +33,16 @@ OPEN, ENDED = "open", "ended"
 _NANOSECONDS = 1_000_000_000
 _RENEW_AFTER = LEASE_S / 4
 _COMMIT_WITHIN = LEASE_S * 3 / 4  # the rest is for clocks that run at different speeds, and for the request itself
+_ATTEMPTS = 20
+_GENERATION_MAX = 1_000_000  # nobody comes that far by counting
 
 
 class HeldLease:
     """One's own lease, held while a `with` lasts. `keep` renews it when it is time, and is cheap otherwise.
 
-    Its age is counted on this process's monotonic clock, from before the request that opened or renewed it: so the
-    holder gives up before the store's clock does. Thread-safe.
+    Its age is counted from before the request that opened or renewed it: so the holder gives up before the store's
+    clock does. It is what this machine's monotonic clock or its wall clock says, whichever is more: the one stands
+    still while a machine is suspended, the other may be set back. Thread-safe.
     """
 
     def __init__(self, handle: Handle, purpose: str) -> None:
@@ -48,7 +52,9 @@ class HeldLease:
         self._session = secrets.token_hex(8)
         self._generation = 0
         self._counted_from = 0.0
+        self._counted_from_ns = 0  # the same on the wall clock
         self._lock = threading.Lock()
+        self._over = threading.Event()
         self.opened_ns = 0  # by the store's clock
 
     @property
@@ -58,15 +64,24 @@ class HeldLease:
     def __enter__(self) -> Self:
         self._write(OPEN)
         self.opened_ns = self._handle.store.head(self._key(1)).modified_ns
+        threading.Thread(target=self._renew, name="holdfast-lease", daemon=True).start()
         return self
+
+    def _renew(self) -> None:
+        """While its holder waits for something else: a check of the user's, a slow line."""
+        while not self._over.wait(_RENEW_AFTER / 4):
+            with suppress(HoldfastError):  # `require` tells when it is too late
+                self.keep()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._over.set()
         if error is not None and not isinstance(error, Exception):
             return  # the process ends; so will the lease
         try:
-            self._give_back()
+            with self._lock:
+                self._give_back()
         except HoldfastError as trouble:  # what was to be written is written; a collection waits a little longer
             self._handle.progress.note(f"the lease could not be given back, and expires: {trouble.message}")
 
@@ -86,7 +101,7 @@ class HeldLease:
         if self._age() < _RENEW_AFTER:
             return
         with self._lock:
-            if self._age() >= _RENEW_AFTER:
+            if self._age() >= _RENEW_AFTER and not self._over.is_set():
                 self.require()
                 self._write(OPEN)
 
@@ -95,8 +110,8 @@ class HeldLease:
         age = self._age()
         if age >= _COMMIT_WITHIN:
             raise ConflictError(
-                f"not committed: this program was out of touch with {self._handle.store.url} for {age:.0f} s, and what "
-                "it relies on may have been collected",
+                f"not committed: by this machine's clocks, this program was out of touch with {self._handle.store.url} "
+                f"for {age:.0f} s, and what it relies on may have been collected",
                 hint="run it again; what was stored already is not stored twice",
             )
 
@@ -108,25 +123,32 @@ class HeldLease:
             return self._handle.store.head(self._key(self._generation)).modified_ns
 
     def _age(self) -> float:
-        return self._handle.clock.monotonic() - self._counted_from
+        clock = self._handle.clock
+        return max(clock.monotonic() - self._counted_from, (clock.now_ns() - self._counted_from_ns) / _NANOSECONDS)
 
     def _write(self, state: str) -> None:
         handle = self._handle
-        counted_from = handle.clock.monotonic()
-        record = Lease(self._session, self._purpose, handle.keys.label, state, handle.clock.now_ns())
-        key = self._key(self._generation + 1)
-        if not create_once(handle.store, key, write_document(handle.keys, Kind.LEASE, key, encode_record(record))):
-            raise ConflictError(f"{key} exists already", hint="try again")
-        self._generation += 1
-        self._counted_from = counted_from
+        for _ in range(_ATTEMPTS):
+            counted_from, now = handle.clock.monotonic(), handle.clock.now_ns()
+            record = Lease(self._session, self._purpose, handle.keys.label, state, now)
+            key = self._key(self._generation + 1)
+            document = write_document(handle.keys, Kind.LEASE, key, encode_record(record))
+            is_mine = create_once(handle.store, key, document)
+            if not is_mine and not self._generation:
+                break  # whoever has the first generation is the holder
+            self._generation += 1  # one that is not ours is somebody's who may write, or an earlier try of our own
+            if is_mine:
+                self._counted_from, self._counted_from_ns = counted_from, now
+                return
+        raise ConflictError(f"somebody else writes the lease {LEASES}{self._session}/", hint="try again")
 
     def _key(self, generation: int) -> str:
         return f"{LEASES}{self._session}/{generation:010d}"
 
 
 class SeenLease(NamedTuple):
-    """A lease as a collection sees it. Times are the store's, in ns; `record` is that of the newest generation, None
-    where it cannot be read: then it counts as open.
+    """A lease as a collection sees it. Times are the store's, in ns; `record` is what its holder said last, None where
+    that is not known: then it counts as open.
     """
 
     session: str
@@ -146,10 +168,13 @@ class SeenLease(NamedTuple):
 
 
 def seen_leases(handle: Handle) -> list[SeenLease]:
-    """All leases on the store. One that nobody of this vault signed counts for nothing, and is left out with a note."""
+    """All leases on the store. One that nobody of this vault began counts for nothing, and is left out with a note.
+
+    Whoever may write can add to the lease of somebody else: that ends it for nobody, and hides it from nobody.
+    """
     sessions: dict[str, list[ObjectInfo]] = {}
     for info in handle.store.list(LEASES):
-        if generation_of(info.key) is not None:
+        if 0 < (generation_of(info.key) or 0) <= _GENERATION_MAX:
             sessions.setdefault(info.key[len(LEASES) : -11], []).append(info)
     return list(_read_all(handle, sessions))
 
@@ -157,10 +182,10 @@ def seen_leases(handle: Handle) -> list[SeenLease]:
 def _read_all(handle: Handle, sessions: dict[str, list[ObjectInfo]]) -> Iterator[SeenLease]:
     for session, infos in sessions.items():
         infos.sort()
-        newest = max(info.modified_ns for info in infos)
+        times = [info.modified_ns for info in infos]
         keys = tuple(info.key for info in infos)
         try:
-            record = _read(handle, infos[-1].key)
+            record = _said_last(handle, keys)
         except NotFoundError:
             continue  # it was removed meanwhile
         except CredentialError as error:
@@ -171,14 +196,28 @@ def _read_all(handle: Handle, sessions: dict[str, list[ObjectInfo]]) -> Iterator
         except (DamageError, FailedError) as error:
             handle.progress.note(f"a lease that cannot be read counts until it expires: {error.message}")
             record = None
-        yield SeenLease(session, infos[0].modified_ns, newest, record, keys)
+        yield SeenLease(session, min(times), max(times), record, keys)
 
 
-def _read(handle: Handle, key: str) -> Lease:
+def _said_last(handle: Handle, keys: tuple[str, ...]) -> Lease | None:
+    """What its holder, who wrote the first generation, says in the last one; None where that is another's."""
+    record, holder = _read(handle, keys[0])
+    if len(keys) == 1:
+        return record
+    try:
+        record, signer = _read(handle, keys[-1])
+    except CredentialError as error:
+        handle.progress.note(f"passed over, the lease goes on: {error.message}")
+        return None
+    return record if signer == holder else None
+
+
+def _read(handle: Handle, key: str) -> tuple[Lease, str]:
+    """A generation, and the fingerprint of its signer."""
     opened = read_document(handle.keys, Kind.LEASE, key, handle.store.get(key))
     record = decode_record(opened.body, Lease, key)
     handle.keys.trusted_signer(Kind.LEASE, opened.signer, key)
-    return record
+    return record, opened.signer
 
 
 def remove_lease(handle: Handle, lease: SeenLease) -> None:

@@ -10,7 +10,7 @@ from blake3 import blake3
 from holdfast.errors import DamageError, FailedError, NotFoundError, WrongKeyError
 from holdfast.ids import ChunkId, PackId
 from holdfast.vault.codecs import encode_in_place
-from holdfast.vault.collecting.marking import Marked, SeenPack
+from holdfast.vault.collecting.marking import Marked, SeenPack, check_whole
 from holdfast.vault.format.packs import ChunkPlace, PackOpener, preamble_bytes
 from holdfast.vault.handle import Handle
 from holdfast.vault.restoring.reading import ChunkReader
@@ -122,7 +122,7 @@ class _Rewriter:
         data = handle.store.get(seen.info.key)
         if blake3(data).hexdigest() != seen.id:
             raise DamageError(f"{seen.info.key} is damaged: its bytes do not hash to its name")
-        wrong = self._reader.check_pack(seen.id, data)  # decodes everything, and recomputes the ids
+        wrong = check_whole(handle, self._reader, seen, data)
         live = [(chunk, place) for chunk, place in seen.places(handle.keys.suite) if chunk in self._marked.chunks]
         for chunk, _ in live:
             if chunk in wrong:

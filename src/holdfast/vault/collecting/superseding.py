@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from blake3 import blake3
 
 from holdfast.errors import DamageError, FailedError, NotFoundError, WrongKeyError
 from holdfast.ids import ChunkId, PackId
-from holdfast.vault.collecting.marking import Marked, SeenPack
+from holdfast.vault.collecting.marking import Marked, SeenPack, check_whole
 from holdfast.vault.format.names import pack_key
 from holdfast.vault.handle import Handle
 
 __all__ = ["Copies"]
 
-_CHAIN_MAX = 7  # readers follow eight steps
+_STEPS_MAX = 8  # from delta to base, as readers follow them
+
+_Known = dict[tuple[ChunkId, int], bool]
 
 
 class Copies:
@@ -28,6 +30,7 @@ class Copies:
         self._marked = marked
         self._suite = handle.keys.suite
         self._packs_of = _places(marked, self._suite)
+        self._above = _steps_above(self._packs_of)
         self._good: dict[PackId, frozenset[ChunkId]] = {}
         self.bytes_read = 0
 
@@ -59,25 +62,30 @@ class Copies:
         """
         listed = list(candidates)
         gone = {*leaving, *(pack_key(pack) for pack in listed)}
-        return [pack for pack in listed if self._is_superseded(self._marked.packs[pack], gone)]
+        known: _Known = {}
+        return [pack for pack in listed if self._is_superseded(self._marked.packs[pack], gone, known)]
 
-    def _is_superseded(self, seen: SeenPack, gone: Collection[str]) -> bool:
+    def _is_superseded(self, seen: SeenPack, gone: Collection[str], known: _Known) -> bool:
         if seen.table is None:
             return False
         live = [chunk for chunk, _ in seen.places(self._suite) if chunk in self._marked.chunks]
-        return all(self._is_grounded(chunk, gone, ()) for chunk in live)
+        # What is a delta to it somewhere must still be read, too: from as many steps above.
+        return all(self._is_grounded(chunk, gone, _STEPS_MAX - self._above.get(chunk, 0), known) for chunk in live)
 
-    def _is_grounded(self, chunk: ChunkId, gone: Collection[str], above: tuple[ChunkId, ...]) -> bool:
-        """Whether the chunk is good in packs that stay, down to bases that are whole: two deltas to each other are
-        not.
+    def _is_grounded(self, chunk: ChunkId, gone: Collection[str], steps: int, known: _Known) -> bool:
+        """Whether the chunk is good in packs that stay, down to a base that is whole in at most so many steps: two
+        deltas to each other are not.
         """
-        if chunk in above or len(above) > _CHAIN_MAX:
+        if steps < 0:
             return False
-        return any(
-            chunk in self._good_in(pack) and (not base or self._is_grounded(base, gone, (*above, chunk)))
-            for pack, base in self._packs_of.get(chunk, ())
-            if self._marked.packs[pack].info.key not in gone
-        )
+        answer = known.get((chunk, steps))
+        if answer is None:
+            answer = known[chunk, steps] = any(
+                chunk in self._good_in(pack) and (not base or self._is_grounded(base, gone, steps - 1, known))
+                for pack, base in self._packs_of.get(chunk, ())
+                if self._marked.packs[pack].info.key not in gone
+            )
+        return answer
 
     def _others(self, seen: SeenPack, gone: Collection[str]) -> set[PackId] | None:
         """One other pack for each live chunk, or None when one of them has none."""
@@ -109,11 +117,29 @@ class Copies:
             self.bytes_read += len(data)
             if blake3(data).hexdigest() != seen.id:
                 raise DamageError(f"{seen.info.key} is damaged: its bytes do not hash to its name")
-            wrong = handle.reader().check_pack(seen.id, data)
+            wrong = check_whole(handle, handle.reader(), seen, data)
         except (DamageError, NotFoundError, WrongKeyError, FailedError) as error:
             handle.progress.note(f"not relied upon: {error.message}")
             return frozenset()
         return frozenset(chunk for chunk, _ in seen.places(self._suite) if chunk not in wrong)
+
+
+def _steps_above(packs_of: Mapping[ChunkId, list[tuple[PackId, ChunkId]]]) -> dict[ChunkId, int]:
+    """How many live deltas may stand on each chunk, one upon the other, going by what all packs say. At most one more
+    than readers follow.
+    """
+    bases = {chunk: {base for _, base in places if base} for chunk, places in packs_of.items()}
+    deltas = {chunk: found for chunk, found in bases.items() if found}
+    above: dict[ChunkId, int] = {}
+    for _ in range(_STEPS_MAX + 1):
+        higher = dict(above)
+        for chunk, found in deltas.items():
+            for base in found:
+                higher[base] = max(higher.get(base, 0), above.get(chunk, 0) + 1)
+        if higher == above:
+            break
+        above = higher
+    return above
 
 
 def _places(marked: Marked, suite: int) -> dict[ChunkId, list[tuple[PackId, ChunkId]]]:

@@ -46,11 +46,15 @@ class PartialFile:
 
 
 class Demand(NamedTuple):
-    """A window of a file, and where its bytes go: an array of the window's size, in C order."""
+    """A window of a file, and where its bytes go: an array of the window's size, in C order.
+
+    `zeroed`: it holds zeros, and what is a hole is left alone.
+    """
 
     file: PartialFile
     window: Window
     target: Bytes
+    zeroed: bool = False
 
 
 class _Use(NamedTuple):
@@ -149,7 +153,7 @@ def _uses(demands: Iterable[Demand]) -> Iterable[_Use]:
         chunks = demand.file.chunks
         if demand.window.start < 0 or demand.window.end > chunks.size:
             raise DamageError(f"a part of {demand.file.path!r} was to be read that lies outside the file")
-        if chunks.has_holes:
+        if chunks.has_holes and not demand.zeroed:
             demand.target[...] = 0
         for offset, length, chunk in chunks.covering(demand.window):
             use = uses.get(chunk)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
-from holdfast.errors import DamageError, FailedError, HoldfastError, StoreUnreachableError
+from holdfast.errors import DamageError, FailedError, HoldfastError, ObjectNotFoundError, StoreUnreachableError
 from holdfast.events import SILENT
 from holdfast.ids import PackId
 from holdfast.vault.checking.judging import judge
 from holdfast.vault.codecs import Codec
 from holdfast.vault.collecting.leases import HeldLease
+from holdfast.vault.collecting.trash import read_trash, rescue
 from holdfast.vault.format.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, THINNED, pack_key
 from holdfast.vault.format.packs import PackBuilder
 from holdfast.vault.format.records import PackTable
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import read_pack_table
 from holdfast.vault.regions.model import Element, Kind
-from holdfast.vault.repairing.indexes import index_objects
+from holdfast.vault.repairing.indexes import condemned_packs, index_objects
 from holdfast.vault.repairing.model import FETCHED, INDEXED, REMOVED, SALVAGED, Fix, PointerMove, Repaired, RepairPlan
 from holdfast.vault.repairing.pointers import newest_good
 from holdfast.vault.restoring.fallback import Replicas
@@ -52,7 +54,7 @@ class _Applying:
     def run(self) -> Repaired:
         plan, handle = self._plan, self._handle
         handle.progress.phase("repairing", sum(fix.bytes for fix in plan.fixes))
-        fetching = [fix for fix in plan.fixes if fix.how == FETCHED]
+        fetching = self._claimed([fix for fix in plan.fixes if fix.how == FETCHED])
         for prefix in (CONFIG, PACKS):
             self._fetch(fetching, prefix)
         handle.refresh()
@@ -64,9 +66,26 @@ class _Applying:
             self._fetch(fetching, prefix)
         for fix in plan.fixes:
             if fix.how == REMOVED and not (fix.key.startswith(INDEX) and INDEX in self._failed):
-                self._try(fix, partial(handle.store.delete, fix.key))
+                self._try(fix, partial(self._remove, fix))
         handle.refresh()
-        return Repaired(plan, self._done, [move for move in plan.moves if self._move(move)], self._failed)
+        # What could not be put back may be what the pointer would be moved to.
+        moves = [] if any(key.startswith((PACKS, PARTS, SNAPSHOTS)) for key in self._failed) else plan.moves
+        return Repaired(plan, self._done, [move for move in moves if self._move(move)], self._failed)
+
+    def _claimed(self, fetching: list[Fix]) -> list[Fix]:
+        """Take what is needed out of the collections that condemn it. Left out is what one is deleting already."""
+        try:
+            late = rescue(self._handle, read_trash(self._handle), self._plan.needs)
+        except DamageError:
+            return fetching  # who cannot know what was condemned deletes nothing either; the plan names the object
+        if not late:
+            return fetching
+        for key in late:
+            self._failed[key] = f"{key} is being deleted by a collection: repair again when that is done"
+        waiting = [fix for fix in fetching if fix.key in late or fix.key.startswith(SNAPSHOTS)]
+        for fix in waiting:
+            self._failed.setdefault(fix.key, f"{fix.key} may need what a collection is deleting: repair again after it")
+        return [fix for fix in fetching if fix not in waiting]
 
     def _fetch(self, fixes: list[Fix], prefix: str) -> None:
         for fix in fixes:
@@ -74,8 +93,10 @@ class _Applying:
                 self._try(fix, partial(self._replace, fix))
 
     def _replace(self, fix: Fix) -> None:
-        data = self._sound(fix)
         store = self._handle.store
+        if not fix.key.startswith(PACKS) and self._is_mended(fix.key):
+            return  # somebody else did it meanwhile, perhaps from another site
+        data = self._sound(fix)
         store.put(fix.key, data)
         if store.get(fix.key) != data:  # a store may take an object of that name for granted
             store.delete(fix.key)
@@ -94,7 +115,25 @@ class _Applying:
                 wrong = wrong or error
                 continue
             return data
-        raise wrong or DamageError(f"no replica has {fix.key} any more", object_name=fix.key)
+        if wrong is not None:  # of a replica, whatever it is: the vault's own store may answer
+            raise FailedError(wrong.message, hint=wrong.hint, object_name=fix.key)
+        raise DamageError(f"no replica has {fix.key} any more", object_name=fix.key)
+
+    def _is_mended(self, key: str) -> bool:
+        try:
+            judge(self._handle.keys, key, self._handle.store.get(key))
+        except StoreUnreachableError:
+            raise
+        except HoldfastError:
+            return False
+        return True
+
+    def _remove(self, fix: Fix) -> None:
+        # Under a name that is not that of its bytes there may be the right ones by now. Of index objects, which may
+        # mislead though they are sound, all that they tell is in new ones.
+        if fix.key.startswith(INDEX) or not self._is_mended(fix.key):
+            with suppress(ObjectNotFoundError):
+                self._handle.store.delete(fix.key)
 
     def _salvage(self, salvaged: list[tuple[PackId, int, PackTable]]) -> None:
         """A new pack of the chunks that can be read from some site, one by one, and from no whole pack."""
@@ -106,8 +145,17 @@ class _Applying:
             try:
                 here.read([chunk])
                 continue  # a pack that was fetched gives it now
+            except StoreUnreachableError:
+                raise
             except HoldfastError:
+                pass
+            try:
                 data = anywhere.read([chunk])[chunk]
+            except StoreUnreachableError:
+                raise
+            except HoldfastError as error:
+                self._failed[f"chunk {chunk.hex()[:16]}…"] = error.message
+                continue
             if not builder.fits(len(data)):
                 salvaged.append(self._store(builder))
             builder.add(chunk, bytes(data), raw=len(data), codec=Codec.RAW, element=_OPAQUE)
@@ -135,9 +183,10 @@ class _Applying:
 
     def _relisted(self) -> Iterator[tuple[PackId, int, PackTable]]:
         handle = self._handle
-        for pack in self._plan.relisted:
+        condemned = condemned_packs(handle, self._failed)  # also since the repair was planned
+        for pack in self._plan.relisted if condemned is not None else ():
             key = pack_key(pack)
-            if key not in self._failed:
+            if key not in self._failed and pack not in (condemned or ()):
                 info = handle.store.head(key)
                 yield pack, info.size, read_pack_table(handle.store, handle.keys, info)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from blake3 import blake3
 
-from holdfast.errors import DamageError, HoldfastError
+from holdfast.errors import HoldfastError
 from holdfast.events import SILENT
 from holdfast.ids import ChunkId, PackId
 from holdfast.vault.format.names import PACKS, pack_key
@@ -14,14 +14,13 @@ from holdfast.vault.format.packs import places_of
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import Located, pack_of_key, read_pack_table
 from holdfast.vault.repairing.model import FETCHED, Fix
-from holdfast.vault.repairing.survey import Survey
+from holdfast.vault.repairing.survey import TROUBLE, Survey
 from holdfast.vault.restoring.fallback import Replicas
 from holdfast.vault.restoring.reading import ChunkReader
 
 __all__ = ["Chunks"]
 
 _CHAIN_MAX = 8  # deltas of deltas, as for who reads
-_TROUBLE = (DamageError, HoldfastError)
 
 
 class Chunks:
@@ -74,6 +73,20 @@ class Chunks:
                 lost[chunk] = why
         return salvage, lost
 
+    def needs(self, chunks: Iterable[ChunkId]) -> frozenset[str]:
+        """Keys of the good packs that hold the chunks, and the bases of those that are deltas."""
+        keys: set[str] = set()
+        waiting = list(chunks)
+        seen = set(waiting)
+        while waiting:
+            for located in self._good_places(waiting.pop()):
+                keys.add(pack_key(located.pack))
+                base = located.place.base
+                if base and base not in seen:
+                    seen.add(base)
+                    waiting.append(base)
+        return frozenset(keys)
+
     def _is_fine(self, chunk: ChunkId, depth: int) -> bool:
         known = self._fine.get(chunk)
         if known is None:
@@ -105,7 +118,8 @@ class Chunks:
                 self._distrusted.add(handle.store.url)
                 handle.index.distrust(handle.store, handle.keys)
                 places = handle.index.places(chunk)
-        except HoldfastError:
+        except HoldfastError as error:
+            self._replicas.unanswered(handle, error)
             return []
         return [located.pack for located in places]
 
@@ -123,7 +137,8 @@ class Chunks:
                 info = handle.store.head(key)
                 table = read_pack_table(handle.store, self._handle.keys, info)
                 places_of(table, self._handle.keys.suite, key, len(data))
-            except HoldfastError:
+            except HoldfastError as error:
+                self._replicas.unanswered(handle, error)
                 continue
             self._seen.good.add(pack, len(data), table)
             self._mend(Fix(key, FETCHED, handle.store.url, len(data), why))
@@ -134,6 +149,6 @@ class Chunks:
 def _trouble(reader: ChunkReader, chunk: ChunkId) -> str | None:
     try:
         reader.read([chunk])
-    except HoldfastError as error:
+    except TROUBLE as error:
         return error.message
     return None

@@ -6,7 +6,7 @@ from holdfast.errors import HoldfastError, NotFoundError, RefusedError
 from holdfast.stores.protocol import Store
 from holdfast.vault.checking.judging import judge
 from holdfast.vault.format.header import HEADER_BYTES, Header
-from holdfast.vault.format.names import CONFIG, PACKS, PARTS, SNAPSHOTS
+from holdfast.vault.format.names import CONFIG, PACKS, PARTS, SNAPSHOTS, generation_of
 from holdfast.vault.handle import Handle
 from holdfast.vault.repairing.model import FETCHED, REMOVED, Fix
 
@@ -17,8 +17,10 @@ def repair_config(store: Store, replica: Handle, *, dry_run: bool = False) -> li
     """Put the replica's generations in the place of those that are damaged or missing here. Returns what was done.
 
     A generation is judged by the configuration that the replica was opened with. One that the replica lacks stays,
-    unless its bytes are those of another one. Raises RefusedError when the store holds another vault, NotFoundError
-    when it holds none.
+    unless its bytes are those of another one and its number is too high to have been reached: the next number may be
+    that of the newest configuration, which the replica does not know yet, and by which somebody was revoked.
+
+    Raises RefusedError when the store holds another vault, NotFoundError when it holds none.
     """
     if not dry_run:
         replica.keys.require_keeper("repairing the configuration")
@@ -35,8 +37,9 @@ def repair_config(store: Store, replica: Handle, *, dry_run: bool = False) -> li
         sound[info.key] = data
         if not dry_run:
             store.put(info.key, data)
+    highest = max((generation_of(key) or 0 for key in sound), default=0)
     for key, data in here.items():
-        if key not in sound and data in sound.values():
+        if key not in sound and data in sound.values() and (generation_of(key) or 0) > highest + 1:
             fixes.append(Fix(key, REMOVED, "", 0, "it is a copy of another generation"))
             if not dry_run:
                 store.delete(key)

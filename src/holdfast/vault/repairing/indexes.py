@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import CredentialError, DamageError, FailedError, HoldfastError
 from holdfast.ids import PackId
 from holdfast.vault.collecting.trash import read_trash
-from holdfast.vault.format.names import INDEX, PACKS, pack_key
+from holdfast.vault.format.names import INDEX, PACKS, TRASH, pack_key
 from holdfast.vault.format.records import IndexedPack, PackTable
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import pack_of_key, read_index, write_index
 from holdfast.vault.repairing.model import FETCHED, INDEXED, REMOVED, Fix
 from holdfast.vault.repairing.survey import Survey
 
-__all__ = ["plan_index", "index_objects"]
+__all__ = ["plan_index", "index_objects", "condemned_packs"]
 
 _CHUNKS_AT_ONCE = 1 << 18  # in one index object: below what a reader takes
 
 
-def plan_index(handle: Handle, seen: Survey, fixes: Mapping[str, Fix], mend: Callable[[Fix], None]) -> list[PackId]:
+def plan_index(
+    handle: Handle,
+    seen: Survey,
+    fixes: Mapping[str, Fix],
+    mend: Callable[[Fix], None],
+    unmended: MutableMapping[str, str],
+) -> list[PackId]:
     """Plan to remove index objects that mislead. Returns the packs that new ones are to list.
 
     One that tells of a damaged pack which nobody can mend stays: without it, what is left of the pack may not be found.
@@ -36,12 +42,23 @@ def plan_index(handle: Handle, seen: Survey, fixes: Mapping[str, Fix], mend: Cal
             listed.update(packs)
     for key in seen.bad_keys(INDEX):
         mend(Fix(key, REMOVED, "", 0, seen.bad[key]))
-    # What is being collected was taken from the index on purpose.
-    condemned = {pack for key in read_trash(handle).keys if (pack := pack_of_key(key)) is not None}
-    relisted = sorted((there | fetched) - listed - condemned)
+    condemned = condemned_packs(handle, unmended)
+    relisted = [] if condemned is None else sorted((there | fetched) - listed - condemned)
     if relisted:
         mend(Fix(INDEX, INDEXED, "", 0, f"{len(relisted)} packs are in no index object that is sound"))
     return relisted
+
+
+def condemned_packs(handle: Handle, unmended: MutableMapping[str, str]) -> set[PackId] | None:
+    """What is being collected: it was taken from the index on purpose.
+
+    None, and why in `unmended`, where that cannot be known: packs that no index lists are found by their footers, too.
+    """
+    try:
+        return {pack for key in read_trash(handle).keys if (pack := pack_of_key(key)) is not None}
+    except (DamageError, CredentialError, FailedError) as error:
+        unmended[error.object_name or TRASH] = error.message
+        return None
 
 
 def index_objects(handle: Handle, packs: Iterable[tuple[PackId, int, PackTable]]) -> list[tuple[str, bytes]]:

@@ -97,8 +97,9 @@ class PointerMove(NamedTuple):
 class RepairPlan(NamedTuple):
     """`unmended`: object → what is wrong with it, of what stays as it is. `salvage`: chunks for a new pack.
 
-    `relisted`: packs that new index objects list. `objects` were looked at. The vault is sound when this is carried out
-    if there are no losses and nothing unmended.
+    `relisted`: packs that new index objects list. `needs`: keys of what is fetched, and of what fetched snapshots rely
+    on: nothing of it may be collected. `objects` were looked at. The vault is sound when this is carried out if there
+    are no losses and nothing unmended.
     """
 
     objects: int
@@ -109,6 +110,7 @@ class RepairPlan(NamedTuple):
     unmended: dict[str, str]
     moves: list[PointerMove]
     notes: list[str]
+    needs: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:

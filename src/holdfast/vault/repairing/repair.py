@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from holdfast.stores.protocol import store_identity
 from holdfast.vault.handle import Handle
 from holdfast.vault.repairing.applying import apply_repair
 from holdfast.vault.repairing.model import Repaired
@@ -25,4 +26,6 @@ def repair(handle: Handle, replicas: Sequence[Replica] = (), *, dry_run: bool = 
     plan = plan_repair(handle, replicas)
     if dry_run:
         return Repaired(plan, [], [], {})
-    return apply_repair(handle, plan, Replicas(handle.keys.vault, replicas, handle.progress))
+    return apply_repair(
+        handle, plan, Replicas(handle.keys.vault, replicas, handle.progress, own=store_identity(handle.store))
+    )

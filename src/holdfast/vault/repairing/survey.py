@@ -10,7 +10,14 @@ from itertools import pairwise
 
 from blake3 import blake3
 
-from holdfast.errors import CredentialError, DamageError, FailedError, HoldfastError, NotFoundError
+from holdfast.errors import (
+    CredentialError,
+    DamageError,
+    FailedError,
+    HoldfastError,
+    NotFoundError,
+    ObjectNotFoundError,
+)
 from holdfast.ids import ChunkId, PackId
 from holdfast.stores.protocol import ObjectInfo
 from holdfast.vault.checking.judging import judge
@@ -21,10 +28,12 @@ from holdfast.vault.handle import Handle
 from holdfast.vault.index import ChunkIndex, pack_of_key, read_pack_table
 from holdfast.vault.restoring.reading import ChunkReader
 
-__all__ = ["Survey", "survey", "gaps_of"]
+__all__ = ["Survey", "survey", "gaps_of", "TROUBLE"]
 
 _DOCUMENTS = (CONFIG, INDEX, PARTS, SNAPSHOTS, REFS, THINNED)
-_TROUBLE = (DamageError, NotFoundError, CredentialError, FailedError)
+_KEPT = (CONFIG, REFS)  # never deleted: what is listed there and cannot be had was lost
+# Says something of an object. A store that does not answer says nothing, and ends the survey.
+TROUBLE = (DamageError, NotFoundError, CredentialError, FailedError)
 
 
 @dataclass
@@ -87,8 +96,9 @@ class _Looking:
             try:
                 data = handle.store.get(info.key)
                 judge(handle.keys, info.key, data)
-            except _TROUBLE as error:
-                self._bad(info.key, data, error)
+            except TROUBLE as error:
+                if not (isinstance(error, ObjectNotFoundError) and not prefix.startswith(_KEPT)):
+                    self._bad(info.key, data, error)  # else it was dropped or collected since it was listed
                 return
             self._sound(info.key, data)
 
@@ -108,7 +118,9 @@ class _Looking:
                 table = read_pack_table(handle.store, handle.keys, info)
                 places_of(table, handle.keys.suite, info.key, info.size)
                 every.add(pack, info.size, table)
-            except _TROUBLE as error:
+            except ObjectNotFoundError:
+                return  # collected since it was listed
+            except TROUBLE as error:
                 with self._lock:
                     self.found.bad[info.key] = error.message
                 return
@@ -126,9 +138,14 @@ class _Looking:
             judge(self._handle.keys, info.key, data)
             table = every.table(pack) if pack in readable and pack is not None else None
             if pack is None or table is None:
-                raise DamageError(self.found.bad[info.key], object_name=info.key)
+                why = self.found.bad.get(info.key, f"{info.key} cannot be read")
+                raise DamageError(why, object_name=info.key)
             wrong = reader.check_pack(pack, data)
-        except _TROUBLE as error:
+        except ObjectNotFoundError:
+            with self._lock:
+                self.found.bad.pop(info.key, None)
+            return
+        except TROUBLE as error:
             self._bad(info.key, data, error)
             return
         finally:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from holdfast.errors import (
     CredentialError,
     DamageError,
+    FailedError,
     HoldfastError,
     NotFoundError,
     ObjectNotFoundError,
@@ -52,15 +53,23 @@ class Taken(NamedTuple):
 class Replicas:
     """The replicas of one vault, opened when they are first needed. Safe for several threads."""
 
-    def __init__(self, vault: bytes, replicas: Sequence[Replica], progress: Progress, *, finding: bool = True) -> None:
-        """`finding`: also snapshots that are not here at all are looked for there, not only what they lack here."""
+    def __init__(
+        self, vault: bytes, replicas: Sequence[Replica], progress: Progress, *, finding: bool = True, own: str = ""
+    ) -> None:
+        """`finding`: also snapshots that are not here at all are looked for there, not only what they lack here.
+
+        `own`: identity of the vault's own store, which knows nothing better when it is named as a replica.
+        `silent`: URL → why, of replicas that did not open, or did not answer once: what they have is not known.
+        """
         self.finding = finding
+        self._own = own
         self._vault = vault
         self._waiting = list(replicas)
         self._progress = progress
         self._opened: list[tuple[Handle, Site | None]] = []
         self._lock = threading.RLock()
-        self.taken: dict[str, Taken] = {}
+        self._taken: dict[str, Taken] = {}
+        self.silent: dict[str, str] = {}
 
     def handles(self) -> Iterator[Handle]:
         """Those that can be opened, in the order given. Others are noted and left out. Raises nothing."""
@@ -94,6 +103,17 @@ class Replicas:
         """A root or part of that many bytes was read there."""
         self._count(url, 0, size)
 
+    def taken(self) -> dict[str, Taken]:
+        """URL → what was read there since this was asked last."""
+        with self._lock:
+            taken, self._taken = self._taken, {}
+        return taken
+
+    def unanswered(self, handle: Handle, error: HoldfastError) -> None:
+        """It was asked for something. An error that says that it has no sound one is an answer, too."""
+        if not isinstance(error, (DamageError, CredentialError, NotFoundError)):
+            self.silent.setdefault(handle.store.url, error.message)
+
     def failed(self, site: Site, error: HoldfastError) -> None:
         """It does not answer any more: it is not asked again."""
         for handle, other in list(self._opened):
@@ -116,12 +136,17 @@ class Replicas:
             if handle.keys.vault != self._vault:
                 raise RefusedError(f"{replica.url} holds another vault ({handle.keys.vault.hex()})")
         except HoldfastError as error:
+            self.silent[replica.url] = error.message
             self._progress.note(f"{replica.url} cannot stand in for what is missing: {error.message}")
+            return
+        if self._own and store_identity(handle.store) == self._own:
+            self._progress.note(f"{replica.url} is this vault's own place, and no replica of it")
             return
         self._opened.append((handle, None))
 
     def _drop(self, handle: Handle, error: HoldfastError) -> None:
         with self._lock:
+            self.silent.setdefault(handle.store.url, error.message)
             before = len(self._opened)
             self._opened = [one for one in self._opened if one[0] is not handle]
             if len(self._opened) < before:
@@ -129,8 +154,8 @@ class Replicas:
 
     def _count(self, url: str, chunks: int, size: int) -> None:
         with self._lock:
-            before = self.taken.get(url, Taken(0, 0))
-            self.taken[url] = Taken(before.chunks + chunks, before.bytes + size)
+            before = self._taken.get(url, Taken(0, 0))
+            self._taken[url] = Taken(before.chunks + chunks, before.bytes + size)
 
 
 class FallbackHandle(Handle):
@@ -138,6 +163,7 @@ class FallbackHandle(Handle):
 
     replicas: Replicas
     primary: Store
+    own: Handle  # of the primary store, for what is written
 
     def reader(self) -> ChunkReader:
         """Raises CredentialError for a writer."""
@@ -152,14 +178,15 @@ def with_replicas(handle: Handle, replicas: Replicas) -> FallbackHandle:
     given["store"] = _FallbackStore(handle, replicas)
     del given["_lock"]
     made = FallbackHandle(**given)
-    made.replicas, made.primary = replicas, handle.store
+    made.replicas, made.primary, made.own = replicas, handle.store, handle
     return made
 
 
 def find_anywhere(handle: FallbackHandle, reference: str) -> Root:
     """The snapshot that a reference means here; one that is not here at all, as the first replica has it that does.
 
-    Raises what `resolve` raises here.
+    Whose signature counts is known here, not there: a replica's configuration may be older. Raises what `resolve`
+    raises here.
     """
     try:
         return resolve(handle, reference)
@@ -168,8 +195,9 @@ def find_anywhere(handle: FallbackHandle, reference: str) -> Root:
             raise
         for replica in handle.replicas.handles():
             try:
-                root = resolve(replica, reference)
-                size = replica.store.head(replica.keys.names.snapshot_key(root.asset, SnapshotId(root.id))).size
+                judging = Handle(replica.store, handle.keys, handle.clock, handle.progress, handle.workers)
+                root = resolve(judging, reference)
+                size = replica.store.head(handle.keys.names.snapshot_key(root.asset, SnapshotId(root.id))).size
             except HoldfastError:
                 continue
             handle.replicas.took_document(replica.store.url, size)
@@ -212,7 +240,7 @@ class _FallbackStore:
         try:
             data = self._store.get(key)
             judge(self._keys, key, data)
-        except (DamageError, CredentialError, ObjectNotFoundError) as error:
+        except (DamageError, CredentialError, FailedError, ObjectNotFoundError) as error:
             wrong = error
         if wrong is not None:
             found = self._from_replica(key)

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from holdfast.errors import (
     DamageError,
     FailedError,
     HoldfastError,
-    UnsupportedFormatError,
     WrongKeyError,
 )
 from holdfast.events import SILENT, Progress
 from holdfast.ids import ChunkId, PackId
 from holdfast.stores.protocol import Buffer, Store
-from holdfast.vault.codecs import Codec, decode, decode_into
+from holdfast.vault.codecs import Codec, decode_into
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import pack_key
 from holdfast.vault.format.packs import PackOpener, places_of, preamble_bytes
 from holdfast.vault.index import ChunkIndex, Located
+from holdfast.vault.restoring.anywhere import DEPTH_MAX, Anywhere, Elsewhere
+from holdfast.vault.restoring.decoding import decode_sealed
 from holdfast.vault.restoring.fetching import Sealed
 from holdfast.vault.restoring.sites import Site
 from holdfast.vault.scratch import bytes_scratch
@@ -31,7 +32,6 @@ __all__ = ["ChunkReader", "Elsewhere", "Site", "Wanted", "BATCH_BYTES"]
 BATCH_BYTES = 16 << 20  # of plaintext that one worker fetches and decodes at a time
 _LOCAL_BATCH_BYTES = 4 << 20  # where a request costs nothing: what is fetched is still in the cache when it is opened
 _PACKS_IN_PLACE = 4  # a batch from more packs than this takes fresh memory for the others
-_DEPTH_MAX = 8
 
 T = TypeVar("T")
 
@@ -44,27 +44,12 @@ class Wanted(NamedTuple, Generic[T]):
     purpose: T
 
 
-class Elsewhere(Protocol):
-    """Where else the chunks of the vault can be had. Safe for several threads."""
-
-    def sites(self) -> Iterator[Site]:
-        """Replicas in the order in which they are asked. Those that cannot be opened are left out; raises nothing."""
-        ...
-
-    def took(self, site: Site, size: int) -> None:
-        """A chunk of that many bytes was read there."""
-        ...
-
-    def failed(self, site: Site, error: HoldfastError) -> None:
-        """The replica does not answer: it is not among the sites any more."""
-        ...
-
-
 class ChunkReader:
     """Reads chunks of one vault. Safe for several threads.
 
-    What cannot be read soundly from this store is read from the replicas of `elsewhere`, if there are any: chunk by
-    chunk, so that a delta of one site may have its base from another. Every chunk is compared with its id all the same.
+    What cannot be read soundly from this store is read from the replicas of `elsewhere`, if there are any (see
+    `anywhere.py`); a delta of one site may have its base from another. Every chunk is compared with its id all the
+    same.
     """
 
     def __init__(
@@ -82,9 +67,7 @@ class ChunkReader:
         self._here = Site(store, keys, index, progress)
         self._fetcher = self._here.fetcher
         self._elsewhere = elsewhere
-        # A place that was of no use at some depth of a chain is of none further down: each is tried a few times only,
-        # however many chains of deltas lead through it.
-        self._useless: dict[tuple[ChunkId, str, Located], tuple[int, HoldfastError]] = {}
+        self._anywhere = Anywhere(self._here, keys.names, elsewhere)
 
     def read(self, chunks: Iterable[ChunkId]) -> dict[ChunkId, bytes | bytearray]:
         """The plaintext of these chunks, each checked against its id. Raises DamageError naming the pack concerned.
@@ -95,8 +78,7 @@ class ChunkReader:
         try:
             return self._read(wanted, depth=0)
         except (DamageError, WrongKeyError, FailedError) as error:
-            used: set[str] = set()
-            plain = {chunk: self._read_anywhere(chunk, 0, used) for chunk in wanted}
+            plain, used = self._anywhere.read(wanted)
             instead = f"{', '.join(sorted(used))} has the same" if used else "another pack holds the same"
             self._progress.note(f"{error.message}; {instead}, and was used")
             return plain
@@ -134,80 +116,16 @@ class ChunkReader:
         """Where a chunk lies. Raises DamageError when no pack of this store has it."""
         return self._here.locate(chunk)
 
-    def _read_anywhere(self, chunk: ChunkId, depth: int, used: set[str]) -> bytes | bytearray:
-        """One chunk, from the first of its places that is sound. Raises what was wrong with the first place.
-
-        `used` is given the URLs of the replicas that something was read from.
-        """
-        if depth > _DEPTH_MAX:
-            raise DamageError(f"a chain of deltas is longer than {_DEPTH_MAX}")
-        first: HoldfastError | None = None
-        for site, located in self._places(chunk):
-            if isinstance(located, HoldfastError):
-                first = first or located
-                continue
-            place = (chunk, site.store.url, located)
-            known = self._useless.get(place)
-            if known is None or depth < known[0]:
-                try:
-                    data = self._read_place(site, chunk, located, depth, used)
-                except (DamageError, WrongKeyError, FailedError) as error:
-                    known = self._useless[place] = (depth, _told_anew(error))
-                except HoldfastError as error:
-                    self._give_up(site, error)
-                    continue
-                else:
-                    self._account(site, data, used)
-                    return data
-            first = first or known[1]
-        if first is not None:
-            raise _told_anew(first)
-        raise DamageError(f"chunk {chunk.hex()[:16]}… is in no pack of {self._store.url}")
-
-    def _places(self, chunk: ChunkId) -> Iterator[tuple[Site, Located | HoldfastError]]:
-        """Where the chunk is said to lie: here, by the packs' own footers, and after that at the replicas."""
-        self._here.search()
-        here = self._here.places(chunk)
-        if not here:
-            yield self._here, self._here.missing(chunk)
-        for located in here:
-            yield self._here, located
-        for site in self._elsewhere.sites() if self._elsewhere is not None else ():
-            try:
-                for located in site.places(chunk):
-                    yield site, located
-                site.search()  # its index may have lied
-                for located in site.places(chunk):
-                    yield site, located
-            except HoldfastError as error:
-                self._give_up(site, error)
-
-    def _give_up(self, site: Site, error: HoldfastError) -> None:
-        if site is self._here or self._elsewhere is None:
-            raise error
-        self._elsewhere.failed(site, error)
-
-    def _account(self, site: Site, data: bytes | bytearray, used: set[str]) -> None:
-        if site is not self._here and self._elsewhere is not None:
-            used.add(site.store.url)
-            self._elsewhere.took(site, len(data))
-
-    def _read_place(
-        self, site: Site, chunk: ChunkId, located: Located, depth: int, used: set[str]
-    ) -> bytes | bytearray:
-        base = located.place.base
-        bases = {base: self._read_anywhere(base, depth + 1, used)} if base else {}
-        [sealed] = site.fetcher.fetch(located.pack, [(chunk, located)])
-        return self._decode(sealed, bases)
-
     def check_pack(self, pack: PackId, data: bytes) -> dict[ChunkId, HoldfastError]:
         """Decode every chunk of a pack, given its stored bytes. Returns what is wrong, by chunk.
 
-        Raises DamageError when the pack as a whole does not open. At most a batch of plaintext is in memory.
+        Raises DamageError when the pack as a whole does not open, or the index does not know it (whoever checks packs
+        tells it their footers first). At most a batch of plaintext is in memory.
         """
         table = self._index.table(pack)
         if table is None:
-            return {}
+            name = pack_key(pack)
+            raise DamageError(f"{name} was not checked: the index does not know what is in it", object_name=name)
         opener = PackOpener(self._keys, pack, data[: preamble_bytes(self._keys.suite)])
         wrong: dict[ChunkId, HoldfastError] = {}
         members = (
@@ -222,7 +140,7 @@ class ChunkReader:
                 place = located.place
                 try:
                     stored = memoryview(data)[place.offset : place.offset + place.stored]
-                    self._decode(Sealed(chunk, located, opener, stored), bases)
+                    decode_sealed(self._keys.names, Sealed(chunk, located, opener, stored), bases)
                 except DamageError as error:
                     wrong[chunk] = error
         return wrong
@@ -336,8 +254,8 @@ class ChunkReader:
         return out
 
     def _read(self, chunks: Iterable[ChunkId], depth: int) -> dict[ChunkId, bytes | bytearray]:
-        if depth > _DEPTH_MAX:
-            raise DamageError(f"a chain of deltas is longer than {_DEPTH_MAX}")
+        if depth > DEPTH_MAX:
+            raise DamageError(f"a chain of deltas is longer than {DEPTH_MAX}")
         by_pack: dict[PackId, list[tuple[ChunkId, Located]]] = {}
         bases: dict[ChunkId, None] = {}
         for chunk in chunks:
@@ -350,7 +268,7 @@ class ChunkReader:
         plain: dict[ChunkId, bytes | bytearray] = {}
         for pack, members in by_pack.items():
             for sealed in self._fetcher.fetch(pack, members):
-                plain[sealed.chunk] = self._decode(sealed, base_data)
+                plain[sealed.chunk] = decode_sealed(self._keys.names, sealed, base_data)
         return plain
 
     def _require_base_length(self, located: Located) -> None:
@@ -363,28 +281,6 @@ class ChunkReader:
             raise DamageError(
                 f"{name} is damaged: blob {located.place.number} (its base has another length)", object_name=name
             )
-
-    def _decode(self, sealed: Sealed, bases: dict[ChunkId, bytes | bytearray]) -> bytes | bytearray:
-        chunk, located = sealed.chunk, sealed.located
-        payload = sealed.opener.open_blob(located.place.number, chunk, sealed.data)
-        name, place = pack_key(located.pack), located.place
-        base = bases[place.base] if place.base else None
-        try:
-            if base is not None and len(base) != place.raw:
-                raise DamageError("the base of a delta has another length")
-            data = decode(place.codec, place.element, payload, place.raw, base)
-        except UnsupportedFormatError as error:
-            raise UnsupportedFormatError(f"{name}, blob {place.number}: {error.message}", object_name=name) from error
-        except DamageError as error:
-            raise DamageError(f"{name} is damaged: blob {place.number} ({error.message})", object_name=name) from error
-        if self._keys.names.chunk_id(data) != chunk:
-            raise DamageError(f"{name} is damaged: blob {place.number} does not hash to its chunk id", object_name=name)
-        return data
-
-
-def _told_anew(error: HoldfastError) -> HoldfastError:
-    """The same error without the frames that it came through: these would keep whole packs in memory."""
-    return type(error)(error.message, hint=error.hint, object_name=error.object_name)
 
 
 def _other_length(chunk: ChunkId, length: int) -> DamageError:

@@ -16,7 +16,7 @@ from holdfast.vault.handle import Handle
 from holdfast.vault.saving.tree import Tree
 from holdfast.vault.saving.unfinished import Marks, SaveMark
 
-__all__ = ["prepare_save"]
+__all__ = ["prepare_save", "renew_keys"]
 
 _SEARCHED, _TIDIED = "searched", "tidied"
 _LEFTOVER_AGE_NS = 24 * 3600 * 10**9  # longer than any write of one object takes
@@ -46,7 +46,7 @@ def prepare_save(handle: Handle, tree: Tree | None) -> SaveMark:
     handle.keys.require_writer("saving")
     if tree is not None:
         _refuse_overlap(handle, tree)
-    _renew_keys(handle)
+    renew_keys(handle, "saving")
     handle.refresh()  # what others have stored since is not stored twice, what is gone is not relied upon
     marks = Marks(handle.keys.vault, handle.store)
     unfinished = marks.unfinished()
@@ -71,10 +71,13 @@ def _look_for_leftovers(handle: Handle, marks: Marks, *, killed: bool) -> None:
         marks.note(_TIDIED, now)
 
 
-def _renew_keys(handle: Handle) -> None:
-    """A vault may stay open for weeks: who may write, and for whom it is sealed, is read anew."""
+def renew_keys(handle: Handle, what: str) -> None:
+    """A vault may stay open for weeks: who may write, and for whom it is sealed, is read anew. `what` needs it.
+
+    Raises CredentialError, UntrustedError when this key's signatures do not count any more, and what the store raises.
+    """
     keys = handle.keys
-    signer = keys.require_writer("saving")
+    signer = keys.require_writer(what)
     # Also revoked keepers: the chain of generations may begin with them. The last one that counts says who is trusted.
     pins = [fingerprint(known.public) for known in keys.config.signers if known.role == "keeper"]
     config = load_config(handle.store, pins, expected_vault=keys.vault.hex()).config

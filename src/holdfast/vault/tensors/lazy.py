@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from holdfast.errors import DamageError
+from holdfast.errors import DamageError, FailedError
 from holdfast.vault.files.reading import Demand, PartialFile, PartReader
 from holdfast.vault.files.windows import Bytes
 from holdfast.vault.format.records import TensorRecord
@@ -127,13 +127,13 @@ class LazyTensor:
     def plan(self, key: Any, target: Array | None = None) -> Reading:
         """What has to be read for `self[key]`; into `target` if there is one, and the selection is direct."""
         selection = self._selection(key)
-        block = np.empty(selection.size, np.uint8) if target is None else target.reshape(-1).view(np.uint8)
         if self._record.offset < 0 or self._record.offset + self._record.bytes > self._file.size:
             raise DamageError(f"the tensor {self.name!r} lies outside its file {self.path!r}", object_name=self.path)
+        block = _room(selection.size, self.name) if target is None else target.reshape(-1).view(np.uint8)
         demands, place = [], 0
         for window in selection.windows:
             moved = window._replace(start=self._record.offset + window.start)
-            demands.append(Demand(self._file, moved, block[place : place + window.size]))
+            demands.append(Demand(self._file, moved, block[place : place + window.size], zeroed=target is None))
             place += window.size
         return Reading(selection, block, demands)
 
@@ -150,6 +150,18 @@ class LazyTensor:
 
     def __repr__(self) -> str:
         return f"<LazyTensor {self.name!r} {self._record.dtype}{list(self.shape)}>"
+
+
+def _room(size: int, name: str) -> Bytes:
+    """Zeros that take memory only where something is written: holes may be as large as somebody claims."""
+    try:
+        return np.zeros(size, np.uint8)
+    except (MemoryError, ValueError) as error:
+        raise FailedError(
+            f"this machine has no memory for the {size} bytes of the tensor {name!r}",
+            hint="read a part of it: tensor[start:stop]; a manifest that claims so much may be forged",
+            object_name=name,
+        ) from error
 
 
 def _fits(record: TensorRecord, dtype: np.dtype[Any]) -> bool:
