@@ -51,10 +51,11 @@ def vaults(draw: Any) -> list[SnapshotFact]:
                     asset=asset,
                     created=time + draw(st.integers(-2, 2)) * HOUR,
                     content=time,
-                    committed=time + draw(st.integers(0, 3)) * HOUR // 2,
+                    committed=time + draw(st.integers(-60, 3)) * HOUR // 2,
                     verdict=verdict,
                     components=dict.fromkeys(sorted(has), 10),
                     proven=verdict == "good" and draw(st.booleans()),
+                    marked=verdict == "quarantined" and draw(st.booleans()),
                     leased=draw(st.integers(0, 9)) == 0,
                     tags=draw(st.sampled_from([[], [], ["release-1"], ["best"]])),
                     holds=draw(st.sampled_from([[], [], [Hold(reason="audit")], [Hold(reason="over", until=NOW - 1)]])),
@@ -154,3 +155,11 @@ def test_a_rule_that_allows_more_keeps_all_that_the_other_keeps(
 def test_facts_survive_being_written_down(facts: list[SnapshotFact], policy: Policy) -> None:
     written = msgspec.json.decode(msgspec.json.encode((facts, policy)), type=tuple[list[SnapshotFact], Policy])
     assert decide(*written, NOW) == decide(facts, policy, NOW)
+
+
+@given(vaults(), policies)
+def test_marking_never_has_anything_dropped(facts: list[SnapshotFact], policy: Policy) -> None:
+    plain = [msgspec.structs.replace(one, verdict="warned", marked=False) if one.marked else one for one in facts]
+    stayed = {one.snapshot for one in decide(plain, policy, NOW) if one.action != DROP}
+    for one in decide(facts, policy, NOW):
+        assert one.action != DROP or one.snapshot not in stayed

@@ -32,6 +32,9 @@ def restore(
         typer.Option("--tensor", metavar="GLOB", help="Only tensors whose name matches, as one safetensors file."),
     ] = None,
     overwrite: Overwrite = False,
+    rehearsal: Annotated[
+        bool, typer.Option("--rehearsal", help="Do not count it among the attempts that demote a snapshot.")
+    ] = False,
     from_: FromUrls = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")] = False,
     store_option: StoreOptions = None,
@@ -77,7 +80,7 @@ def restore(
             planned = plan_restore(opened, ref, Path(target), only=only, overwrite=overwrite)
             record = restore_plan_facts(planned)
         else:
-            record = restored_facts(opened.restore(ref, target, only=only, overwrite=overwrite))
+            record = restored_facts(opened.restore(ref, target, only=only, overwrite=overwrite, rehearsal=rehearsal))
         output.give(record, restored_lines)
         done = record.snapshot.id
     output.finish("dry run: nothing was written," if dry_run else f"restored {done}")

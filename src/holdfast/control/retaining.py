@@ -11,6 +11,8 @@ from holdfast.vault.retaining.planning import PLAN_BYTES_MAX, RetentionPlan, dec
 
 __all__ = ["read_policy", "read_plan", "write_plan"]
 
+_PIECE = 1 << 20
+
 
 def read_policy(path: Path) -> Policy:
     """The policy in a file. Raises NotFoundError, UsageError naming the line that is not understood."""
@@ -39,8 +41,10 @@ def write_plan(plan: RetentionPlan, path: Path) -> None:
 
 def _read(path: Path, most: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
+        data = bytearray()
+        with path.open("rb") as file:  # piece by piece: asked for all at once, `most` is allocated first
+            while len(data) <= most and (piece := file.read(min(_PIECE, most + 1 - len(data)))):
+                data += piece
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no file {path}", object_name=str(path)) from error
     except PermissionError as error:
@@ -49,4 +53,4 @@ def _read(path: Path, most: int) -> bytes:
         raise FailedError(f"{path} cannot be read: {error.strerror or error}", object_name=str(path)) from error
     if len(data) > most:
         raise UsageError(f"{path} is too large", object_name=str(path))
-    return data
+    return bytes(data)

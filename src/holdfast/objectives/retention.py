@@ -9,12 +9,11 @@ snapshots that are older than one which was read back and has it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 import msgspec
 
-from holdfast.objectives.retention_rules import ALL, Keep, Policy, Rule, newest_first, select
+from holdfast.objectives.retention_rules import ALL, Keep, Policy, Rule, matches, newest_first, select
 from holdfast.units import format_duration, parse_duration
 
 __all__ = ["Hold", "SnapshotFact", "Decision", "decide", "remaining", "without_components", "KEEP", "THIN", "DROP"]
@@ -39,7 +38,8 @@ class SnapshotFact(msgspec.Struct, frozen=True, kw_only=True):
 
     `created`, `content`: as the root says. `committed`: when the store got the root, by its clock. `components`: those
     that it still has → bytes of their files; `given_up`: those that went before. `proven`: `validated` pointed to
-    it once, having read it back. `leased`: a lease that is active still began before it was committed.
+    it once, having read it back. `leased`: a lease that is active still began before it was committed. `marked`: it was
+    quarantined after it was saved, which any writer's key can do.
     """
 
     id: str
@@ -55,17 +55,29 @@ class SnapshotFact(msgspec.Struct, frozen=True, kw_only=True):
     validated: bool = False
     proven: bool = False
     leased: bool = False
+    marked: bool = False
     tags: list[str] = []
     holds: list[Hold] = []
 
     @property
     def time(self) -> int:
-        """Of its content, as far as that can be true."""
-        return self.content if self.content <= self.created + _CLOCK_SLACK_NS else self.created
+        """Of its content, as far as that can be true: no state is of a time after the store got it, whatever the clock
+        of its writer said.
+        """
+        return _bounded(self.content, min(self.created, self.committed))
+
+    @property
+    def claimed(self) -> int:
+        """The same, as the writer's clock has it."""
+        return _bounded(self.content, self.created)
 
     @property
     def is_good(self) -> bool:
         return self.verdict == "good"
+
+
+def _bounded(time: int, bound: int) -> int:
+    return time if time <= bound + _CLOCK_SLACK_NS else bound
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +108,7 @@ def decide(facts: Iterable[SnapshotFact], policy: Policy, now_ns: int) -> list[D
         rule = policy.rule_for(asset)
         if rule is None:
             decisions += [_kept(fact, ["no rule is for this asset"]) for fact in ordered]
-        elif not any(fact.validated for fact in ordered):
+        elif not any(fact.validated and fact.verdict != QUARANTINED for fact in ordered):
             decisions += [_kept(fact, ["nothing of this asset is validated yet"]) for fact in ordered]
         else:
             decisions += _Asset(ordered, rule, policy, now_ns).decisions()
@@ -113,24 +125,35 @@ class _Asset:
         self._recent = parse_duration(policy.recent)
         usable = [fact for fact in facts if fact.verdict != QUARANTINED]
         self._newest = newest_first(usable)[0].id if usable else ""
-        self._selected = select(rule.keep, usable) | self._selected_quarantined(facts)
+        self._selected = self._select(rule.keep, facts) | self._selected_quarantined(facts)
         self._of_components = {
-            name: select(keep, [fact for fact in usable if name in fact.components])
+            name: self._select(keep, [fact for fact in facts if name in fact.components])
             for name, keep in rule.components.items()
         }
         self._witnesses = {name: self._witness(usable, name) for name in rule.components}
 
+    def _select(self, keep: Keep, facts: Sequence[SnapshotFact]) -> dict[str, list[str]]:
+        """Of the sound ones; and of those that were marked, what would be selected without marks. They take no place of
+        a sound one, but whoever may only write must not have others' snapshots dropped by marking them.
+        """
+        unmarked = _select(keep, [fact for fact in facts if fact.marked or fact.verdict != QUARANTINED])
+        found = _select(keep, [fact for fact in facts if fact.verdict != QUARANTINED])
+        return {fact.id: unmarked[fact.id] for fact in facts if fact.marked and fact.id in unmarked} | found
+
     def _selected_quarantined(self, facts: Sequence[SnapshotFact]) -> dict[str, list[str]]:
         """They take no place of a sound one: only time keeps them, or a rule that keeps everything."""
         keep = self._rule.keep
-        found = select(Keep(within=keep.within, last=ALL if keep.last == ALL else 0), facts)
-        return {fact.id: found[fact.id] for fact in facts if fact.verdict == QUARANTINED and fact.id in found}
+        found = _select(Keep(within=keep.within, last=ALL if keep.last == ALL else 0), facts)
+        quarantined = [fact for fact in facts if fact.verdict == QUARANTINED and not fact.marked]
+        return {fact.id: found[fact.id] for fact in quarantined if fact.id in found}
 
     def _witness(self, usable: Iterable[SnapshotFact], component: str) -> SnapshotFact | None:
         proven = [fact for fact in usable if fact.proven and component in fact.components]
         return max(proven, key=lambda fact: (fact.time, fact.id), default=None)
 
     def decisions(self) -> list[Decision]:
+        if not self._selected and not any(self._of_components.values()):
+            return [_kept(fact, ["its rule selects nothing at all of this asset"]) for fact in self._facts]
         return [self._decide(fact) for fact in self._facts]
 
     def _decide(self, fact: SnapshotFact) -> Decision:
@@ -177,7 +200,7 @@ class _Asset:
 
     def _tag_protects_all(self, tag: str) -> bool:
         tags = self._rule.tags
-        return any(fnmatchcase(tag, glob) for glob in tags) if isinstance(tags, list) else tags == "protect"
+        return any(matches(tag, glob) for glob in tags) if isinstance(tags, list) else tags == "protect"
 
     def _partly(self, fact: SnapshotFact) -> list[str]:
         """Why it stays, if not with all of its components."""
@@ -196,17 +219,26 @@ class _Asset:
             witness = self._witnesses[name]
             if name not in fact.components or fact.id in self._of_components[name] or witness is None:
                 continue
-            if (fact.time, fact.id) < (witness.time, witness.id):
+            if (fact.time, fact.id) < (witness.time, witness.id) and fact.claimed <= witness.claimed:
                 why = f"beyond {keep.describe()}; {witness.id} has it, and is proven"
                 going[name] = (why, fact.components[name])
         return going
 
     def _why_dropped(self, fact: SnapshotFact) -> str:
         if fact.verdict == QUARANTINED:
-            return "quarantined, neither tagged nor held, and not young enough for `within`"
+            return "quarantined, neither tagged nor held, and beyond the rule"
         rules = {"": self._rule.keep, **self._rule.components}
         said = [f"{name}: {keep.describe()}" if name else keep.describe() for name, keep in rules.items()]
         return f"beyond {'; '.join(text for text in said if text != 'nothing')}"
+
+
+def _select(keep: Keep, facts: Sequence[SnapshotFact]) -> dict[str, list[str]]:
+    """What `keep` selects by either clock: where the writer's and the store's disagree, nobody knows which is right."""
+    found = select(keep, facts)
+    if any(fact.claimed != fact.time for fact in facts):
+        claimed = {fact.id: fact.claimed for fact in facts}
+        found = select(keep, facts, lambda one: claimed[one.id]) | found
+    return found
 
 
 def _kept(fact: SnapshotFact, reasons: list[str]) -> Decision:

@@ -22,6 +22,7 @@ __all__ = ["parse_policy", "POLICY_BYTES_MAX"]
 POLICY_BYTES_MAX = 1 << 20
 _DEPTH_MAX = 20
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_COMPONENTS = ("weights", "optimizer", "rng", "dataloader")
 _KEPT_TOGETHER = "other"  # folders, links and small files: without them the rest cannot be restored
 
 T = TypeVar("T")
@@ -99,6 +100,8 @@ class _Parser:
         for name, (key, value) in self._pairs(node).items():
             if name == _KEPT_TOGETHER:
                 self._fail(key, "`other` holds folders and links, and goes only with its snapshot")
+            if name not in _COMPONENTS:
+                self._fail_unknown(key, "a snapshot has no component", name, _COMPONENTS)
             yield name, self._keep(value)
 
     def _tags(self, node: Node) -> Literal["protect", "ignore"] | list[str]:
@@ -134,9 +137,7 @@ class _Parser:
         pairs = self._pairs(node)
         for name, (key, _) in pairs.items():
             if name not in known:
-                close = get_close_matches(name, known, 1)
-                meant = f"; did you mean `{close[0]}`?" if close else f": it can have {', '.join(known)}"
-                self._fail(key, f"a {what} has no `{name}`{meant}")
+                self._fail_unknown(key, f"a {what} has no", name, known)
         return {name: value for name, (_, value) in pairs.items()}
 
     def _pairs(self, node: Node) -> Mapping[str, tuple[Node, Node]]:
@@ -159,6 +160,11 @@ class _Parser:
         if not isinstance(node, ScalarNode):
             self._fail(node, "text or a number is expected here")
         return str(node.value)
+
+    def _fail_unknown(self, key: Node, what: str, name: str, known: tuple[str, ...]) -> NoReturn:
+        close = get_close_matches(name, known, 1)
+        meant = f"; did you mean `{close[0]}`?" if close else f": it can have {', '.join(known)}"
+        self._fail(key, f"{what} `{name}`{meant}")
 
     def _told(self, node: Node, work: Callable[[], T]) -> T:
         try:

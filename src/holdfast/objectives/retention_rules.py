@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -11,7 +12,7 @@ import msgspec
 
 from holdfast.units import parse_duration
 
-__all__ = ["ALL", "Amount", "BUCKETS", "Dated", "Keep", "Policy", "Rule", "newest_first", "select"]
+__all__ = ["ALL", "Amount", "BUCKETS", "Dated", "Keep", "Policy", "Rule", "matches", "newest_first", "select"]
 
 ALL: Final = "all"
 Amount = Annotated[int, msgspec.Meta(ge=1)] | Literal["all"]
@@ -62,7 +63,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def covers(self, asset: str) -> bool:
         globs = [self.assets] if isinstance(self.assets, str) else self.assets
-        return any(fnmatchcase(asset, glob) for glob in globs)
+        return any(matches(asset, glob) for glob in globs)
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -79,6 +80,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return next((rule for rule in self.rules if rule.covers(asset)), None)
 
 
+def matches(name: str, glob: str) -> bool:
+    """Whether a name is what the glob says: `*` and `?`, and nothing else, stand for something. However the letters of
+    either are composed (NFC, NFD).
+    """
+    literal = unicodedata.normalize("NFC", glob).replace("[", "[[]")
+    return fnmatchcase(unicodedata.normalize("NFC", name), literal)
+
+
 class Dated(Protocol):
     """What can be selected: a snapshot with the time of its content (ns, UTC)."""
 
@@ -90,33 +99,42 @@ class Dated(Protocol):
     def is_good(self) -> bool: ...
 
 
-def newest_first(snapshots: Iterable[Dated]) -> Sequence[Dated]:
+TimeOf = Callable[[Dated], int]
+
+
+def _content_time(one: Dated) -> int:
+    return one.time
+
+
+def newest_first(snapshots: Iterable[Dated], time_of: TimeOf = _content_time) -> Sequence[Dated]:
     """By content time, then by id: the same order however they come."""
-    return sorted(snapshots, key=lambda one: (one.time, one.id), reverse=True)
+    return sorted(snapshots, key=lambda one: (time_of(one), one.id), reverse=True)
 
 
-def select(keep: Keep, snapshots: Iterable[Dated]) -> dict[str, list[str]]:
+def select(keep: Keep, snapshots: Iterable[Dated], time_of: TimeOf = _content_time) -> dict[str, list[str]]:
     """Snapshot id → why it is kept, in words. What nothing selects is not in it."""
-    ordered = newest_first(snapshots)
+    ordered = newest_first(snapshots, time_of)
     reasons: dict[str, list[str]] = {}
     for number, one in enumerate(ordered if keep.last == ALL else ordered[: _number(keep.last)], start=1):
         reasons.setdefault(one.id, []).append("all" if keep.last == ALL else f"last {keep.last} (number {number})")
     if keep.within:
-        oldest = ordered[0].time - round(parse_duration(keep.within) * _NANOSECONDS) if ordered else 0
+        oldest = time_of(ordered[0]) - round(parse_duration(keep.within) * _NANOSECONDS) if ordered else 0
         for one in ordered:
-            if one.time >= oldest:
+            if time_of(one) >= oldest:
                 reasons.setdefault(one.id, []).append(f"within {keep.within}")
     for name, bucket in BUCKETS.items():
         amount: Amount = getattr(keep, name)
-        for label, one in _newest_of_each(ordered, bucket, amount).items():
+        for label, one in _newest_of_each(ordered, bucket, amount, time_of).items():
             reasons.setdefault(one.id, []).append(f"{name} {label}")
     return reasons
 
 
-def _newest_of_each(ordered: Sequence[Dated], bucket: Callable[[datetime], str], amount: Amount) -> dict[str, Dated]:
+def _newest_of_each(
+    ordered: Sequence[Dated], bucket: Callable[[datetime], str], amount: Amount, time_of: TimeOf
+) -> dict[str, Dated]:
     found: dict[str, Dated] = {}
     for one in ordered if amount else ():
-        label = bucket(_moment(one.time))
+        label = bucket(_moment(time_of(one)))
         if label not in found:
             if amount != ALL and len(found) >= _number(amount):
                 break  # all that follow are older

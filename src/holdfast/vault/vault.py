@@ -144,16 +144,19 @@ class Vault:
         *,
         only: str | None = None,
         overwrite: bool = False,
+        rehearsal: bool = False,
         replicas: Sequence[Vault | Replica] = (),
     ) -> Restored:
         """Write a snapshot's files, byte for byte. `only` is a glob over their paths. See `vault.restoring.restore`.
 
-        `replicas` stand in for what cannot be read soundly here, as in `with_replicas`.
+        A `rehearsal` is not counted as an attempt to go on from the snapshot: however often it is done, it demotes
+        nothing. `replicas` stand in for what cannot be read soundly here, as in `with_replicas`.
         """
         vault = self.with_replicas(replicas)
         done = restore(vault.handle, vault.find(reference), Path(target), only=only, overwrite=overwrite)
-        if only is None:
-            note_restore(self.handle, done.root, done.target)
+        if only is None and not rehearsal:
+            own = self.handle.own if isinstance(self.handle, FallbackHandle) else self.handle
+            note_restore(own, done.root, done.target)
         return done
 
     def with_replicas(self, replicas: Sequence[Vault | Replica], *, finding: bool = True) -> Vault:

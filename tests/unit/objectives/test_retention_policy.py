@@ -69,6 +69,8 @@ def test_everything_that_a_policy_can_say_is_understood() -> None:
         ("{last: 3}", "!!python/object:os.system {}", 8, "tag"),
         ("[llama-*, bert]", "{a: b}", 4, "text or a number"),
         ("[release-*]", "[]", 6, "name is missing"),
+        ("weights:", "wieghts:", 9, "did you mean `weights`"),
+        ("weights:", "logits:", 9, "it can have weights, optimizer, rng, dataloader"),
         ("rules:\n", "rules: 3\nx:\n", 4, "it can have version, rules, recent"),
         ("{last: 3}", "{last: 3", 9, "no YAML"),
     ],

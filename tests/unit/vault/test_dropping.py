@@ -10,6 +10,9 @@ from holdfast.errors import ConflictError, NotFoundError, RefusedError
 from holdfast.testing.damage import contents_of
 from holdfast.testing.invariants import check_is_clean
 from holdfast.testing.workspace import TrialVault
+from holdfast.vault.saving import save
+from holdfast.vault.snapshots import advancing, dropping
+from holdfast.vault.snapshots.refs import move_ref
 
 
 def test_an_old_snapshot_goes_and_its_packs_stay(trial: TrialVault, make_snapshot: Any) -> None:
@@ -104,3 +107,67 @@ def test_what_is_gone_cannot_be_dropped_again(trial: TrialVault, make_snapshot: 
     with pytest.raises(NotFoundError):
         vault.plan_drop(old.id)
     vault.apply_drop(plan)  # the same plan twice is harmless: the name is taken by nobody else
+
+
+def test_dropping_the_latest_passes_over_what_was_set_aside(trial: TrialVault, make_snapshot: Any) -> None:
+    good, bad, latest = make_snapshot(), make_snapshot(verify=False), make_snapshot(verify=False)
+    trial.open().quarantine(bad.id, "diverged")
+    assert trial.open().plan_drop(latest.id).moves == {"latest": good.id}
+
+
+def test_what_validated_resolves_to_stays_though_it_points_elsewhere(trial: TrialVault, make_snapshot: Any) -> None:
+    """A writer's key marks a snapshot and moves no pointer."""
+    good, bad = make_snapshot(), make_snapshot()
+    move_ref(trial.open().handle, "llama", f"!quarantine/{bad.id}", bad.id, "quarantined: diverged")
+    assert trial.open().find("llama@validated") == good
+    with pytest.raises(RefusedError, match="read back and found good"):
+        trial.open().plan_drop(good.id)
+
+
+@pytest.mark.parametrize("when", ["while it is read back", "as latest moves"])
+def test_no_pointer_leads_to_what_was_dropped_while_it_was_saved(
+    trial: TrialVault, make_snapshot: Any, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    good = make_snapshot()
+
+    def dropping_first(real: Any) -> Any:
+        def call(handle: Any, *given: Any, **options: Any) -> Any:
+            vault = trial.open()
+            found = [one.root for one in vault.snapshots() if one.root is not None and one.root.id != good.id]
+            if found and (when != "as latest moves" or given[1] == "latest"):
+                vault.apply_drop(vault.plan_drop(found[0].id))
+            return real(handle, *given, **options)
+
+        return call
+
+    if when == "as latest moves":
+        monkeypatch.setattr(advancing, "move_ref", dropping_first(advancing.move_ref))
+    else:
+        monkeypatch.setattr(save, "remember_root", dropping_first(save.remember_root))
+    make_snapshot()
+    assert {name: ref.target for name, ref in trial.open().tags("llama").items()} == {
+        "latest": good.id,
+        "validated": good.id,
+    }
+    check_is_clean(trial.open())
+
+
+def test_a_pointer_that_moved_while_it_was_dropped_moves_back(
+    trial: TrialVault, make_snapshot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, going = make_snapshot(), make_snapshot(verify=False)
+    vault = trial.open()
+    plan = vault.plan_drop(going.id)
+    real = dropping.forget_thinned
+
+    def forget(*given: Any) -> None:
+        move_ref(trial.open().handle, "llama", "validated", going.id, "by a save that was late")
+        move_ref(trial.open().handle, "llama", "nightly", going.id, "tagged when saved")
+        real(*given)
+
+    monkeypatch.setattr(dropping, "forget_thinned", forget)
+    vault.apply_drop(plan)
+    assert {name: ref.target for name, ref in trial.open().tags("llama").items()} == {
+        "latest": good.id,
+        "validated": good.id,
+    }

@@ -166,3 +166,16 @@ def test_only_metrics_whose_direction_is_known_are_compared() -> None:
 def test_metrics_are_kept_as_the_same_number() -> None:
     metrics = {"loss": 0.1 + 0.2, "eval/loss": 1e-300, "bad": math.inf}
     assert metrics_in(metrics_as_meta(metrics) | {"git": "abc", "metric.odd": "no number"}) == metrics
+
+
+@pytest.mark.parametrize("name", ["f1", "eval_f1", "eval/f1", "val_map", "acc_norm", "eval_acc"])
+def test_the_direction_of_a_metric_is_told_by_a_word_of_its_name(name: str) -> None:
+    history = History([PastSnapshot(str(n), {name: 0.8}) for n in range(8)])
+    assert [one.where for one in examine_metrics({name: 0.1}, history)] == [f"metric {name}"]
+    assert examine_metrics({name: 0.95}, history) == []
+
+
+@pytest.mark.parametrize("name", ["maps", "accesses", "pplx", "f16_share"])
+def test_a_piece_of_another_word_tells_none(name: str) -> None:
+    history = History([PastSnapshot(str(n), {name: 0.8}) for n in range(8)])
+    assert examine_metrics({name: 0.1}, history) == examine_metrics({name: 9.0}, history) == []

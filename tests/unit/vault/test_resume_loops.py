@@ -194,3 +194,11 @@ def test_the_local_file_does_not_grow_for_ever(
     path = restores_path(trial.open().handle.keys)
     assert path is not None and 0 < path.stat().st_size < 2500
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_hold_that_has_ended_holds_nothing(trial: TrialVault, clock: ManualClock, make_snapshot: Any) -> None:
+    good, looping = make_snapshot(), make_snapshot()
+    trial.open().hold(looping.id, "until tonight", until_ns=clock.now_ns() + 600 * 10**9)
+    for _ in range(3):
+        resume(trial, clock, looping)
+    assert validated(trial) == good.id

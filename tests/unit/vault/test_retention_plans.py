@@ -11,11 +11,13 @@ from holdfast.clock import NANOSECONDS, ManualClock
 from holdfast.errors import (
     ConflictError,
     CredentialError,
+    FailedError,
     NotFoundError,
     RefusedError,
     StoreUnreachableError,
     UsageError,
 )
+from holdfast.ids import SnapshotId
 from holdfast.objectives.retention_policy import parse_policy
 from holdfast.objectives.retention_rules import Keep, Policy, Rule
 from holdfast.stores.memory import MemoryStore
@@ -23,7 +25,11 @@ from holdfast.testing.damage import contents_of
 from holdfast.testing.invariants import check_is_clean
 from holdfast.testing.workspace import TrialVault, new_trial_vault
 from holdfast.vault.access.members import admit_writer
+from holdfast.vault.retaining import applying
 from holdfast.vault.retaining.planning import decode_plan, encode_plan
+from holdfast.vault.snapshots.dropping import drop_many
+from holdfast.vault.snapshots.holds import hold_snapshot
+from holdfast.vault.snapshots.refs import move_ref
 from holdfast.vault.snapshots.thinning import give_up
 from holdfast.vault.vault import Vault
 
@@ -237,3 +243,107 @@ def test_only_a_keeper_applies_and_releases_holds(trial: TrialVault, five: list[
     with pytest.raises(CredentialError):
         writer.apply_retention(plan)
     assert ids(trial.open()) == five
+
+
+class Unreadable(MemoryStore):
+    """A store on which one object cannot be read for a while."""
+
+    sick = ""
+
+    def get(self, key: str, *given: Any, **options: Any) -> Any:
+        if key == self.sick:
+            raise FailedError("an input/output error")
+        return super().get(key, *given, **options)
+
+
+def test_what_cannot_be_read_just_now_is_not_what_was_dropped_before(clock: ManualClock, tmp_path: Any) -> None:
+    """Taking its thinned series away would say that it still has what may have been collected."""
+    store = Unreadable(clock)
+    trial = new_trial_vault(store, encrypted=False, clock=clock)
+    made = [_save_two_components(trial, tmp_path, clock, number) for number in range(4)]
+    give_up(trial.open().handle, trial.open().find(made[0]), ["optimizer"], "by hand")
+    clock.sleep(7200)
+    plan = trial.open().plan_retention(LAST_TWO)
+    store.sick = trial.open().handle.keys.names.snapshot_key("llama", SnapshotId(made[0]))
+    with pytest.raises(ConflictError, match="cannot be read now"):
+        trial.open().apply_retention(plan)
+    store.sick = ""
+    assert ids(trial.open()) == made and len(list(store.list("thinned/"))) == 1
+    assert trial.open().apply_retention(plan).dropped == made[:2]
+
+
+def test_what_validated_resolves_to_stays_though_it_points_elsewhere(
+    trial: TrialVault, make_snapshot: Any, clock: ManualClock
+) -> None:
+    """A writer's key marks a snapshot and moves no pointer."""
+    good, bad = make_snapshot(), make_snapshot()
+    move_ref(trial.open().handle, "llama", f"!quarantine/{bad.id}", bad.id, "quarantined: diverged")
+    for _ in range(4):
+        make_snapshot(verify=False)
+    clock.sleep(7200)
+    vault = trial.open()
+    plan = vault.plan_retention(LAST_TWO)
+    assert plan.changes and good.id not in {one.snapshot for one in plan.changes}
+    vault.apply_retention(plan)
+    assert trial.open().find("llama@validated") == good
+
+
+@pytest.mark.parametrize("what", ["held", "tagged"])
+def test_what_somebody_wants_while_a_plan_is_applied_is_not_thinned(
+    trial: TrialVault, clock: ManualClock, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    policy = Policy(version=1, rules=[Rule(assets="*", keep=Keep(last=9), components={"optimizer": Keep(last=1)})])
+    made = [_save_two_components(trial, tmp_path, clock, number) for number in range(3)]
+    clock.sleep(7200)
+    vault = trial.open()
+    plan = vault.plan_retention(policy)
+    real = applying.Pointers
+
+    def late(handle: Any, asset: str) -> Any:
+        if what == "held":
+            trial.open().hold(made[0], "audit")
+        else:
+            trial.open().tag(made[0], "paper")
+        return real(handle, asset)
+
+    monkeypatch.setattr(applying, "Pointers", late)
+    with pytest.raises(RefusedError, match=r"held now|'paper'"):
+        vault.apply_retention(plan)
+    assert list(trial.store.list("thinned/")) == []
+
+
+@pytest.mark.parametrize("until_ns", [1 << 80, 10**300, 253_402_300_800 * NANOSECONDS])
+def test_a_hold_does_not_end_beyond_all_calendars(trial: TrialVault, five: list[str], until_ns: int) -> None:
+    with pytest.raises(UsageError, match="no calendar"):
+        trial.open().hold(five[0], "for ever", until_ns=until_ns)
+
+
+def test_what_is_held_while_others_are_dropped_stays(trial: TrialVault, five: list[str]) -> None:
+    vault = trial.open()
+    roots = [vault.find(one) for one in five[:3]]
+    dropping = drop_many(vault.handle, "llama", roots, trial.clock.now_ns())
+    assert next(dropping).id == five[0]
+    trial.open().hold(five[1], "audit")
+    with pytest.raises(RefusedError, match="audit"):
+        next(dropping)
+    assert ids(trial.open()) == five[1:]
+
+
+def test_a_hold_on_what_was_dropped_meanwhile_is_none(trial: TrialVault, five: list[str]) -> None:
+    vault = trial.open()
+    root = vault.find(five[0])
+    vault.apply_drop(vault.plan_drop(root.id))
+    with pytest.raises(NotFoundError, match="nothing to hold"):
+        hold_snapshot(vault.handle, root, "too late")
+    assert not any(name.startswith("!hold/") for name in trial.open().tags("llama"))
+
+
+def test_marks_of_a_writer_have_nothing_dropped(trial: TrialVault, five: list[str]) -> None:
+    """Writers do not delete: neither do the marks that they may set, by way of the keeper's next `apply`."""
+    vault = trial.open()
+    for one in five[:4]:
+        move_ref(vault.handle, "llama", f"!quarantine/{one}", one, "quarantined: says who?")
+    policy = Policy(version=1, rules=[Rule(assets="*", keep=Keep(last=3))])
+    vault.apply_retention(vault.plan_retention(policy))
+    assert ids(trial.open()) == five[2:]
+    assert trial.open().plan_retention(policy).changes == []

@@ -91,6 +91,39 @@ def test_a_check_that_fails_is_a_finding_and_never_a_failed_save(trial: TrialVau
     assert trial.open().find("llama").validation == report.root.validation
 
 
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it cannot even say what it is")
+
+
+def speechless(view: SaveView) -> None:
+    raise Speechless
+
+
+def leaving(view: SaveView) -> None:
+    raise SystemExit(3)
+
+
+class Nameless:
+    """Like a mock that raises whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __call__(self, view: SaveView) -> None:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    ("check", "told"),
+    [(speechless, "raised Speechless"), (leaving, "raised SystemExit: 3"), (Nameless(), "raised ValueError: no")],
+    ids=["speechless", "leaving", "nameless"],
+)
+def test_a_check_that_fails_badly_does_not_cost_the_snapshot(trial: TrialVault, check: Any, told: str) -> None:
+    [found] = save(trial, checks=[check]).root.validation.findings
+    assert found.check == "check-failed" and told in found.message
+
+
 @pytest.mark.parametrize("checks", ["text", [5], 7])
 def test_checks_are_functions(trial: TrialVault, checks: Any) -> None:
     with pytest.raises(UsageError, match="functions"):
@@ -169,3 +202,12 @@ def test_a_whole_restore_is_noted_and_a_part_is_not(trial: TrialVault, make_snap
         places.append(done.root.id)
     assert places == [bad.id, bad.id, bad.id, good.id]
     assert any("restored 3 times" in note for note in notes.notes)
+
+
+def test_rehearsals_demote_nothing(trial: TrialVault, make_snapshot: Any, tmp_path: Path) -> None:
+    make_snapshot()
+    good = make_snapshot()
+    for number in range(5):
+        trial.clock.sleep(3600)
+        trial.open().restore("llama@validated", tmp_path / f"drill-{number}", rehearsal=True)
+    assert trial.open().find("llama@validated") == good and trial.open().quarantined("llama") == {}

@@ -7,14 +7,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from holdfast.errors import ConflictError
-from holdfast.ids import SnapshotId
+from holdfast.errors import ConflictError, RefusedError
+from holdfast.ids import SnapshotId, is_snapshot_id
 from holdfast.objectives.retention import DROP, THIN, Decision, SnapshotFact, decide, without_components
 from holdfast.vault.collecting.leases import HeldLease
+from holdfast.vault.format.records import Ref
 from holdfast.vault.handle import Handle
 from holdfast.vault.retaining.facts import Gathered, gather_facts
 from holdfast.vault.retaining.planning import RetentionPlan, digest_of, lasting
-from holdfast.vault.snapshots.dropping import drop_many
+from holdfast.vault.snapshots.dropping import LOOK_AGAIN, drop_many
+from holdfast.vault.snapshots.holds import hold_of, is_hold
+from holdfast.vault.snapshots.pointers import Pointers
+from holdfast.vault.snapshots.refs import RESERVED
 from holdfast.vault.snapshots.thinning import forget_thinned, give_up
 
 __all__ = ["Applied", "apply_retention"]
@@ -59,6 +63,7 @@ class _Work:
 
     def check(self) -> None:
         """Raises ConflictError unless what is there is what the plan saw, but for what it did itself."""
+        self._require_read()
         expected = [fact for one in self._plan.facts if (fact := self._expected(one)) is not None]
         if digest_of(expected) != digest_of(self._current.values()):
             raise ConflictError(f"not applied: {self._difference(expected)}", hint=_AGAIN)
@@ -70,6 +75,19 @@ class _Work:
                     f"not applied: {change.snapshot} was to {change.action}, and now: {now.action} "
                     f"({'; '.join(now.reasons)})",
                     hint=f"{_AGAIN}, or wait a moment",
+                )
+
+    def _require_read(self) -> None:
+        """What cannot be read now is not what an earlier run dropped, though it is not among the facts either."""
+        names = self._handle.keys.names
+        for fact in self._plan.facts:
+            error = self._gathered.unjudged.get(fact.asset)
+            if error is None and is_snapshot_id(fact.id):
+                error = self._gathered.unread.get(names.snapshot_key(fact.asset, SnapshotId(fact.id)))
+            if error is not None:
+                raise ConflictError(
+                    f"not applied: what snapshot {fact.id} of {fact.asset!r} is cannot be read now: {error.message}",
+                    hint=f"{_AGAIN}: what cannot be read stays",
                 )
 
     def _expected(self, fact: SnapshotFact) -> SnapshotFact | None:
@@ -109,11 +127,17 @@ class _Work:
         thin = [one for one in todo if one.action == THIN]
         drop = [one for one in todo if one.action == DROP]
         handle.progress.phase("thinning snapshots", None)
-        for change in thin:
-            self._lease.keep()
-            root = self._gathered.roots[change.snapshot]
-            why = "; ".join(reason for reason in change.reasons if " goes: " in reason)
-            give_up(handle, root, list(change.components), f"retention: {why}")
+        for asset, changes in _by_asset(thin).items():
+            pointers = Pointers(handle, asset)
+            refs: Mapping[str, Ref] = {}
+            for number, change in enumerate(changes):
+                self._lease.keep()
+                if number % LOOK_AGAIN == 0:
+                    refs = pointers.look()
+                self._require_unprotected(change, refs)
+                root = self._gathered.roots[change.snapshot]
+                why = "; ".join(reason for reason in change.reasons if " goes: " in reason)
+                give_up(handle, root, list(change.components), f"retention: {why}")
         handle.progress.phase("dropping snapshots", None)
         for change in self._plan.changes:
             if change.action == DROP and change.snapshot not in self._current:
@@ -126,6 +150,21 @@ class _Work:
                 self._lease.keep()
         done = len(self._plan.changes) - len(todo)
         return Applied([one.snapshot for one in drop], [one.snapshot for one in thin], done)
+
+    def _require_unprotected(self, change: Decision, refs: Mapping[str, Ref]) -> None:
+        """Raises RefusedError when somebody tagged or held it, or moved a pointer to it, since it was judged."""
+        fact = self._current[change.snapshot]
+        for name, ref in refs.items():
+            if ref.target != change.snapshot:
+                continue
+            if is_hold(name):
+                hold = hold_of(ref)
+                known = hold in fact.holds or (hold.until is not None and hold.until <= self._now)
+            else:
+                known = name in fact.tags or name.startswith(RESERVED)
+            if not known:
+                what = "held" if is_hold(name) else f"what {name!r} points to"
+                raise RefusedError(f"snapshot {change.snapshot} is {what} now: it is not thinned", hint=_AGAIN)
 
 
 def _by_asset(changes: list[Decision]) -> Mapping[str, list[Decision]]:

@@ -14,7 +14,7 @@ from holdfast.vault.format.records import PartLink, Ref, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.snapshots.holds import held_by
 from holdfast.vault.snapshots.pointers import read_pointers
-from holdfast.vault.snapshots.quarantine import QUARANTINED, Mark, marks_of
+from holdfast.vault.snapshots.quarantine import QUARANTINED, Mark, marks_of, meant_by
 from holdfast.vault.snapshots.refs import LATEST, RESERVED, VALIDATED, read_backwards
 from holdfast.vault.snapshots.roots import list_roots
 from holdfast.vault.snapshots.thinning import Thinnings
@@ -86,6 +86,11 @@ class _Asset:
         self._refs: Mapping[str, Ref] = read_pointers(handle, asset)
         has_marks = any(name.startswith(RESERVED) for name in self._refs)
         self._marks: Mapping[str, Mark] = marks_of(handle, asset) if has_marks else {}
+        ids = {root.id for root in roots}
+        self._meant = {LATEST: meant_by(handle, asset, LATEST, self._refs, ids)}
+        if VALIDATED in self._refs and self._refs[VALIDATED].target in ids:
+            # Where it leads to what is not there, or cannot be read, nothing counts as validated, and all stays.
+            self._meant[VALIDATED] = meant_by(handle, asset, VALIDATED, self._refs, ids)
         self._links = {root.id: thinnings.links(root) for root in roots}
         self._given_up = {root.id: list(thinnings.components(root)) for root in roots}
         self._components = {id_: components_of(links) for id_, links in self._links.items()}
@@ -114,14 +119,17 @@ class _Asset:
         key = self._handle.keys.names.snapshot_key(root.asset, SnapshotId(root.id))
         since = committed.get(key, now_ns)  # one that came after the listing is as young as can be
         names = {name for name, ref in self._refs.items() if ref.target == root.id}
+        names |= {name for name, target in self._meant.items() if target == root.id}
         mark = self._marks.get(root.id)
+        quarantined = mark is not None and mark.kind == QUARANTINED
         return SnapshotFact(
             id=root.id,
             asset=root.asset,
             created=root.created,
             content=root.content,
             committed=since,
-            verdict=QUARANTINED if mark is not None and mark.kind == QUARANTINED else root.validation.verdict,
+            verdict=QUARANTINED if quarantined else root.validation.verdict,
+            marked=quarantined and root.validation.verdict != QUARANTINED,
             components=self._components[root.id],
             step=root.step,
             given_up=self._given_up[root.id],

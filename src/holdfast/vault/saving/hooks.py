@@ -110,8 +110,9 @@ def _run(name: str, check: SaveCheck, view: SaveView) -> list[Finding]:
             found.append(Finding(_text(one.check), _text(one.where), _text(one.message)))
             if len(found) == _FINDINGS_MAX:
                 break
-    except Exception as error:  # noqa: BLE001 - whatever it is: a check of the user's must not cost him the snapshot
-        found.append(Finding("check-failed", name, _text(f"the check raised {type(error).__name__}: {error}")))
+    # Whatever it is: a check of the user's must not cost him the snapshot, nor (`sys.exit`) end a training run.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        found.append(Finding("check-failed", name, f"the check raised {_told(error)}"))
     return found
 
 
@@ -125,15 +126,18 @@ def _installed() -> tuple[tuple[tuple[str, SaveCheck], ...], tuple[tuple[str, st
             check = point.load()
             if not callable(check):
                 raise TypeError(f"{point.value} is no function")
-        except Exception as error:  # noqa: BLE001 - whatever it is, of the plugin's import
-            failed.append((_text(point.name), _text(f"the check cannot be loaded: {type(error).__name__}: {error}")))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, of the plugin's import
+            failed.append((_text(point.name), f"the check cannot be loaded: {_told(error)}"))
         else:
             checks.append((_text(point.name), check))
     return tuple(checks), tuple(failed)
 
 
 def _name_of(check: SaveCheck) -> str:
-    return _text(getattr(check, "__name__", type(check).__name__))
+    try:
+        return _text(getattr(check, "__name__", type(check).__name__))
+    except Exception:  # noqa: BLE001 - an object that computes its name
+        return _text(type(check).__name__)
 
 
 def _by_path(entries: Iterable[Entry]) -> Mapping[bytes, SavedFile]:
@@ -161,6 +165,13 @@ def _tensor(tensor: TensorRecord) -> SavedTensor:
         tensor.greatest,
         tensor.zeros,
     )
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return _text(f"{type(error).__name__}: {error}")
+    except Exception:  # noqa: BLE001 - it cannot even say what it is
+        return _text(type(error).__name__)
 
 
 def _text(value: Any) -> str:

@@ -18,8 +18,11 @@ METRIC = "metric."  # before the name, in a root's `meta`
 _NAME = re.compile(r"[^\s=]{1,200}")
 
 # What is better when it is small, and when it is large. Of others, like a learning rate, only NaN and Inf are findings.
-_LOSS_LIKE = re.compile(r"loss|perplexity|\bppl\b|nll|error|grad_?norm", re.IGNORECASE)
-_SCORE_LIKE = re.compile(r"acc(uracy)?\b|score|bleu|rouge|\bf1\b|reward|\bmap\b", re.IGNORECASE)
+# Short ones only as a word of the name: `eval_f1`, `acc_norm`, and not `maps` or `access`.
+_LOSS_LIKE = re.compile(r"loss|perplexity|(?<![a-z0-9])ppl(?![a-z0-9])|nll|error|grad_?norm", re.IGNORECASE)
+_SCORE_LIKE = re.compile(
+    r"acc(uracy)?(?![a-z0-9])|score|bleu|rouge|reward|(?<![a-z0-9])(f1|map)(?![a-z0-9])", re.IGNORECASE
+)
 _FLOOR = 0.25  # of the median: less is noise between batches
 
 

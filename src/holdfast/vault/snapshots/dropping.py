@@ -10,15 +10,16 @@ from holdfast.ids import SnapshotId
 from holdfast.vault.format.records import Ref, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.snapshots.finding import tags_of
-from holdfast.vault.snapshots.holds import held_by
+from holdfast.vault.snapshots.holds import held_by, hold_name
 from holdfast.vault.snapshots.pointers import Pointers
-from holdfast.vault.snapshots.refs import LATEST, RESERVED, VALIDATED, move_ref
+from holdfast.vault.snapshots.quarantine import is_set_aside, leave_dropped, meant_by
+from holdfast.vault.snapshots.refs import LATEST, RESERVED, VALIDATED, move_ref, read_newest_ref
 from holdfast.vault.snapshots.roots import list_roots, newest_first, read_root
 from holdfast.vault.snapshots.thinning import forget_thinned
 
-__all__ = ["DropPlan", "plan_drop", "apply_drop", "drop_many"]
+__all__ = ["DropPlan", "plan_drop", "apply_drop", "drop_many", "LOOK_AGAIN"]
 
-_LOOK_AGAIN = 64  # roots are deleted between two looks at whether a pointer moved
+LOOK_AGAIN = 64  # roots are deleted between two looks at whether a pointer moved
 
 
 class DropPlan(NamedTuple):
@@ -36,7 +37,9 @@ def plan_drop(handle: Handle, root: Root) -> DropPlan:
     goes before something newer is proven, and the proof itself never), CredentialError for all but keepers.
     """
     handle.keys.require_keeper("dropping a snapshot")
-    pointing = _pointing(tags_of(handle, root.asset), root, handle.clock.now_ns(), ignore_tags=False)
+    refs = tags_of(handle, root.asset)
+    _require_not_validated(root, meant_by(handle, root.asset, VALIDATED, refs))
+    pointing = _pointing(refs, root, handle.clock.now_ns(), ignore_tags=False)
     moves = {name: "" for name in sorted(pointing) if name.startswith(RESERVED)}  # they may not lead nowhere
     if LATEST in pointing:
         moves[LATEST] = next(_others(handle, root), "")
@@ -57,21 +60,29 @@ def _pointing(refs: Mapping[str, Ref], root: Root, now_ns: int, *, ignore_tags: 
             f"snapshot {root.id} is tagged {', '.join(map(repr, tags))}",
             hint="remove the tag first: `snapshot tag --remove`",
         )
-    if VALIDATED in pointing:
+    _require_not_validated(root, root.id if VALIDATED in pointing else "")
+    return pointing
+
+
+def _require_not_validated(root: Root, validated: str) -> None:
+    if validated == root.id:
         raise RefusedError(
             f"snapshot {root.id} is the newest one of {root.asset!r} that was read back and found good",
             hint="verify another one first: `snapshot verify REF`, or, where that one has older content or findings, "
             "`snapshot verify REF --accept-findings`",
         )
-    return pointing
 
 
 def _others(handle: Handle, root: Root) -> Iterator[str]:
-    """The other snapshots of the asset that can be pointed to, newest content first. Each was read from the store."""
+    """The other snapshots of the asset that can be pointed to, newest content first. Each was read from the store.
+    One that was set aside is not among them.
+    """
     for other in newest_first(list_roots(handle, root.asset)):
         if other.id != root.id:
             try:
-                yield read_root(handle, handle.keys.names.snapshot_key(other.asset, SnapshotId(other.id))).id
+                found = read_root(handle, handle.keys.names.snapshot_key(other.asset, SnapshotId(other.id))).id
+                if not is_set_aside(handle, other.asset, found, LATEST):
+                    yield found
             except (DamageError, NotFoundError, CredentialError, FailedError) as error:
                 handle.progress.note(f"passed over: {error.message}")
 
@@ -81,6 +92,8 @@ def apply_drop(handle: Handle, plan: DropPlan) -> None:
     if plan_drop(handle, plan.root) != plan:
         raise ConflictError(f"pointers of {plan.root.asset!r} moved since the plan was made", hint="plan it again")
     _drop(handle, plan.root, plan.moves)
+    # A save that was still at it may have moved a pointer since it was looked at (and see `advance_ref`).
+    leave_dropped(handle, plan.root.asset, {plan.root.id}, tags_of(handle, plan.root.asset))
 
 
 def drop_many(
@@ -95,14 +108,21 @@ def drop_many(
     handle.keys.require_keeper("dropping snapshots")
     pointers = Pointers(handle, asset)
     refs: dict[str, Ref] = {}
+    validated = ""
     for number, root in enumerate(roots):
-        if number % _LOOK_AGAIN == 0:
+        if number % LOOK_AGAIN == 0:
             refs = pointers.look()
-        pointing = _pointing(refs, root, now_ns, ignore_tags=ignore_tags)
+            validated = meant_by(handle, asset, VALIDATED, refs)
+        _require_not_validated(root, validated)
+        held = read_newest_ref(handle, asset, hold_name(root.id))  # of holds the last look is too long ago
+        known = refs if held is None else {**refs, held.name: held}
+        pointing = _pointing(known, root, now_ns, ignore_tags=ignore_tags)
         if LATEST in pointing:
             raise RefusedError(f"snapshot {root.id} is the latest of {asset!r}", hint="plan it again")
         _drop(handle, root, dict.fromkeys(sorted(pointing), ""))
         yield root
+    if roots:
+        leave_dropped(handle, asset, {root.id for root in roots}, pointers.look())
 
 
 def _drop(handle: Handle, root: Root, moves: Mapping[str, str]) -> None:

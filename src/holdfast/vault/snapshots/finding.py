@@ -27,7 +27,7 @@ from holdfast.vault.snapshots.known_roots import newest_known_key
 from holdfast.vault.snapshots.manifests import check_part
 from holdfast.vault.snapshots.quarantine import is_set_aside
 from holdfast.vault.snapshots.refs import LATEST, VALIDATED, generations_of, readable_refs
-from holdfast.vault.snapshots.roots import Listed, list_roots, newest_first, read_root
+from holdfast.vault.snapshots.roots import Listed, content_time, list_roots, newest_first, read_root
 from holdfast.vault.snapshots.thinning import kept_links
 
 __all__ = ["Listed", "list_roots", "read_root", "read_parts", "resolve", "resolve_key", "tags_of"]
@@ -140,7 +140,7 @@ def _select(handle: Handle, asset: str, selector: str) -> Root:
         return pointed
     moment = _moment(selector)
     if moment is not None:
-        return _newest(handle, asset, f"@{selector}", lambda root: root.content <= moment)
+        return _newest(handle, asset, f"@{selector}", lambda root: content_time(root) <= moment)
     if len(selector) >= _PREFIX_MIN and selector != "validated":
         keys = _keys_of_ids(handle, folder, selector)
         if len(keys) == 1:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 
 from holdfast.clock import from_rfc3339, to_rfc3339
-from holdfast.errors import NotFoundError, UsageError
+from holdfast.errors import NotFoundError, ObjectNotFoundError, UsageError
+from holdfast.ids import SnapshotId
 from holdfast.objectives.retention import Hold
 from holdfast.vault.format.records import Ref, Root
 from holdfast.vault.handle import Handle
@@ -36,12 +37,18 @@ def is_hold(name: str) -> bool:
 def hold_snapshot(handle: Handle, root: Root, reason: str, until_ns: int | None = None) -> Hold:
     """Hold the snapshot; a hold that is there already gets this reason and end.
 
-    Raises UsageError for an end that has passed, CredentialError for one who may not write.
+    Raises UsageError for an end that has passed or is beyond all calendars, CredentialError for one who may not write,
+    NotFoundError when the snapshot was dropped meanwhile.
     """
+    end = _NO_END if until_ns is None else _written(until_ns)
     if until_ns is not None and until_ns <= handle.clock.now_ns():
-        raise UsageError(f"{to_rfc3339(until_ns)} has passed: the hold would hold nothing")
-    end = _NO_END if until_ns is None else to_rfc3339(until_ns)
+        raise UsageError(f"{end} has passed: the hold would hold nothing")
     move_ref(handle, root.asset, hold_name(root.id), root.id, f"until {end}: {reason}")
+    try:
+        handle.store.head(handle.keys.names.snapshot_key(root.asset, SnapshotId(root.id)))
+    except ObjectNotFoundError as error:
+        move_ref(handle, root.asset, hold_name(root.id), "", "it holds nothing")
+        raise NotFoundError(f"snapshot {root.id} was dropped meanwhile: there is nothing to hold") from error
     return Hold(reason=reason, until=until_ns)
 
 
@@ -55,6 +62,15 @@ def release_hold(handle: Handle, root: Root) -> Hold:
         raise NotFoundError(f"snapshot {root.id} is not held", hint="see `holdfast snapshot list`")
     move_ref(handle, root.asset, hold_name(root.id), "", "released")
     return hold_of(ref)
+
+
+def _written(until_ns: int) -> str:
+    try:
+        return to_rfc3339(until_ns)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            "no calendar goes as far as that", hint="a hold without an end stays until somebody ends it"
+        ) from error
 
 
 def hold_of(ref: Ref) -> Hold:

@@ -10,7 +10,8 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from holdfast.errors import CredentialError, DamageError, FailedError, NotFoundError, UntrustedError
@@ -33,6 +34,8 @@ __all__ = [
     "set_aside",
     "release",
     "fallback_of",
+    "meant_by",
+    "leave_dropped",
 ]
 
 QUARANTINED, DEMOTED = "quarantined", "demoted"
@@ -82,8 +85,7 @@ def marks_in(refs: Mapping[str, Ref]) -> dict[str, Mark]:
 
 def is_set_aside(handle: Handle, asset: str, snapshot: str, pointer: str) -> bool:
     """Whether `latest`, `validated`, a step or a time must not resolve to the snapshot. `pointer`: which of them."""
-    mark = mark_of(handle, asset, snapshot)
-    return mark is not None and (mark.kind == QUARANTINED or pointer == VALIDATED)
+    return _hides(mark_of(handle, asset, snapshot), pointer)
 
 
 def set_aside(handle: Handle, asset: str, snapshot: str, reason: str, kind: str = QUARANTINED) -> SetAside:
@@ -131,14 +133,39 @@ def fallback_of(handle: Handle, asset: str, pointer: str, without: str) -> Ref |
         if ref.target in seen or not is_snapshot_id(ref.target):
             continue
         seen.add(ref.target)
-        try:
-            read_root(handle, handle.keys.names.snapshot_key(asset, SnapshotId(ref.target)))
-        except (DamageError, NotFoundError, FailedError, CredentialError) as error:
-            handle.progress.note(f"passed over: {error.message}")
-            continue
-        if not is_set_aside(handle, asset, ref.target, pointer):
+        if _can_stand(handle, asset, ref.target, pointer):
             return ref
     return None
+
+
+def meant_by(handle: Handle, asset: str, pointer: str, refs: Mapping[str, Ref], known: Container[str] = ()) -> str:
+    """The snapshot that the pointer resolves to, "" for none. That is not where it points when that one was set aside
+    by a key that moves no pointer, or is gone. `refs`: name → newest generation, of all refs of the asset; `known`: ids
+    of snapshots that are there.
+    """
+    newest = refs.get(pointer)
+    if newest is None:
+        return ""
+    if newest.target in known and not _hides(marks_in(refs).get(newest.target), pointer):
+        return newest.target
+    for ref in read_backwards(handle, asset, pointer):
+        if not ref.target:
+            break
+        if _can_stand(handle, asset, ref.target, pointer):
+            return ref.target
+    return ""
+
+
+def leave_dropped(handle: Handle, asset: str, dropped: Container[str], refs: Mapping[str, Ref]) -> None:
+    """Move the refs that point to what was just dropped away from it: a save that was still at it moved them there."""
+    for name, ref in refs.items():
+        snapshot = ref.target
+        if snapshot in dropped:
+            reason = f"snapshot {snapshot} was dropped"
+            if name in (LATEST, VALIDATED):
+                _move_away(handle, asset, snapshot, name, reason)
+            else:
+                move_ref(handle, asset, name, "", reason, unless=partial(_is_elsewhere, snapshot))
 
 
 def _move_away(handle: Handle, asset: str, snapshot: str, pointer: str, reason: str) -> str | None:
@@ -147,8 +174,28 @@ def _move_away(handle: Handle, asset: str, snapshot: str, pointer: str, reason: 
         return None
     before = fallback_of(handle, asset, pointer, snapshot)
     target, check = (before.target, before.check) if before is not None else ("", None)
-    moved = move_ref(handle, asset, pointer, target, reason, check, unless=lambda ref: ref.target != snapshot)
+    moved = move_ref(handle, asset, pointer, target, reason, check, unless=partial(_is_elsewhere, snapshot))
     return target if moved else None
+
+
+def _hides(mark: Mark | None, pointer: str) -> bool:
+    return mark is not None and (mark.kind == QUARANTINED or pointer == VALIDATED)
+
+
+def _can_stand(handle: Handle, asset: str, snapshot: str, pointer: str) -> bool:
+    """Whether the pointer may resolve to the snapshot: it is there, and not set aside."""
+    if not is_snapshot_id(snapshot):
+        return False
+    try:
+        read_root(handle, handle.keys.names.snapshot_key(asset, SnapshotId(snapshot)))
+    except (DamageError, NotFoundError, FailedError, CredentialError) as error:
+        handle.progress.note(f"passed over: {error.message}")
+        return False
+    return not is_set_aside(handle, asset, snapshot, pointer)
+
+
+def _is_elsewhere(snapshot: str, ref: Ref) -> bool:
+    return ref.target != snapshot
 
 
 def _points_to(handle: Handle, asset: str, snapshot: str, pointer: str) -> bool:

@@ -26,7 +26,7 @@ from holdfast.vault.format.names import normalised
 from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.snapshots.finding import tags_of
-from holdfast.vault.snapshots.holds import is_hold
+from holdfast.vault.snapshots.holds import hold_of, is_hold
 from holdfast.vault.snapshots.quarantine import DEMOTED, fallback_of, mark_of, set_aside
 from holdfast.vault.snapshots.refs import LATEST, RESERVED, VALIDATED, move_ref, read_backwards
 
@@ -136,8 +136,10 @@ def _kept_by(handle: Handle, root: Root) -> str:
     for name, ref in tags_of(handle, root.asset).items():
         if ref.target == root.id and name not in (LATEST, VALIDATED):
             if is_hold(name):
-                return "a hold"
-            if not name.startswith(RESERVED):
+                until = hold_of(ref).until
+                if until is None or until > handle.clock.now_ns():
+                    return "a hold"
+            elif not name.startswith(RESERVED):
                 return f"the tag {name!r}"
     return ""
 

@@ -19,10 +19,20 @@ from holdfast.vault.format.records import Root, decode_record
 from holdfast.vault.handle import Handle
 from holdfast.vault.snapshots.known_roots import VerifiedRoot, keep_roots, known_roots
 
-__all__ = ["Listed", "Listing", "read_root", "list_roots", "list_newest", "newest_first"]
+__all__ = [
+    "Listed",
+    "Listing",
+    "read_root",
+    "list_roots",
+    "list_newest",
+    "newest_first",
+    "content_time",
+    "CLOCK_SLACK_NS",
+]
 
 _IN_FLIGHT = 32  # reads from a remote store at a time: each is small, and waits for the line
 _BATCH = 512  # so many are kept at once: who interrupts a first listing does not begin from nothing
+CLOCK_SLACK_NS = 300 * 10**9  # by which the clocks of a file system and of the machine that saves may differ
 _NOTICEABLE = 256  # reading so many takes long enough to tell
 
 
@@ -72,9 +82,16 @@ def list_newest(handle: Handle, asset: str | None, limit: int | None) -> Listing
 
 
 def newest_first(listed: Iterable[Listed]) -> Sequence[Root]:
-    """The roots that were not quarantined, by the time of their content."""
+    """The roots that were not quarantined, by the time of their content, as far as that can be true."""
     roots = [one.root for one in listed if one.root is not None and one.root.validation.verdict != "quarantined"]
-    return sorted(roots, key=lambda root: (root.content, root.id), reverse=True)
+    return sorted(roots, key=lambda root: (content_time(root), root.id), reverse=True)
+
+
+def content_time(root: Root) -> int:
+    """Of its content, in ns. One well after the time of saving is of no state that existed: it would stand first for
+    ever.
+    """
+    return root.content if root.content <= root.created + CLOCK_SLACK_NS else root.created
 
 
 def _listed_from_memory(handle: Handle, infos: Sequence[ObjectInfo], below: str | None) -> dict[str, Listed]:
