@@ -35,7 +35,7 @@ bench-quick: ## the same on small data, in less than three minutes; writes no pa
 	@tools/setup bench
 	$(BIN)/python -m benchmarks --plan quick $(BENCH)
 
-campaigns: ## the long forms of the recovery tests: 200 kills, every byte damaged, 8 GB
+campaigns: ## the long forms of the recovery tests: 200 kills, every byte damaged, 1,000 repairs, 8 GB
 	@tools/setup dev
 	$(BIN)/python -m tests.recovery.campaigns
 

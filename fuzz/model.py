@@ -38,7 +38,8 @@ class Target:
 
     `hits`: the functions that it reaches, for the page. `seeds` gives inputs that are sound, the first of them always
     accepted. `tokens`: byte strings of the format. `memory`: bytes that an input may claim beside `MEMORY_FACTOR` times
-    its size; more than `MEMORY_BYTES` only where the format itself promises more (`why_memory`).
+    its size; more than `MEMORY_BYTES` only where the format itself promises more (`why_memory`). `weight`: one run
+    costs as much as so many of others, and so tests try as many fewer.
     """
 
     name: str
@@ -49,3 +50,4 @@ class Target:
     memory: int = MEMORY_BYTES
     why_memory: str = ""
     max_bytes: int = 16 << 10
+    weight: int = 1

@@ -41,6 +41,7 @@ __all__ = [
     "objects",
     "resealed",
     "scratch",
+    "store",
     "vault",
 ]
 
@@ -153,6 +154,13 @@ def _write_source(folder: Path) -> None:
         file.write(b"x")
     for path in folder.rglob("*"):
         os.utime(path, ns=(_BORN_NS, _BORN_NS), follow_symlinks=False)
+
+
+def store(encrypted: bool, name: str = "") -> MemoryStore:
+    """A store with all objects of a vault and their times, for one input alone. Another name makes it another place."""
+    forked = _store(encrypted).fork()
+    forked._name = name or forked._name
+    return forked
 
 
 @lru_cache

@@ -4,12 +4,19 @@ worker of pytest-xdist.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from holdfast.testing.gcs_double import GcsDouble
 from holdfast.testing.servers import AzuriteServer, SeaweedServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> None:
+    """A job in the background of a shell ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from blake3 import blake3
 from fuzz import world
 from fuzz.model import Broken, Target
 from holdfast.control.known_vaults import KnownVaults, known_vaults_file
+from holdfast.control.repairing import known_replicas
 from holdfast.control.vault_names import Place, known_place
 from holdfast.drills.consistency import contradictions
 from holdfast.drills.evidence import SIGNATURE, decode_record, verify_evidence, write_evidence
@@ -54,6 +55,9 @@ def _known_vaults(data: bytes) -> None:
         place = known_place(name, environment) if name == "a" else _place_or_none(name, environment)
         if place is not None and not isinstance(place.url, str):
             raise Broken(f"{name!r} is at {place}")
+    for replica in known_replicas(world.vault(MemoryStore(), False), environment=environment):
+        if not isinstance(replica.url, str):
+            raise Broken(f"a replica at {replica.url!r}")
 
 
 def _place_or_none(name: str, environment: Mapping[str, str]) -> Place | None:
@@ -72,7 +76,9 @@ class _Durable(MemoryStore):
 
 
 def _known_vaults_seed() -> bytes:
-    return b'{\n"/vaults/a": {"vault":"' + b"ab" * 16 + b'","suite":0,"generation":1}\n}\n'
+    places = ((b"/vaults/a", b"ab" * 16), (b"s3://b/c at http://x", world.VAULT.hex().encode()))
+    seen = (b'"%b": {"vault":"%b","suite":0,"generation":1}' % place for place in places)
+    return b"{\n" + b",\n".join(seen) + b"\n}\n"
 
 
 def _remembered(data: bytes) -> None:
@@ -139,7 +145,7 @@ def _signed() -> Path:
 TARGETS = [
     Target(
         "known-vaults",
-        "`KnownVaults`, `known_place`",
+        "`KnownVaults`, `known_place`, `known_replicas`",
         _known_vaults,
         lambda: [_known_vaults_seed()],
         (b'"generation"', b"null", b"1e400", b"9" * 30, b" at ", b"[" * 2000, b'"\\ud800"'),

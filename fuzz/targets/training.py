@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,11 @@ __all__ = ["TARGETS"]
 _SUFFIXES = (".safetensors", ".pt", ".npz", ".ckpt", ".pkl")
 _FILES = (*[f"model{suffix}" for suffix in _SUFFIXES], ".metadata", "trainer_state.json")
 _INDEX = b'{"metadata":{},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}'
+
+
+_NAME_PIECES = (b"\n", b"checkpoint_", b"random_states_", b".pkl", b"-of-", b"00003", b"zero_pp_rank_", b"_mp_rank_")
+_NAME_PIECES += (b".tmp", b"\xff", b"\xd9\xa3", b".", b"step", b".distcp", b".metadata", b"config.json")
+_NAMES_MOST, _NAME_BYTES_MOST = 40, 200
 
 
 def _fresh(name: str) -> Path:
@@ -73,6 +79,33 @@ def _trackers(data: bytes) -> None:
     (folder / "checkpoint-7" / "model.safetensors").write_bytes(_safetensors())
     trackers_beside(folder / "iter_0000500")
     _judged(folder)
+
+
+def _names(data: bytes) -> None:
+    """First line: the name of a folder; the others: the names of the files in it."""
+    folder = _fresh("names")
+    checkpoint, *files = (_as_name(line) for line in data.split(b"\n")[:_NAMES_MOST])
+    (folder / (checkpoint or "x")).mkdir()
+    for name in filter(None, files):
+        (folder / (checkpoint or "x") / name).write_bytes(b"")
+    _judged(folder)
+
+
+def _as_name(line: bytes) -> str:
+    """One that a file can have, and a run of the tests take away again."""
+    name = line.replace(b"/", b"").replace(b"\0", b"")[:_NAME_BYTES_MOST]
+    return "" if name in (b".", b"..") else os.fsdecode(name)
+
+
+def _names_seeds() -> list[bytes]:
+    return [
+        b"checkpoint_7\nmodel.safetensors\noptimizer.bin\nrandom_states_0.pkl\nrandom_states_1.pkl",
+        b"checkpoint-500\ntrainer_state.json\nmodel-00001-of-00002.safetensors\nmodel-00002-of-00002.safetensors",
+        b"checkpoint-7\nmodel.safetensors\noptimizer.bin\nrandom_states_0.pkl",
+        b"global_step500\nzero_pp_rank_0_mp_rank_00_optim_states.pt\nmp_rank_00_model_states.pt",
+        b"step-5\n.metadata\n__0_0.distcp",
+        b"iter_0000500\nmodel_optim_rng.pt",
+    ]
 
 
 def _judged(folder: Path) -> None:
@@ -151,6 +184,14 @@ TARGETS = [
         _trackers,
         lambda: [b"500", b"release", b"global_step500", b'{"global_step": 500}'],
         (b"iter_", b"global_step", b"release", b"\xff", b"\xd9\xa3", b"9" * 20, b"\0", b"\n"),
+    ),
+    Target(
+        "folder-names",
+        "`scan`: the layouts' patterns for names of folders and files, accelerate's among them",
+        _names,
+        _names_seeds,
+        _NAME_PIECES,
+        max_bytes=2000,
     ),
     Target(
         "step-name",

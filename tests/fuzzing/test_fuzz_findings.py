@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -11,6 +13,7 @@ from fuzz.guard import judge
 from fuzz.model import Outcome
 from fuzz.targets import TARGETS
 
+from holdfast.control.retaining import read_plan
 from holdfast.drills.evidence import decode_record
 from holdfast.drills.trainer.checkpoint_files import TrainerState
 from holdfast.drills.trainer.files import read_json
@@ -79,6 +82,17 @@ def test_a_remembered_chunk_that_is_longer_than_its_file_takes_no_memory(tmp_pat
     assert LocalBases(Names(bytes(32)), found).base_bytes(ChunkId(bytes(32))) is None
 
 
+def test_a_small_plan_takes_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_bytes(b"{}")
+    tracemalloc.start()
+    try:
+        with pytest.raises(UsageError):
+            read_plan(tmp_path / "plan.json")
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_evidence_with_a_number_of_four_hundred_digits_is_refused() -> None:
     sound = (SEEDS / "evidence.json").read_bytes()
     decode_record(sound, "evidence.json")
@@ -107,7 +121,13 @@ def test_the_trainer_refuses_sizes_without_end_and_states_without_bottom(tmp_pat
         ("retention-plan", b'{"format":"\xff"}'),
         ("restore-notes", b'{"snapshot":"\xff"}\n'),
         ("restore-notes", b'{"z":' + b"[" * 3000 + b"\n"),
+        ("folder-names", b"checkpoint_7\nmodel.safetensors\nrandom_states_999999999.pkl"),
+        ("deep-headers", b"\0" + (2).to_bytes(8, "little") + b"[]"),
+        ("deep-headers", b"\1\x93NUMPY\1\0" + (8).to_bytes(2, "little") + b"{[[[[[[ "),
+        ("proofs", msgspec.msgpack.encode([[[b"pack", math.inf]], []])),
+        ("proofs", msgspec.msgpack.encode([[[1 << 62, 1]], [["snapshot", math.inf, "decoded"]]])),
+        ("environment", b"home"),
     ],
 )
-def test_files_that_are_no_text_or_have_no_bottom(target: str, data: bytes) -> None:
+def test_files_that_are_not_what_they_should_be(target: str, data: bytes) -> None:
     assert judge(TARGETS[target], data) in (Outcome.ACCEPTED, Outcome.REFUSED)

@@ -22,6 +22,7 @@ from holdfast.stores.local import LocalStore
 from holdfast.stores.opening import open_store
 from holdfast.stores.protocol import Store
 from holdfast.testing.closure import Closures
+from holdfast.testing.hurried_clock import with_leases_of
 from holdfast.testing.invariants import (
     BrokenInvariant,
     Node,
@@ -34,7 +35,6 @@ from holdfast.testing.invariants import (
 )
 from holdfast.testing.workspace import TrialVault, new_trial_vault, own_memory
 from holdfast.trust.credentials import decode_credential, encode_credential
-from holdfast.vault.collecting import leases
 from holdfast.vault.collecting.collect import CollectOptions, collect
 from holdfast.vault.collecting.safety import Safety
 from holdfast.vault.vault import Vault
@@ -66,7 +66,7 @@ class Place(NamedTuple):
 
     def trial(self, store: Store | None = None) -> TrialVault:
         keeper = decode_credential((self.folder / "key").read_bytes(), "the keeper's key")
-        return TrialVault(store or self.store(), keeper, pack_bytes=_PACK_BYTES)
+        return TrialVault(store or self.store(), keeper, with_leases_of(self.lease_s), pack_bytes=_PACK_BYTES)
 
     @property
     def replica(self) -> LocalStore:
@@ -128,8 +128,6 @@ def _kill(process: multiprocessing.process.BaseProcess) -> None:
 
 def _work(place: Place, name: str, seed: int) -> None:
     os.environ.update(place.environment)
-    leases._RENEW_AFTER = place.lease_s / 4
-    leases._COMMIT_WITHIN = place.lease_s * 3 / 4
     random = Random(f"{name} {seed}")
     with own_memory(place.folder / "memory" / name):
         vault = place.trial().open()

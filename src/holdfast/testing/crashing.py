@@ -34,6 +34,7 @@ from holdfast.testing.invariants import (
 )
 from holdfast.testing.single_thread import without_pools
 from holdfast.testing.workspace import TrialVault, own_memory
+from holdfast.trust.credentials import Credential
 from holdfast.vault.vault import Vault
 
 __all__ = ["World", "Points", "every_crash_point", "everything_holds", "work_goes_on"]
@@ -53,6 +54,7 @@ class World:
     memory: Path
     expected: Mapping[str, TreeState]
     sites: Mapping[str, MemoryStore] = field(default_factory=dict)  # others than the vault's own
+    credentials: Mapping[str, Credential] = field(default_factory=dict)  # of others than the keeper
     clock: Clock | None = None
     faults: Faults = field(default_factory=Faults)
     log: list[Operation] = field(default_factory=list)
@@ -117,6 +119,7 @@ def every_crash_point(
     gone: Callable[[World], Collection[str]] = lambda world: (),
     again: Act | None = None,
     look: Callable[[World, Path], None] | None = None,
+    meanwhile: Callable[[World, Path], None] | None = None,
     thorough: bool = True,
     stride: int = 1,
 ) -> Points:
@@ -124,12 +127,13 @@ def every_crash_point(
 
     After each, in a fresh process so to speak: all invariants hold, every snapshot of `expected` but those that `gone`
     names restores, `again` (as a rule `act` itself) goes through, and so does a save. `look` looks at what else should
-    hold. Without `thorough`, points that left the same kinds of objects on the stores as an earlier one are only worked
+    hold. Of a world that is damaged to begin with, `meanwhile` says what holds until `again` went through; then all
+    does. Without `thorough`, points that left the same kinds of objects on the stores as an earlier one are only worked
     on further, not read in whole. With a `stride` of n, each n-th point is tried. Raises BrokenInvariant, which names
     the point.
     """
     with without_pools():
-        trying = _Trying(world, act, scratch, gone, again or act, look, thorough)
+        trying = _Trying(world, act, scratch, gone, again or act, look, meanwhile, thorough)
         operations = trying.undisturbed()
         for number in range(1, len(operations) + 1, stride):
             trying.crash(number, operations[number - 1])
@@ -148,6 +152,7 @@ class _Trying:
         gone: Callable[[World], Collection[str]],
         again: Act,
         look: Callable[[World, Path], None] | None,
+        meanwhile: Callable[[World, Path], None] | None,
         thorough: bool,
     ) -> None:
         self._world = world
@@ -156,6 +161,7 @@ class _Trying:
         self._gone = gone
         self._again = again
         self._look = look
+        self._meanwhile = meanwhile
         self._thorough = thorough
         self._seen: set[object] = set()
         self._number = 0
@@ -200,15 +206,24 @@ class _Trying:
     def _examine(self, world: World, what: str) -> None:
         world.faults.heal()
         try:
-            if self._thorough or self._is_new(world):
+            looks = self._thorough or self._is_new(world)
+            if looks:
                 self.looked_at += 1
-                everything_holds(world, self._scratch / "out", gone=self._gone(world))
-                if self._look is not None:
-                    self._look(world, self._scratch / "out")
+                self._look_at(world)
             self._again(world)
+            if looks and self._meanwhile is not None:
+                everything_holds(world, self._scratch / "out", gone=self._gone(world))
             work_goes_on(world, self._scratch / "out")
         except (HoldfastError, AssertionError) as error:
             raise BrokenInvariant(f"{what}: {type(error).__name__}: {error}") from error
+
+    def _look_at(self, world: World) -> None:
+        if self._meanwhile is not None:
+            self._meanwhile(world, self._scratch / "out")
+        else:
+            everything_holds(world, self._scratch / "out", gone=self._gone(world))
+        if self._look is not None:
+            self._look(world, self._scratch / "out")
 
     def _is_new(self, world: World) -> bool:
         sites = [world.vault_store, *world.sites.values()]

@@ -19,6 +19,8 @@ from blake3 import blake3
 from holdfast.errors import NotFoundError
 from holdfast.stores.protocol import Store
 from holdfast.vault.format.records import Root
+from holdfast.vault.snapshots.quarantine import QUARANTINED, marks_in
+from holdfast.vault.snapshots.refs import LATEST, VALIDATED
 from holdfast.vault.vault import SaveReport, Vault
 
 __all__ = [
@@ -97,13 +99,23 @@ def check_is_clean(vault: Vault) -> None:
 
 
 def pointers_resolve(vault: Vault, asset: str) -> None:
-    """Every pointer leads to its snapshot of the asset; `validated` to one with a proof, good or accepted."""
-    for name, ref in vault.tags(asset).items():
+    """Every pointer leads to its snapshot of the asset; `validated` to one with a proof, good or accepted.
+
+    One that is about to be moved off a snapshot that was set aside leads to one that was not.
+    """
+    refs = vault.tags(asset)
+    marks = marks_in(refs)
+    for name, ref in refs.items():
         root = vault.find(f"{asset}@{name}")
+        mark = marks.get(ref.target)
+        if mark is not None and (name == VALIDATED or (name == LATEST and mark.kind == QUARANTINED)):
+            if root.asset != asset or root.id in marks:
+                raise BrokenInvariant(f"{asset}@{name} leads to {root.id}, which was set aside")
+            continue
         if root.id != ref.target or root.asset != asset:
             raise BrokenInvariant(f"{asset}@{name} leads to {root.id}, its ref says {ref.target}")
         accepted = root.validation.verdict == "good" or "accepted" in ref.reason
-        if name == "validated" and (ref.check is None or not accepted):
+        if name == VALIDATED and (ref.check is None or not accepted):
             raise BrokenInvariant(f"{asset}@validated leads to {root.id} ({root.validation.verdict}, {ref.check})")
 
 

@@ -29,14 +29,15 @@ _SUFFIX = ".key"
 def key_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """`$XDG_CONFIG_HOME/holdfast/keys`, by default `~/.config/holdfast/keys`. It need not exist.
 
-    Raises CredentialError when neither XDG_CONFIG_HOME nor HOME is set.
+    Raises CredentialError when neither XDG_CONFIG_HOME nor HOME is set, to an absolute path.
     """
     base = Path(environ.get("XDG_CONFIG_HOME", ""))
     if base.is_absolute():  # the XDG specification: a relative path is ignored
         return base / "holdfast" / "keys"
-    home = environ.get("HOME", "")
-    if not home:
-        raise CredentialError("there is no folder for keys, as HOME is not set", hint=f"set {KEY_FILE_VARIABLE}")
+    home = Path(environ.get("HOME", ""))
+    if not home.is_absolute():
+        what = "is a relative path" if environ.get("HOME") else "is not set"
+        raise CredentialError(f"there is no folder for keys, as HOME {what}", hint=f"set {KEY_FILE_VARIABLE}")
     return Path(home, ".config", "holdfast", "keys")
 
 

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import damage, kills, memory
+from . import damage, kills, memory, repair
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     memory.run(8, folder, 1024)
     kills.run(200, seed, folder)
     print(damage.run(1, 500, seed))
+    print(repair.run(1000, seed))
 
 
 if __name__ == "__main__":

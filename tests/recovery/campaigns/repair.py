@@ -1,8 +1,11 @@
-"""Damage to a vault with two sites, and its repair: `python -m tests.recovery.campaigns.repair [damages] [seed]`."""
+"""Damage to a vault with two sites, and its repair: all found, all mended, losses told exactly.
+
+python -m tests.recovery.campaigns.repair [1000] [--seed N]
+"""
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -123,11 +126,18 @@ def run(damages: int, seed: int) -> Tally:
                 for count in range(damages // 2):
                     kind = KINDS[count % len(KINDS)]
                     one_damage(sites, kind, Random(f"{seed} {encrypted} {count}"), tally)
+    assert tally.damages == tally.found == tally.mended == tally.exact, tally
     return tally
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("damages", nargs="?", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    given = parser.parse_args()
+    print(f"seed {given.seed}", flush=True)
+    print(run(given.damages, given.seed))
+
+
 if __name__ == "__main__":
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    chosen = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 1_000_000
-    print(f"seed {chosen}")
-    print(run(wanted, chosen))
+    main()

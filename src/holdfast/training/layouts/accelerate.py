@@ -31,9 +31,9 @@ def judge_accelerate(tree: Tree) -> Verdict:
     """Complete when the weights and the random states of all ranks up to the highest are there."""
     step = step_in_name(tree.path.name)
     ranks = {int(match[1]) for name in tree.files if (match := _RANDOM_STATES.fullmatch(name))}
-    absent = [rank for rank in range(max(ranks, default=0) + 1) if rank not in ranks][:1]
-    if absent:
-        return Verdict("accelerate", step, missing(f"random_states_{absent[0]}.pkl"))
+    absent = next((rank for rank in range(max(ranks, default=0) + 1) if rank not in ranks), None)
+    if absent is not None:
+        return Verdict("accelerate", step, missing(f"random_states_{absent}.pkl"))
     return Verdict("accelerate", step, "" if has_weights(tree) else "it holds no weights")
 
 
