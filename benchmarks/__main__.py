@@ -18,6 +18,7 @@ from typing import Any
 
 from .cases import linear, saving, small
 from .cases.context import Context
+from .cases.encryption import encryption
 from .machine import machine_facts
 from .measuring import CommandFailed, Word, run
 from .report import __main__ as reporting
@@ -32,6 +33,7 @@ CASES: dict[str, Callable[[Context], dict[str, Any]]] = {
     "ratios": saving.ratios,
     "speed-fp32": saving.speed_fp32,
     "speed-bf16": saving.speed_bf16,
+    "encryption": encryption,
     "durable": saving.durable,
     "lora": saving.lora,
     "dataset": saving.dataset,

@@ -99,6 +99,14 @@ def _durable(results: Results) -> float | None:
     return divide(speed(results, "durable", COMMAND, "save"), speed(results, "durable", "cp + fsync", "save"))
 
 
+def _sealed(operation: str) -> Callable[[Results], float | None]:
+    """Time with encryption as a multiple of that without: medians of one run in turns."""
+    return lambda results: divide(
+        speed(results, "encryption", f"{LIBRARY}, no encryption", operation),
+        speed(results, "encryption", LIBRARY, operation),
+    )
+
+
 def _if_grown(measure: Callable[[Results], float | None]) -> Callable[[Results], float | None]:
     """Nothing, unless the largest save was as large as the target says."""
     return lambda results: measure(results) if max(by_size(results), default=0) >= LARGEST else None
@@ -139,6 +147,8 @@ TARGETS = [
     Target("restore-memcpy", _RESTORE, "memcpy, fresh (API)", 0.15, True, _of_limit("restore", "memcpy")),
     Target("restore-delta", _RESTORE, "delta of fresh (API)", 0.6, True, _of_own("fp32", "restore_next", "restore")),
     *(Target(*row) for row in programs.ROWS),
+    Target("seal", "encryption (API)", "save, time / unencrypted", 1.15, False, _sealed("save")),
+    Target("open", "encryption (API)", "restore, time / unencrypted", 1.15, False, _sealed("restore")),
     Target("linear-time", "growing saves", "most seconds per byte / least", 1.1, False, _if_grown(time_spread)),
     Target("linear-memory", "growing saves", "peak memory, largest / smallest", 1.1, False, _if_grown(memory_growth)),
     Target("import", "import holdfast", "time", 120, False, _import_time, "ms"),

@@ -1,4 +1,6 @@
-"""Holdfast itself: its command, and its Python API in a process of its own. Vaults are encrypted, as by default."""
+"""Holdfast itself: its command, and its Python API in a process of its own. Vaults are encrypted, as by default,
+unless it is said.
+"""
 
 from __future__ import annotations
 
@@ -57,11 +59,14 @@ class HoldfastLibrary(Runner):
 
     library = True
 
-    def __init__(self, setting: Setting, *, read_back: bool = False) -> None:
+    def __init__(self, setting: Setting, *, read_back: bool = False, encrypted: bool = True) -> None:
         super().__init__(setting)
         self.read_back = read_back
-        self.name = "holdfast API, reading back" if read_back else "holdfast API"
+        self.encrypted = encrypted
+        self.name = "holdfast API" + (", reading back" if read_back else "") + ("" if encrypted else ", no encryption")
         self.note = "its default: what was saved is read back and checked" if read_back else "`verify=False`, encrypted"
+        if not encrypted:
+            self.note = self.note.replace("encrypted", "`--no-encryption`")
 
     def available(self) -> bool:
         return True
@@ -71,7 +76,8 @@ class HoldfastLibrary(Runner):
 
     def start(self, folder: Path) -> None:
         super().start(folder)
-        run([_command(), "vault", "create", self.repository, "--quiet"], env=self.environment)
+        options = [] if self.encrypted else ["--no-encryption"]
+        run([_command(), "vault", "create", self.repository, "--quiet", *options], env=self.environment)
 
     def save(self, source: Path) -> Took:
         return self._work("save", source)

@@ -4,7 +4,7 @@ Usage: python independent_reader.py VAULT_FOLDER KEY_FILE ASSET TARGET
 
 Written from docs/format alone, to show that those pages are enough to get one's data back. It reads only what nothing
 else can stand in for (configurations, a root, parts, packs), takes the key file of a keeper or reader, and stops with
-an exception at the first damage. It is made to be read, 160 lines of code, not to be fast: it holds the packs in
+an exception at the first damage. It is made to be read, 175 lines of code, not to be fast: it holds the packs in
 memory and undoes deltas number by number. Every byte that it restores is under a chunk id, that under a part id, that
 under a signature; refusing odd forms of what these cover is left to the package.
 """
@@ -21,7 +21,7 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]  # has neither hints nor a package of stubs here
 from blake3 import blake3
 from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa, mlkem, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from zstandard import decompress
 
@@ -36,21 +36,30 @@ def require(holds: object, message: str) -> None:
 
 def open_blob(suite: int, key: bytes, nonce: int, sealed: bytes, aad: bytes) -> bytes:
     number = nonce.to_bytes(12, "big")
-    if suite == 1:
+    if suite:
         return AESGCM(key).decrypt(number, sealed, aad)
     tag = blake3(number + struct.pack("<Q", len(aad)) + aad + sealed[:-16], key=key).digest()[:16]
     require(tag == sealed[-16:], "a plain tag does not match")
     return sealed[:-16]
 
 
+SEALED = {0: 0, 1: 1168, 2: 1713}  # bytes of a sealed key, by suite
+
+
 def open_key(private: bytes, sealed: bytes, info: bytes) -> bytes:
-    suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-    seed, scalar = mlkem.MLKEM768PrivateKey.from_seed_bytes, x25519.X25519PrivateKey.from_private_bytes
-    return suite.decrypt(sealed, hpke.MLKEM768X25519PrivateKey(seed(private[:64]), scalar(private[64:])), info)
+    if len(private) == 96:
+        suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+        seed, scalar = mlkem.MLKEM768PrivateKey.from_seed_bytes, x25519.X25519PrivateKey.from_private_bytes
+        return suite.decrypt(sealed, hpke.MLKEM768X25519PrivateKey(seed(private[:64]), scalar(private[64:])), info)
+    suite = hpke.Suite(hpke.KEM.MLKEM1024_P384, hpke.KDF.HKDF_SHA384, hpke.AEAD.AES_256_GCM)
+    large = mlkem.MLKEM1024PrivateKey.from_seed_bytes(private[:64])
+    curve = ec.derive_private_key(int.from_bytes(private[64:], "big"), ec.SECP384R1())
+    return suite.decrypt(sealed, hpke.MLKEM1024P384PrivateKey(large, curve), info)
 
 
 def unwrap(private: bytes, wrapped: bytes, info: bytes) -> bytes:
-    return open_blob(1, open_key(private, wrapped[:1168], info), 0, wrapped[1168:], info)
+    end = SEALED[1 if len(private) == 96 else 2]
+    return open_blob(1, open_key(private, wrapped[:end], info), 0, wrapped[end:], info)
 
 
 def fingerprint(public: bytes) -> str:
@@ -59,7 +68,8 @@ def fingerprint(public: bytes) -> str:
 
 def verify(public: bytes, signature: bytes, message: bytes) -> None:
     ed25519.Ed25519PublicKey.from_public_bytes(public[:32]).verify(signature[:64], message)
-    mldsa.MLDSA65PublicKey.from_public_bytes(public[32:]).verify(signature[64:], message, b"holdfast 1")
+    reader = mldsa.MLDSA65PublicKey if len(public) == 1984 else mldsa.MLDSA87PublicKey
+    reader.from_public_bytes(public[32:]).verify(signature[64:], message, b"holdfast 1")
 
 
 # --- codecs.md
@@ -120,11 +130,11 @@ class Vault:
     """A vault in a folder, opened with the members of a key file."""
 
     def __init__(self, folder: Path, key: dict[str, Any]) -> None:
-        require(key["holdfast_key"] == 1, "a key file of a newer format")
+        require(key["holdfast_key"] in (1, 2), "a key file of a newer format")
         self.folder, self.id = folder, bytes.fromhex(key["vault"])
         self.config = self.find_config(set(key["keepers"]))
         secrets = self.config["secrets"]
-        if self.config["suite"] == 1:
+        if self.config["suite"]:
             self.epochs = self.unwrap_epochs(b64decode(key["opener"]))
             secrets = unwrap(self.epochs[max(self.epochs)], secrets, b"holdfast 1 secrets\x00" + self.id)
         self.chunk_id_key = secrets[:32]
@@ -141,10 +151,12 @@ class Vault:
         return config
 
     def unwrap_epochs(self, opener: bytes) -> dict[int, bytes]:
-        own = x25519.X25519PrivateKey.from_private_bytes(opener[64:]).public_key().public_bytes_raw()
-        mine = [(e["number"], r) for e in self.config["epochs"] for r in e["recipients"] if r["public"][1184:] == own]
+        small = len(opener) == 96
+        kem = mlkem.MLKEM768PrivateKey if small else mlkem.MLKEM1024PrivateKey
+        own = kem.from_seed_bytes(opener[:64]).public_key().public_bytes_raw()
+        mine = [(e["number"], r) for e in self.config["epochs"] for r in e["recipients"] if r["public"].startswith(own)]
         info = b"holdfast 1 epoch\x00" + self.id
-        return {number: unwrap(opener, r["wrapped"], info + struct.pack("<I", number))[:96] for number, r in mine}
+        return {number: unwrap(opener, r["wrapped"], info + struct.pack("<I", number))[:-16] for number, r in mine}
 
     def read_header(self, data: bytes, kind: bytes, info: bytes) -> tuple[int, bytes, int]:
         """The cipher's suite, the key that seals the object (itself sealed for `info`), and where the rest begins."""
@@ -152,7 +164,8 @@ class Vault:
         require(data[:10] + data[16:32] == b"HOLDFAST" + kind + b"\x01" + self.id, "another kind, format or vault")
         if kind == b"C" or suite == self.config["suite"] == 0:
             return 0, blake3(b"holdfast 1 plain key" + self.id).digest(), 32
-        return 1, open_key(self.epochs[epoch], data[32:1200], info), 1200
+        start = 32 + SEALED[suite]
+        return suite, open_key(self.epochs[epoch], data[32:start], info), start
 
     def read_document(self, name: str, kind: bytes, roles: set[str]) -> tuple[dict[str, Any], bytes, str]:
         """A document's record, its msgpack, and the fingerprint of its signer, who has one of the roles."""

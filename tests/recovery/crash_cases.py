@@ -17,6 +17,7 @@ from holdfast.vault.collecting.collect import CollectOptions, collect
 from holdfast.vault.collecting.safety import NONE
 
 from . import crash_acts as acts
+from . import crash_keys as keys
 from .crash_worlds import SITE, Worlds, newest
 from .sample_vault import ASSET
 
@@ -148,6 +149,9 @@ CASES: Mapping[str, Case] = {
     "admit a reader": Case("two", _admit_reader, 2, again=_admitted(_admit_reader)),
     "revoke": Case("two", _revoke, 2, again=_revoke_again),
     "rotate": Case("members", acts.rotate, 10, again=acts.rotate_again, look=acts.members_read),
+    "add a recipient": Case("members", keys.add, 2, again=keys.add_again, look=keys.keeper_reads),
+    "remove a recipient": Case("members", keys.remove, 2, again=keys.remove_again, look=keys.keeper_reads),
+    "reseal": Case("rotated", keys.reseal_it, 10, again=keys.reseal_again, look=keys.keeper_reads, is_dear=True),
     "rotate, passphrase": Case(
         "with a passphrase",
         acts.rotate_with_passphrase,

@@ -21,7 +21,7 @@ from holdfast.testing.damage import Delete, Flip, Truncate, contents_of
 from holdfast.testing.faults import Faults
 from holdfast.testing.invariants import read_tree
 from holdfast.testing.workspace import new_trial_vault, own_memory
-from holdfast.vault.access.members import admit_reader, admit_writer
+from holdfast.vault.access.members import admit_reader, admit_writer, rotate_epoch
 from holdfast.vault.collecting.collect import CollectOptions, collect
 from holdfast.vault.collecting.safety import Safety
 from holdfast.vault.format.names import INDEX, PACKS, PARTS
@@ -220,6 +220,13 @@ def _members(folder: Path) -> World:
     return world
 
 
+def _rotated(folder: Path) -> World:
+    """Two snapshots, and keys that are newer than both."""
+    world = _two(folder)
+    rotate_epoch(world.trial.open().handle)
+    return world
+
+
 def _with_passphrase(folder: Path) -> World:
     """Two snapshots of a vault that opens by a passphrase, too."""
     return _two(folder, passphrase=PASSPHRASE)
@@ -248,5 +255,6 @@ _MAKE: Mapping[str, Callable[[Path], World]] = {
     "broken": _broken,
     "sparse": _sparse,
     "members": _members,
+    "rotated": _rotated,
     "with a passphrase": _with_passphrase,
 }

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli import key_epochs, key_recipients
 from holdfast.cli.exit_codes import exit_codes
 from holdfast.cli.help import Command, Group
 from holdfast.cli.options import Json, Quiet, StoreOptions, VaultOption, pairs
@@ -108,67 +109,39 @@ def revoke(
     """
     from holdfast.cli.schemas.keys import KeyRevoked
     from holdfast.cli.views.keys import revoked_lines
+    from holdfast.control.audited_vault import recorded_on
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
     from holdfast.vault.access.members import revoke_signer
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
-    revoke_signer(opened.handle, label)
+    guard(opened, "key.revoke")
+    with recorded_on(opened, "key.revoke", names={"member": label}):
+        revoke_signer(opened.handle, label)
     output.give(KeyRevoked(vault=opened.id, label=label), revoked_lines)
     output.finish(f"revoked {label} of vault {opened.id}")
-
-
-@app.command(
-    cls=Command,
-    epilog=exit_codes(
-        0,
-        1,
-        2,
-        3,
-        6,
-        8,
-        _5="refused: a member opens the vault in a way that this version does not know",
-        _7="not the keeper's key, or not the vault's passphrase",
-    ),
-)
-def rotate(
-    context: typer.Context,
-    vault: VaultOption,
-    store_option: StoreOptions = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Seal what is written from now on with new keys, which all members open.
-
-    Nothing that is stored is rewritten: it stays under the keys it was written with. A vault that opens by a
-    passphrase, too, needs it in HOLDFAST_PASSPHRASE. Programs that have the vault open go on with the last keys until
-    they open it again. Needs the keeper's key.
-    """
-    from holdfast.cli.schemas.keys import KeyRotated
-    from holdfast.cli.views.keys import rotated_lines
-    from holdfast.control.opening import open_at
-    from holdfast.trust.keyring import passphrase_from_environment
-    from holdfast.vault.access.members import rotate_epoch
-
-    output: Output = context.obj
-    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
-    number = rotate_epoch(opened.handle, passphrase=passphrase_from_environment())
-    members = [one.label for one in opened.handle.keys.config.epochs[-1].recipients]
-    output.give(KeyRotated(vault=opened.id, epoch=number, members=members), rotated_lines)
-    output.finish(f"opened epoch {number} of vault {opened.id}")
 
 
 def _export(output: Output, role: str, label: str, vault: str, to: str, store_option: list[str] | None) -> None:
     from holdfast.cli.facts.keys import exported_facts
     from holdfast.cli.views.keys import exported_lines
     from holdfast.control import key_files
+    from holdfast.control.audited_vault import recorded_on
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    guard(opened, f"key.export-{role}")
     export = key_files.export_writer if role == "writer" else key_files.export_reader
-    record = exported_facts(export(opened, label, Path(to)), Path(to))
+    with recorded_on(opened, f"key.export-{role}", names={"member": label}):
+        record = exported_facts(export(opened, label, Path(to)), Path(to))
     output.give(record, exported_lines)
     output.warn("the file is secret: send it by a safe way, and delete it here if it is for another machine")
     output.say("there, set HOLDFAST_KEY_FILE to it, or put it into ~/.config/holdfast/keys/")
     output.say(f"  under the name {record.vault}.{role}-{label}.key")
     output.finish(f"admitted {role} {label} to vault {record.vault}")
+
+
+key_epochs.add_to(app)
+key_recipients.add_to(app)

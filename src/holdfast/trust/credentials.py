@@ -16,10 +16,12 @@ from holdfast.trust.keyfile import create_private_file, read_private_file
 from holdfast.trust.private import Private
 from holdfast.trust.sealing import SealingKey
 from holdfast.trust.signing import SigningKey
+from holdfast.trust.suites import Suite, suite_of
 
 __all__ = [
     "Role",
     "ROLES",
+    "is_label",
     "Credential",
     "encode_credential",
     "decode_credential",
@@ -32,10 +34,15 @@ ROLES: tuple[Role, ...] = get_args(Role)
 """The most capable first."""
 
 _Parsed = TypeVar("_Parsed")
-_VERSION = 1
+_VERSION, _VERSION_WITH_SUITE = 1, 2  # the second where a key is of another suite than HYBRID_1
 _CHECK_CONTEXT = "holdfast 1 key file"
 _HEX_128 = re.compile(r"[0-9a-f]{32}")
 _LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})?")  # it becomes part of a file name
+
+
+def is_label(text: str) -> bool:
+    """Whether it may name a member: up to 64 letters, digits, '.', '_' and '-', or nothing."""
+    return _LABEL.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -66,7 +73,7 @@ class Credential(Private):
             return "its role is not keeper, reader or writer"
         if not _HEX_128.fullmatch(self.vault_id):
             return "a vault id has 32 hex digits in lower case"
-        if not _LABEL.fullmatch(self.label):
+        if not is_label(self.label):
             return "a label has up to 64 letters, digits, '.', '_' and '-', and begins with a letter or digit"
         if not all(_HEX_128.fullmatch(keeper) for keeper in self.keepers):
             return "a keeper's fingerprint has 32 hex digits in lower case"
@@ -104,6 +111,7 @@ class _Document(msgspec.Struct, kw_only=True, omit_defaults=True):
     chunk_id_key: bytes | None = None
     index_key: bytes | None = None
     keepers: tuple[str, ...] = ()
+    suite: int = int(Suite.HYBRID_1)
     check: str
 
     def __repr__(self) -> str:
@@ -114,6 +122,8 @@ class _Document(msgspec.Struct, kw_only=True, omit_defaults=True):
         secrets = (self.signer, self.opener, self.chunk_id_key, self.index_key)
         members = [self.role.encode(), self.vault.encode(), self.label.encode()]
         members += [secret or b"" for secret in secrets] + [keeper.encode() for keeper in self.keepers]
+        if self.suite != Suite.HYBRID_1:
+            members.append(b"suite %d" % self.suite)
         framed = b"".join(len(member).to_bytes(4, "little") + member for member in members)
         return blake3(framed, derive_key_context=_CHECK_CONTEXT).hexdigest(16)
 
@@ -125,7 +135,7 @@ class _Version(msgspec.Struct):
 def encode_credential(credential: Credential) -> bytes:
     """The text of the key file, UTF-8. It is secret."""
     document = _Document(
-        holdfast_key=_VERSION,
+        holdfast_key=_version_of(credential),
         role=credential.role,
         vault=credential.vault_id,
         label=credential.label,
@@ -134,10 +144,20 @@ def encode_credential(credential: Credential) -> bytes:
         chunk_id_key=credential.chunk_id_key,
         index_key=credential.index_key,
         keepers=credential.keepers,
+        suite=_signing_suite(credential),
         check="",
     )
     document.check = document.expected_check()
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def _signing_suite(credential: Credential) -> int:
+    return int(Suite.HYBRID_1 if credential.signer is None else credential.signer.suite)
+
+
+def _version_of(credential: Credential) -> int:
+    suites = {key.suite for key in (credential.signer, credential.opener) if key is not None}
+    return _VERSION if suites <= {Suite.HYBRID_1} else _VERSION_WITH_SUITE
 
 
 def decode_credential(text: bytes, name: str) -> Credential:
@@ -149,7 +169,7 @@ def decode_credential(text: bytes, name: str) -> Credential:
     version = _parse(text, _Version)
     if version is None:
         raise CredentialError(f"{name} is not a holdfast key file", object_name=name)
-    if version.holdfast_key > _VERSION:
+    if version.holdfast_key > _VERSION_WITH_SUITE:
         raise UnsupportedFormatError(f"{name} was written by a newer version of holdfast", object_name=name)
     document = _parse(text, _Document)
     credential = _credential_of(document) if document is not None else None
@@ -170,21 +190,24 @@ def _parse(text: bytes, shape: type[_Parsed]) -> _Parsed | None:
 
 
 def _credential_of(document: _Document) -> Credential | None:
-    if document.holdfast_key != _VERSION or document.check != document.expected_check():
+    if document.check != document.expected_check():
         return None
     try:
-        return Credential(
+        credential = Credential(
             role=document.role,
             vault_id=document.vault,
             label=document.label,
-            signer=None if document.signer is None else SigningKey(document.signer),
+            signer=None if document.signer is None else SigningKey(document.signer, suite_of(document.suite)),
             opener=None if document.opener is None else SealingKey(document.opener),
             chunk_id_key=document.chunk_id_key,
             index_key=document.index_key,
             keepers=document.keepers,
         )
-    except (UsageError, CredentialError):
+    except (UsageError, CredentialError, UnsupportedFormatError):
         return None
+    # One form for each credential: what an older program can read says so, and nothing else does.
+    said = document.holdfast_key, document.suite
+    return credential if said == (_version_of(credential), _signing_suite(credential)) else None
 
 
 def load_credential(path: str | os.PathLike[str]) -> Credential:

@@ -1,4 +1,5 @@
-"""Where key files live: the one that `HOLDFAST_KEY_FILE` names, else the folder `$XDG_CONFIG_HOME/holdfast/keys/`.
+"""Where keys come from: the file that `HOLDFAST_KEY_FILE` names, else the share files that `HOLDFAST_KEY_SHARES` names,
+else the folder `$XDG_CONFIG_HOME/holdfast/keys/`; without any of these, a passphrase, or a key management service.
 
 The environment is handed in as a mapping; the default is that of the process.
 """
@@ -6,24 +7,33 @@ The environment is handed in as a mapping; the default is that of the process.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from holdfast.errors import CredentialError, PermissionDeniedError
 from holdfast.trust.credentials import ROLES, Credential, Role, load_credential, write_credential
+from holdfast.trust.kms.services import KeyServices
+from holdfast.trust.shares import combine_shares, read_share
 
 __all__ = [
     "KEY_FILE_VARIABLE",
     "PASSPHRASE_VARIABLE",
+    "SHARES_VARIABLE",
+    "KEEPER_VARIABLE",
     "key_folder",
     "find_credential",
     "list_credentials",
     "store_credential",
     "passphrase_from_environment",
+    "keeper_from_environment",
+    "key_services_from_environment",
 ]
 
 KEY_FILE_VARIABLE, PASSPHRASE_VARIABLE = "HOLDFAST_KEY_FILE", "HOLDFAST_PASSPHRASE"
+SHARES_VARIABLE, KEEPER_VARIABLE = "HOLDFAST_KEY_SHARES", "HOLDFAST_KEEPER"
 _SUFFIX = ".key"
+_FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
 
 def key_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -46,7 +56,8 @@ def find_credential(
 ) -> Credential:
     """The credential for a vault: of the roles in `prefer`, and no other, the first that there is.
 
-    With HOLDFAST_KEY_FILE set, only that file counts. Else the files `<vault id>.<role>[-label].key` of the key folder
+    With HOLDFAST_KEY_FILE set, only that file counts; else with HOLDFAST_KEY_SHARES, what those files, joined by ':',
+    give together: a reader's credential. Else the files `<vault id>.<role>[-label].key` of the key folder
     are looked at, within a role those without a label first. A file that fits by name and cannot be used is an error:
     going on with a lesser key would only fail later, and less clearly.
 
@@ -54,31 +65,32 @@ def find_credential(
     """
     named = environ.get(KEY_FILE_VARIABLE, "")
     if named:
-        return _suitable(Path(named), vault_id, prefer)
+        return _suitable(load_credential(Path(named)), f"the key file {named}", vault_id, prefer)
+    shares = environ.get(SHARES_VARIABLE, "")
+    if shares:
+        combined = combine_shares([read_share(Path(path)) for path in shares.split(os.pathsep) if path])
+        return _suitable(combined, f"the key {combined.label!r} of the shares", vault_id, prefer)
     folder = key_folder(environ)
     files = _key_files(folder)
     for role in prefer:
         stem = f"{vault_id}.{role}"
         for path in files:
             if path.name == stem + _SUFFIX or path.name.startswith(stem + "-"):
-                return _suitable(path, vault_id, prefer)
+                return _suitable(load_credential(path), f"the key file {path}", vault_id, prefer)
     raise CredentialError(
         f"there is no {_either(prefer)} key for the vault {vault_id} in {folder}",
         hint=f"copy the key file there, name it in {KEY_FILE_VARIABLE}, or set {PASSPHRASE_VARIABLE}",
     )
 
 
-def _suitable(path: Path, vault_id: str, roles: Sequence[Role]) -> Credential:
-    credential = load_credential(path)
+def _suitable(credential: Credential, what: str, vault_id: str, roles: Sequence[Role]) -> Credential:
     if credential.vault_id != vault_id:
-        raise CredentialError(
-            f"the key file {path} is for the vault {credential.vault_id}, not for {vault_id}", object_name=str(path)
-        )
+        raise CredentialError(f"{what} is for the vault {credential.vault_id}, not for {vault_id}", object_name=what)
     if credential.role not in roles:
         raise CredentialError(
-            f"the key file {path} is a {credential.role}'s, and this needs a {_either(roles)} key",
+            f"{what} is a {credential.role}'s, and this needs a {_either(roles)} key",
             hint="ask a keeper of the vault for it",
-            object_name=str(path),
+            object_name=what,
         )
     return credential
 
@@ -135,3 +147,30 @@ def _default_place(credential: Credential, environ: Mapping[str, str]) -> Path:
 def passphrase_from_environment(environ: Mapping[str, str] = os.environ) -> str | None:
     """HOLDFAST_PASSPHRASE as it is; None when it is not set, or empty."""
     return environ.get(PASSPHRASE_VARIABLE) or None
+
+
+def keeper_from_environment(environ: Mapping[str, str] = os.environ) -> str | None:
+    """HOLDFAST_KEEPER, a keeper's fingerprint; None when it is not set. Raises CredentialError for anything else."""
+    text = environ.get(KEEPER_VARIABLE, "").strip()
+    if text and not _FINGERPRINT.fullmatch(text):
+        raise CredentialError(
+            f"{KEEPER_VARIABLE} is not the fingerprint of a keeper, 32 hex digits",
+            hint="`holdfast key show` on the keeper's machine says it",
+        )
+    return text or None
+
+
+def key_services_from_environment(environ: Mapping[str, str] = os.environ) -> KeyServices:
+    """What opens a vault by a key management service. Credentials are looked for when it is asked.
+
+    Raises CredentialError without HOLDFAST_KEEPER: a configuration names its own services, so that one which somebody
+    else put there would be believed because it opens.
+    """
+    keeper = keeper_from_environment(environ)
+    if keeper is None:
+        raise CredentialError(
+            "this vault can be opened by a key management service, but nothing says whose signature counts",
+            hint=f"set {KEEPER_VARIABLE} to the keeper's fingerprint (`holdfast key show`), or name a key file in "
+            f"{KEY_FILE_VARIABLE}",
+        )
+    return KeyServices([keeper])

@@ -1,7 +1,8 @@
-"""Recipients: who can open a vault's epoch. For each, the same secret is wrapped: to a key file, or to a passphrase.
+"""Recipients: who can open a vault's epoch. For each, the same secret is wrapped: for a key file, for a key that only
+exists in shares, under a passphrase, or by a key management service (`trust.kms`).
 
-Wrapping for a public key gives 1168 bytes (a fresh key, sealed by HPKE with `info`) || AES-256-GCM of the secret under
-that key (nonce 0, associated data `info`) || tag 16: 1184 bytes more than the secret.
+Wrapping for a public key gives 1168 or 1713 bytes (a fresh key, sealed by HPKE with `info`, in the key's suite) ||
+AES-256-GCM of the secret under that key (nonce 0, associated data `info`) || tag 16.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from holdfast.errors import CredentialError, DamageError, UnsupportedFormatError
 from holdfast.trust.aead import TAG_SIZE, AesGcmCipher
 from holdfast.trust.credentials import Credential
 from holdfast.trust.passphrase import RECOMMENDED, Cost, unwrap_with_passphrase, wrap_with_passphrase
-from holdfast.trust.sealing import KEY_SIZE, SEALED_SIZE, SealingKey, open_key, seal_key
+from holdfast.trust.sealing import KEY_SIZE, SealingKey, open_key, seal_key, sealed_size
 
 __all__ = [
     "KEYFILE",
     "PASSPHRASE",
+    "SHARES",
+    "KMS",
+    "WITH_PUBLIC_KEY",
     "Recipient",
     "Opener",
     "wrap_for_public",
@@ -29,9 +33,11 @@ __all__ = [
     "keyfile_recipient",
     "passphrase_recipient",
     "unwrap",
+    "new_id",
 ]
 
-KEYFILE, PASSPHRASE = "keyfile", "passphrase"  # values of `Recipient.kind`
+KEYFILE, PASSPHRASE, SHARES, KMS = "keyfile", "passphrase", "shares", "kms"  # values of `Recipient.kind`
+WITH_PUBLIC_KEY = (KEYFILE, SHARES)  # these are wrapped for without their doing
 _ID_CONTEXT = "holdfast 1 recipient"
 
 Opener: TypeAlias = Credential | SealingKey | str
@@ -44,28 +50,28 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     `kind` is text, not an enumeration: a vault with a recipient of a later kind still opens for all others.
     """
 
-    kind: str  # "keyfile" or "passphrase"
+    kind: str  # "keyfile", "shares", "passphrase", "kms"
     label: str  # for people
-    id: str  # 32 hex digits: of the public key for a key file, random for a passphrase
-    public: bytes = b""  # key file: the public sealing key, 1216 bytes; passphrase: empty
+    id: str  # 32 hex digits: of the public key for key files and shares, else random
+    public: bytes = b""  # key file, shares: the public sealing key; passphrase: empty; kms: the key's URI, ASCII
     wrapped: bytes
 
 
 def wrap_for_public(secret: bytes, public: bytes, info: bytes) -> bytes:
-    """`secret` for the owner of `public` (1216 bytes): 1184 bytes longer. Raises DamageError (malformed public key)."""
+    """`secret` for the owner of `public`: 1184 or 1729 bytes longer. Raises DamageError (malformed public key)."""
     key = os.urandom(KEY_SIZE)
     return seal_key(public, key, info) + AesGcmCipher(key).seal(0, secret, info)
 
 
 def unwrap_with_private(private: SealingKey, wrapped: bytes, info: bytes) -> bytes:
     """The secret. Raises WrongKeyError (another key or `info`) and DamageError (cut, or its second part changed)."""
-    if len(wrapped) < SEALED_SIZE + TAG_SIZE:
-        raise DamageError(
-            f"what is wrapped for a public key has at least {SEALED_SIZE + TAG_SIZE} bytes, not {len(wrapped)}"
-        )
-    key = open_key(private, wrapped[:SEALED_SIZE], info)
+    sealed = sealed_size(private.suite)
+    if len(wrapped) < sealed + TAG_SIZE:
+        least = sealed + TAG_SIZE
+        raise DamageError(f"what is wrapped for a public key has at least {least} bytes, not {len(wrapped)}")
+    key = open_key(private, wrapped[:sealed], info)
     try:
-        return AesGcmCipher(key).open(0, wrapped[SEALED_SIZE:], info)
+        return AesGcmCipher(key).open(0, wrapped[sealed:], info)
     except DamageError as error:
         raise DamageError("what is wrapped for a public key was changed") from error
 
@@ -75,10 +81,18 @@ def recipient_id(public: bytes) -> str:
     return blake3(public, derive_key_context=_ID_CONTEXT).hexdigest(16)
 
 
-def keyfile_recipient(public: bytes, label: str, secret: bytes, info: bytes) -> Recipient:
-    """A recipient that opens with the private half of `public`. Raises DamageError (malformed public key)."""
+def new_id() -> str:
+    """A random id, for what has no public key."""
+    return os.urandom(16).hex()
+
+
+def keyfile_recipient(public: bytes, label: str, secret: bytes, info: bytes, *, kind: str = KEYFILE) -> Recipient:
+    """A recipient that opens with the private half of `public`. Raises DamageError (malformed public key).
+
+    `kind`: SHARES for a key that only exists in shares; it says so to people, and is wrapped for alike.
+    """
     wrapped = wrap_for_public(secret, public, info)
-    return Recipient(kind=KEYFILE, label=label, id=recipient_id(public), public=public, wrapped=wrapped)
+    return Recipient(kind=kind, label=label, id=recipient_id(public), public=public, wrapped=wrapped)
 
 
 def passphrase_recipient(
@@ -86,7 +100,7 @@ def passphrase_recipient(
 ) -> Recipient:
     """A recipient that opens with a passphrase. Raises UsageError (empty passphrase) and FailedError (no memory)."""
     wrapped = wrap_with_passphrase(passphrase, secret, info, cost=cost)
-    return Recipient(kind=PASSPHRASE, label=label, id=os.urandom(16).hex(), wrapped=wrapped)
+    return Recipient(kind=PASSPHRASE, label=label, id=new_id(), wrapped=wrapped)
 
 
 def unwrap(recipient: Recipient, opener: Opener, info: bytes) -> bytes:
@@ -99,7 +113,7 @@ def unwrap(recipient: Recipient, opener: Opener, info: bytes) -> bytes:
         if not isinstance(opener, str):
             raise WrongKeyError(f"recipient {recipient.id} opens with a passphrase, not with a key file")
         return unwrap_with_passphrase(opener, recipient.wrapped, info)
-    if recipient.kind == KEYFILE:
+    if recipient.kind in WITH_PUBLIC_KEY:
         if isinstance(opener, str):
             raise WrongKeyError(f"recipient {recipient.id} opens with a key file, not with a passphrase")
         return _unwrap_keyfile(recipient, _sealing_key(opener), info)

@@ -26,11 +26,11 @@ def cipher(request: pytest.FixtureRequest) -> BlobCipher:
 
 
 def test_suites_have_their_numbers_and_ciphers() -> None:
-    assert (suite_of(0), suite_of(1)) == (Suite.PLAIN, Suite.HYBRID_1)
+    assert [suite_of(number) for number in range(3)] == [Suite.PLAIN, Suite.HYBRID_1, Suite.HYBRID_2]
     assert type(new_cipher(Suite.PLAIN, KEY)) is PlainCipher
-    assert type(new_cipher(Suite.HYBRID_1, KEY)) is AesGcmCipher
-    with pytest.raises(UnsupportedFormatError, match="suite 2"):
-        suite_of(2)
+    assert type(new_cipher(Suite.HYBRID_1, KEY)) is type(new_cipher(Suite.HYBRID_2, KEY)) is AesGcmCipher
+    with pytest.raises(UnsupportedFormatError, match="suite 3"):
+        suite_of(3)
 
 
 @pytest.mark.parametrize("data", [b"", b"x", DATA])

@@ -169,7 +169,7 @@ def test_two_keys_exchanged_is_damage() -> None:
 
 def test_a_later_version_says_so() -> None:
     with pytest.raises(UnsupportedFormatError, match=r"k\.key was written by a newer version") as caught:
-        decode_credential(b'{"holdfast_key": 2, "role": {"of": "another shape"}}', "k.key")
+        decode_credential(b'{"holdfast_key": 3, "role": {"of": "another shape"}}', "k.key")
     assert "newer version" in caught.value.hint
 
 

@@ -73,13 +73,13 @@ def test_an_x25519_point_of_low_order_is_refused_on_both_sides() -> None:
 def test_malformed_input_is_named_as_such() -> None:
     with pytest.raises(DamageError, match="1168 bytes, not 1167"):
         open_key(OWNER, seal_key(OWNER.public, KEY, INFO)[:-1], INFO)
-    with pytest.raises(DamageError, match="1216 bytes, not 0"):
+    with pytest.raises(DamageError, match="1216 or 1665 bytes, not 0"):
         seal_key(b"", KEY, INFO)
     with pytest.raises(DamageError, match="malformed"):  # ML-KEM coefficients that are not reduced
         seal_key(b"\xff" * 1184 + OWNER.public[1184:], KEY, INFO)
     with pytest.raises(UsageError, match="32 bytes, not 31"):
         seal_key(OWNER.public, KEY[1:], INFO)
-    with pytest.raises(CredentialError, match="96 bytes, not 95"):
+    with pytest.raises(CredentialError, match="96 or 112 bytes, not 95"):
         SealingKey.from_bytes(bytes(95))
 
 

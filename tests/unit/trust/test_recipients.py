@@ -94,7 +94,7 @@ def test_damage() -> None:
 
 
 def test_a_later_kind_of_recipient_spares_the_others() -> None:
-    stored = msgspec.msgpack.encode([{"kind": "shares", "label": "", "id": "7", "wrapped": b"?", "k": 3}, BY_FILE])
+    stored = msgspec.msgpack.encode([{"kind": "hologram", "label": "", "id": "7", "wrapped": b"?", "k": 3}, BY_FILE])
     later, ours = msgspec.msgpack.decode(stored, type=list[Recipient])
     with pytest.raises(UnsupportedFormatError, match="recipient 7"):
         unwrap(later, OWNER, INFO)

@@ -21,22 +21,24 @@ from holdfast.errors import (
 from holdfast.ids import VaultId
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
+from holdfast.trust.kms.services import KeyServices
 from holdfast.trust.recipients import (
+    KMS,
     keyfile_recipient,
     passphrase_recipient,
-    unwrap,
     unwrap_with_private,
     wrap_for_public,
 )
-from holdfast.trust.sealing import SealingKey
+from holdfast.trust.sealing import SealingKey, sealing_suite
 from holdfast.trust.signing import SigningKey, fingerprint
 from holdfast.trust.suites import Suite, suite_of
 from holdfast.vault.access.epochs import (
     OTHER_KEY,
-    PASSPHRASES_MAX,
-    PRIVATE_BYTES,
+    RECIPIENTS_MAX,
+    AnyOpener,
     epoch_info,
     likely_recipients,
+    opened_secret,
     private_keys,
     secrets_info,
 )
@@ -57,6 +59,8 @@ __all__ = [
     "append_config",
     "read_vault_id",
     "read_suite",
+    "read_keepers",
+    "wants_key_service",
     "pins_for_passphrase",
 ]
 
@@ -100,11 +104,12 @@ def create_vault(
         raise RefusedError(f"there is a vault at {store.url} already", hint="use it, or choose another place")
     _refuse_orphans(store)
     vault, now = os.urandom(16), clock.now_ns()
-    signer, opener = SigningKey.generate(), SealingKey.generate()
+    keys_of = Suite.HYBRID_1 if suite is Suite.PLAIN else suite
+    signer, opener = SigningKey.generate(keys_of), SealingKey.generate(keys_of)
     secrets = os.urandom(64)
     epochs: list[Epoch] = []
     if suite is not Suite.PLAIN:
-        epoch = SealingKey.generate()
+        epoch = SealingKey.generate(suite)
         wrapped = epoch.to_bytes() + bytes.fromhex(fingerprint(signer.public))
         recipients = [keyfile_recipient(opener.public, label, wrapped, epoch_info(vault, 1))]
         if passphrase is not None:
@@ -146,6 +151,18 @@ def read_suite(store: Store) -> Suite:
     """The suite that a vault's configuration claims. Nothing is verified yet."""
     stored, _ = _load_generations(store)[-1]
     return suite_of(stored.config.suite)
+
+
+def read_keepers(store: Store) -> tuple[str, ...]:
+    """Fingerprints of the keepers that a vault's configuration claims. Nothing is verified: for people to compare."""
+    stored, _ = _load_generations(store)[-1]
+    return tuple(mark for mark, keeper in _keepers(stored.config).items() if keeper.revoked is None)
+
+
+def wants_key_service(store: Store) -> bool:
+    """Whether the configuration claims that a key management service opens the vault. Nothing is verified."""
+    stored, _ = _load_generations(store)[-1]
+    return any(one.kind == KMS for epoch in stored.config.epochs for one in epoch.recipients)
 
 
 def load_config(store: Store, pinned: Sequence[str], *, expected_vault: str = "") -> StoredConfig:
@@ -219,10 +236,13 @@ def _keepers(config: Config) -> dict[str, Signer]:
     return {fingerprint(signer.public): signer for signer in config.signers if signer.role == "keeper"}
 
 
-def unlock(stored: StoredConfig, credential: Credential | None, passphrase: str | None) -> VaultKeys:
-    """All keys that the credential (or passphrase) opens. Raises WrongKeyError, CredentialError."""
+def unlock(stored: StoredConfig, credential: Credential | None, passphrase: str | KeyServices | None) -> VaultKeys:
+    """All keys that the credential (or passphrase, or key service) opens. Raises WrongKeyError, CredentialError, and
+    what key services raise.
+    """
     vault, config = stored.vault, stored.config
-    role, label = (credential.role, credential.label) if credential else ("reader", "passphrase")
+    other = "key service" if isinstance(passphrase, KeyServices) else "passphrase"
+    role, label = (credential.role, credential.label) if credential else ("reader", other)
     signer = credential.signer if credential else None
     private: dict[int, SealingKey] = {}
     if credential is not None and credential.vault_id != vault.hex():
@@ -235,7 +255,8 @@ def unlock(stored: StoredConfig, credential: Credential | None, passphrase: str 
             raise CredentialError("this writer's key lacks the vault's chunk-id and index keys")
         secrets = credential.chunk_id_key + credential.index_key
     else:
-        private = private_keys(stored.vault, config, credential.opener if credential is not None else passphrase)
+        opener: AnyOpener | None = credential.opener if credential is not None else passphrase
+        private = private_keys(stored.vault, config, opener)
         last = config.epochs[-1].number
         if last not in private:
             raise WrongKeyError(f"this key opens no epoch of vault {vault.hex()} that is in use", hint=OTHER_KEY)
@@ -245,24 +266,27 @@ def unlock(stored: StoredConfig, credential: Credential | None, passphrase: str 
     return VaultKeys(vault, config, secrets[:32], secrets[32:], private, signer, label, role)
 
 
-def pins_for_passphrase(store: Store, passphrase: str) -> tuple[str, ...]:
+def pins_for_passphrase(store: Store, passphrase: str | KeyServices) -> tuple[str, ...]:
     """The keeper's fingerprint that was wrapped together with the epoch key: where trust starts without a key file.
 
-    Nobody who does not know the passphrase can wrap another one.
+    Nobody who does not know the passphrase can wrap another one. For key services this proves nothing, as the
+    configuration names their keys, and may be anybody's: there the fingerprint comes with the opener.
     """
+    if isinstance(passphrase, KeyServices):
+        return passphrase.keepers
     stored, _ = _load_generations(store)[-1]
     wrong: WrongKeyError | None = None
     # Nothing is verified yet, so the epochs together may not list more than a few. The last one is in use.
     candidates = [
         (epoch.number, one) for epoch in stored.config.epochs[::-1] for one in likely_recipients(epoch, passphrase)
     ]
-    for number, recipient in candidates[:PASSPHRASES_MAX]:
+    for number, recipient in candidates[:RECIPIENTS_MAX]:
         try:
-            secret = unwrap(recipient, passphrase, epoch_info(stored.vault, number))
+            _, keeper = opened_secret(recipient, passphrase, stored.vault, number)
         except WrongKeyError as error:
             wrong = error
             continue
-        return (secret[PRIVATE_BYTES:].hex(),)
+        return (keeper,)
     if wrong is not None:
         raise wrong
     raise CredentialError("this vault cannot be opened by a passphrase", hint="set HOLDFAST_KEY_FILE to a key file")
@@ -346,6 +370,12 @@ def _key_of_another_vault(vault_id: str, stored: StoredConfig) -> WrongKeyError:
 def _coherent(config: Config) -> bool:
     if config.suite not in tuple(Suite):
         return False
+    try:
+        suites = [sealing_suite(epoch.public) for epoch in config.epochs]
+    except DamageError:
+        return False
+    if sorted(suites) != suites or (suites and suites[-1] != config.suite):
+        return False  # a vault's suite is that of its newest epoch, and never goes back
     numbers = [0, *(epoch.number for epoch in config.epochs), 1 << 32]  # a header gives them four bytes
     rising = all(one < following for one, following in pairwise(numbers))
     return rising and bool(config.epochs) != (config.suite == Suite.PLAIN) and len(config.secrets) >= 64

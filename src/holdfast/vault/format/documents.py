@@ -19,9 +19,9 @@ from holdfast.errors import (
     WrongKeyError,
 )
 from holdfast.trust.aead import BlobCipher, PlainCipher
-from holdfast.trust.sealing import SEALED_SIZE, open_key, seal_key
-from holdfast.trust.signing import SIGNATURE_SIZE, SigningKey, fingerprint, verify
-from holdfast.trust.suites import Suite
+from holdfast.trust.sealing import open_key, seal_key, sealed_size
+from holdfast.trust.signing import SIGNATURE_SIZES, SigningKey, fingerprint, verify
+from holdfast.trust.suites import Suite, suite_of
 from holdfast.vault.format.header import FORMAT_VERSION, HEADER_BYTES, Header, Kind
 from holdfast.vault.format.keys import FOR_MEMBERS, MAY_SIGN, VaultKeys, plain_key
 from holdfast.vault.format.names import INDEX
@@ -90,8 +90,7 @@ def read_document(keys: VaultKeys, kind: Kind, name: str, data: bytes) -> Opened
     frame = _cut(kind, name, data)
     if frame.header.vault != keys.vault:
         raise DamageError(f"{name} belongs to another vault ({frame.header.vault.hex()})", object_name=name)
-    if frame.header.suite != keys.suite:
-        raise DamageError(f"{name} has suite {frame.header.suite}, its vault {int(keys.suite)}", object_name=name)
+    keys.require_suite(frame.header, name)
     if kind in MAY_SIGN:
         signer = keys.trusted_signer(kind, frame.mark, name)
         _verify(signer.public, kind, name, data, frame)
@@ -178,11 +177,13 @@ def _cut(kind: Kind, name: str, data: bytes) -> _Frame:
     if blake3(view[:-_CHECKSUM_BYTES]).digest() != view[-_CHECKSUM_BYTES:]:
         raise DamageError(f"{name} is damaged: its checksum does not match", object_name=name)
     checked_header(name, view, kind)
-    position = HEADER_BYTES + _key_field_bytes(kind, header.suite)
+    position = HEADER_BYTES + _key_field_bytes(kind, header.suite, name)
     key_field = bytes(view[HEADER_BYTES:position])
-    tail = _CHECKSUM_BYTES + (_MARK_BYTES + SIGNATURE_SIZE if kind in MAY_SIGN else 0)
-    signed_end = len(data) - tail
-    if signed_end < position + 4 or struct.unpack_from("<I", view, position)[0] != signed_end - position - 4:
+    length = struct.unpack_from("<I", view, position)[0] if len(data) >= position + 4 + _CHECKSUM_BYTES else 0
+    signed_end = position + 4 + length
+    # How long a signature is depends on who signed, not on what: which one it has to be is for `verify`.
+    tails = [_MARK_BYTES + size for size in SIGNATURE_SIZES] if kind in MAY_SIGN else [0]
+    if len(data) - _CHECKSUM_BYTES - signed_end not in tails:
         raise DamageError(f"{name} is damaged: its lengths do not add up", object_name=name)
     mark, signature = "", b""
     if kind in MAY_SIGN:
@@ -191,10 +192,14 @@ def _cut(kind: Kind, name: str, data: bytes) -> _Frame:
     return _Frame(header, key_field, view[position + 4 : signed_end], signed_end, mark, signature)
 
 
-def _key_field_bytes(kind: Kind, suite: int) -> int:
+def _key_field_bytes(kind: Kind, number: int, name: str) -> int:
+    try:
+        suite = suite_of(number)
+    except UnsupportedFormatError as error:
+        raise UnsupportedFormatError(f"{name}: {error.message}", object_name=name) from error
     if kind in FOR_MEMBERS:
         return _SALT_BYTES
-    return 0 if kind is Kind.CONFIG or suite == Suite.PLAIN else SEALED_SIZE
+    return 0 if kind is Kind.CONFIG else sealed_size(suite)
 
 
 def _document_cipher(keys: VaultKeys, kind: Kind, name: str, frame: _Frame) -> BlobCipher:

@@ -8,9 +8,9 @@ from typing import Final
 
 from blake3 import blake3
 
-from holdfast.errors import CredentialError, UntrustedError
+from holdfast.errors import CredentialError, DamageError, UntrustedError
 from holdfast.trust.aead import BlobCipher, new_cipher
-from holdfast.trust.sealing import SealingKey
+from holdfast.trust.sealing import SealingKey, sealing_suite
 from holdfast.trust.signing import SigningKey, fingerprint
 from holdfast.trust.suites import Suite, suite_of
 from holdfast.vault.format.header import FORMAT_VERSION, Header, Kind
@@ -108,6 +108,17 @@ class VaultKeys:
         sealed = self.suite is not Suite.PLAIN and kind is not Kind.CONFIG and kind not in FOR_MEMBERS
         epoch = self.config.epochs[-1].number if sealed else 0
         return Header(kind.value, FORMAT_VERSION, int(self.suite), epoch, self.vault)
+
+    def require_suite(self, header: Header, name: str) -> None:
+        """Raises DamageError for an object of a suite that it cannot have: that of its epoch, and plain where all is.
+
+        Where no epoch seals it, or one that is not known here, any suite with the vault's ciphers will do.
+        """
+        suite = suite_of(header.suite)
+        found = next((epoch for epoch in self.config.epochs if epoch.number == header.epoch), None)
+        fits = (suite is Suite.PLAIN) == (self.suite is Suite.PLAIN)
+        if not fits or (found is not None and sealing_suite(found.public) is not suite):
+            raise DamageError(f"{name} has suite {header.suite}, its vault {int(self.suite)}", object_name=name)
 
     def epoch_public(self, number: int) -> bytes:
         return next(epoch.public for epoch in self.config.epochs if epoch.number == number)

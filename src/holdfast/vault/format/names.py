@@ -19,6 +19,7 @@ __all__ = [
     "LEASES",
     "TRASH",
     "THINNED",
+    "AUDIT",
     "Names",
     "config_key",
     "generation_of",
@@ -30,6 +31,7 @@ __all__ = [
 
 CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS = "config/", "packs/", "index/", "parts/", "snapshots/", "refs/"
 LEASES, TRASH, THINNED = "leases/", "trash/", "thinned/"
+AUDIT = "audit/"  # the audit log, of which this package knows no more: docs/format/audit-1.md
 _NAME_BYTES_MAX = 1024
 
 

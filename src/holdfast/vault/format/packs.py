@@ -14,7 +14,7 @@ from blake3 import blake3
 from holdfast.errors import DamageError, WrongKeyError
 from holdfast.ids import ChunkId, PackId
 from holdfast.trust.aead import BlobCipher, PlainCipher
-from holdfast.trust.sealing import SEALED_SIZE, open_key, seal_key
+from holdfast.trust.sealing import open_key, seal_key, sealed_size
 from holdfast.trust.suites import Suite
 from holdfast.vault.format.documents import checked_header
 from holdfast.vault.format.header import HEADER_BYTES, Kind
@@ -32,6 +32,8 @@ __all__ = [
     "PackOpener",
     "places_of",
     "preamble_bytes",
+    "start_of",
+    "start_field",
     "TRAILER_BYTES",
     "TAG_BYTES",
 ]
@@ -78,8 +80,25 @@ class Slot(NamedTuple):
 
 
 def preamble_bytes(suite: int) -> int:
-    """Bytes before the first blob: header and sealed key."""
-    return HEADER_BYTES + (0 if suite == Suite.PLAIN else SEALED_SIZE)
+    """Bytes before the first blob: header and sealed key. In a vault of that suite, no pack has more."""
+    return HEADER_BYTES + sealed_size(Suite(suite))
+
+
+def start_of(table: PackTable, suite: int) -> int:
+    """Where the first blob of a pack lies. Raises DamageError when the table says what cannot be.
+
+    `suite`: that of the vault. Tables say it for the suites that came later; those of 0 and 1 do not.
+    """
+    if not table.start:
+        return preamble_bytes(Suite.PLAIN if suite == Suite.PLAIN else Suite.HYBRID_1)
+    if suite == Suite.PLAIN or table.start != preamble_bytes(Suite.HYBRID_2):
+        raise DamageError("the table of a pack says that it begins where no pack does")
+    return table.start
+
+
+def start_field(start: int) -> int:
+    """What the table of a pack says whose first blob lies at `start`."""
+    return start if start == preamble_bytes(Suite.HYBRID_2) else 0
 
 
 class PackBuilder:
@@ -174,6 +193,7 @@ class PackBuilder:
             width=columns[:, 4].astype("u1").tobytes(),
             based=np.array([number for number, _ in self._bases], dtype="<u4").tobytes(),
             bases=b"".join(base for _, base in self._bases),
+            start=start_field(self._start),
         )
         footer = encode_record(table)
         trailer = _TRAILER.pack(len(self._ids), len(footer) + TAG_BYTES, _TRAILER_MAGIC)
@@ -192,14 +212,15 @@ class PackBuilder:
 
 
 class PackOpener:
-    """Opens the blobs of one pack, given its preamble (`preamble_bytes(suite)` first bytes)."""
+    """Opens the blobs of one pack, given its preamble (the first bytes, at least as many as its own suite has)."""
 
     def __init__(self, keys: VaultKeys, pack: PackId, preamble: bytes) -> None:
         """Raises DamageError, or CredentialError when this credential cannot read."""
         name = pack_key(pack)
         header = checked_header(name, preamble, Kind.PACK)
-        if header.vault != keys.vault or header.suite != keys.suite:
+        if header.vault != keys.vault:
             raise DamageError(f"{name} belongs to another vault ({header.vault.hex()})", object_name=name)
+        keys.require_suite(header, name)
         self._name = name
         self._header = header.pack()
         self._cipher: BlobCipher
@@ -214,8 +235,9 @@ class PackOpener:
                 hint="use a key that opens that epoch; if there is no such epoch, somebody altered the object",
                 object_name=name,
             )
+        sealed = preamble[HEADER_BYTES : preamble_bytes(header.suite)]
         try:
-            self._cipher = keys.cipher(open_key(private, preamble[HEADER_BYTES:], _pack_info(self._header)))
+            self._cipher = keys.cipher(open_key(private, sealed, _pack_info(self._header)))
         except (WrongKeyError, DamageError) as error:
             raise DamageError(f"{name} is damaged: its key does not open", object_name=name) from error
 
@@ -282,7 +304,7 @@ def places_of(
     ):
         raise DamageError(f"the table of {name} does not fit together", object_name=name)
     stored, raw = np.frombuffer(table.stored, "<u4"), np.frombuffer(table.raw, "<u4")
-    ends = np.cumsum(stored, dtype=np.uint64) + preamble_bytes(suite)
+    ends = np.cumsum(stored, dtype=np.uint64) + _start(table, suite, name)
     if count and int(raw.max()) > RAW_MAX:
         raise DamageError(f"the table of {name} names a chunk of an impossible size", object_name=name)
     room = _PACK_MAX if pack_size is None else pack_size
@@ -310,6 +332,13 @@ def places_of(
     if len({chunk for chunk, _ in places}) != count:
         raise DamageError(f"the table of {name} names a chunk twice", object_name=name)
     return places
+
+
+def _start(table: PackTable, suite: int, name: str) -> int:
+    try:
+        return start_of(table, suite)
+    except DamageError as error:
+        raise DamageError(f"the table of {name} names places that are not in it", object_name=name) from error
 
 
 def _uninitialised(size: int) -> memoryview:

@@ -62,8 +62,10 @@ class Config(msgspec.Struct, frozen=True):
     signers: list[Signer]
 
 
-class PackTable(msgspec.Struct, frozen=True):
-    """What lies in a pack, column by column; `vault.packs` checks and reads it."""
+class PackTable(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What lies in a pack, column by column; `vault.packs` checks and reads it. `start`: where the first blob lies, in
+    packs of another suite than 0 and 1; else 0, and not written.
+    """
 
     ids: bytes
     stored: bytes
@@ -73,6 +75,7 @@ class PackTable(msgspec.Struct, frozen=True):
     width: bytes
     based: bytes
     bases: bytes
+    start: int = 0
 
 
 class IndexedPack(msgspec.Struct, frozen=True):

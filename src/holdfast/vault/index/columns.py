@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from holdfast.errors import DamageError
 from holdfast.ids import ChunkId
-from holdfast.vault.format.packs import BLOBS_MAX, RAW_MAX, TAG_BYTES, TRAILER_BYTES, ChunkPlace, preamble_bytes
+from holdfast.vault.format.packs import BLOBS_MAX, RAW_MAX, TAG_BYTES, TRAILER_BYTES, ChunkPlace, start_field, start_of
 from holdfast.vault.format.records import PackTable
 from holdfast.vault.regions.model import Element
 from holdfast.vault.regions.model import Kind as ElementKind
@@ -78,7 +78,11 @@ def check_table(table: PackTable, suite: int, name: str, pack_size: int) -> Colu
     based, bases = _checked_bases(table, count, name)
     records = np.zeros(count, _RECORD_TYPE)
     stored, raw = np.frombuffer(table.stored, "<u4"), np.frombuffer(table.raw, "<u4")
-    ends = np.cumsum(stored, dtype=np.uint64) + preamble_bytes(suite)
+    try:
+        start = start_of(table, suite)
+    except DamageError as error:
+        raise DamageError(f"the table of {name} names places that are not in it", object_name=name) from error
+    ends = np.cumsum(stored, dtype=np.uint64) + start
     if count and int(raw.max()) > RAW_MAX:
         raise DamageError(f"the table of {name} names a chunk of an impossible size", object_name=name)
     beyond = count and int(ends[-1]) > pack_size - TAG_BYTES - TRAILER_BYTES
@@ -175,7 +179,8 @@ def table_of(blocks: Sequence[bytes], count: int) -> PackTable | None:
         name: np.ascontiguousarray(whole[name]).tobytes() for name in ("stored", "raw", "codec", "kind", "width")
     }
     ids = np.ascontiguousarray(whole["id"]).tobytes()
-    return PackTable(ids=ids, **columns, based=deltas.tobytes(), bases=b"".join(bases))
+    start = start_field(int(whole["offset"][0])) if count else 0
+    return PackTable(ids=ids, **columns, based=deltas.tobytes(), bases=b"".join(bases), start=start)
 
 
 def _is_sound(block: bytes, at_least: int) -> bool:

@@ -10,6 +10,7 @@ from blake3 import blake3
 from holdfast.errors import DamageError, UntrustedError
 from holdfast.ids import PackId
 from holdfast.stores.protocol import ObjectInfo, Store
+from holdfast.trust.suites import Suite
 from holdfast.vault.format.documents import body_max, read_document, write_document
 from holdfast.vault.format.header import Kind
 from holdfast.vault.format.keys import VaultKeys
@@ -87,8 +88,8 @@ def read_pack_table(store: Store, keys: VaultKeys, info: ObjectInfo) -> PackTabl
     pack = pack_of_key(info.key)
     if pack is None:
         raise DamageError(f"{info.key} is not the name of a pack", object_name=info.key)
-    preamble = preamble_bytes(keys.suite)
-    if info.size < preamble + TRAILER_BYTES:
+    preamble = min(preamble_bytes(keys.suite), info.size)  # a pack of an earlier suite may be smaller than that
+    if info.size < preamble_bytes(min(keys.suite, Suite.HYBRID_1)) + TRAILER_BYTES:
         raise DamageError(f"{info.key} is cut short ({info.size} bytes)", object_name=info.key)
     head, trailer = store.get_ranges(info.key, [(0, preamble), (info.size - TRAILER_BYTES, TRAILER_BYTES)])
     length = footer_bytes(info.key, trailer, info.size) + TRAILER_BYTES

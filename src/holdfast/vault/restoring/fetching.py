@@ -55,7 +55,7 @@ class Fetcher:
         opener = self._openers.get(pack)
         try:
             if opener is None:
-                views, opener = self._first(pack, ranges)
+                views, opener = self._first(pack, members[0][1].pack_size, ranges)
             else:
                 views = self._read(pack_key(pack), ranges, purpose)
         except ObjectNotFoundError as error:
@@ -69,9 +69,10 @@ class Fetcher:
             start = place.offset - ranges[position][0]
             yield Sealed(chunk, located, opener, views[position][start : start + place.stored])
 
-    def _first(self, pack: PackId, ranges: list[tuple[int, int]]) -> tuple[list[memoryview], PackOpener]:
+    def _first(self, pack: PackId, size: int, ranges: list[tuple[int, int]]) -> tuple[list[memoryview], PackOpener]:
         """Of a pack that was not opened yet, the preamble comes with the first chunks: a request less."""
-        fetched = self._store.get_ranges(pack_key(pack), [(0, preamble_bytes(self._keys.suite)), *ranges])
+        preamble = min(preamble_bytes(self._keys.suite), size)  # a pack of an earlier suite may be smaller than that
+        fetched = self._store.get_ranges(pack_key(pack), [(0, preamble), *ranges])
         opener = PackOpener(self._keys, pack, fetched[0])
         with self._lock:
             self._openers[pack] = opener

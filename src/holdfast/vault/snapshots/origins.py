@@ -14,7 +14,7 @@ from holdfast.errors import (
 )
 from holdfast.ids import ChunkId, PackId, SnapshotId
 from holdfast.vault.format.names import pack_key
-from holdfast.vault.format.packs import TAG_BYTES, TRAILER_BYTES, preamble_bytes
+from holdfast.vault.format.packs import TAG_BYTES, TRAILER_BYTES, start_field
 from holdfast.vault.format.records import Entry, PackTable, Root, encode_record
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import Located
@@ -78,6 +78,7 @@ def _newest(handle: Handle, packs: set[PackId], root: Root) -> set[PackId]:
 
 def _is_whole(handle: Handle, members: list[Located]) -> bool:
     """Whether these chunks are all that their pack holds: then its size follows from theirs."""
+    start = min(located.place.offset for located in members)
     count, based = len(members), sum(bool(located.place.base) for located in members)
     footer = encode_record(
         PackTable(
@@ -89,8 +90,9 @@ def _is_whole(handle: Handle, members: list[Located]) -> bool:
             width=bytes(count),
             based=bytes(4 * based),
             bases=bytes(_ID_BYTES * based),
+            start=start_field(start),
         )
     )
     blobs = sum(located.place.stored for located in members)
-    size = preamble_bytes(handle.keys.suite) + blobs + len(footer) + TAG_BYTES + TRAILER_BYTES
+    size = start + blobs + len(footer) + TAG_BYTES + TRAILER_BYTES
     return size == members[0].pack_size
