@@ -1,0 +1,139 @@
+"""What this machine remembers of logs: the last checkpoint it saw of each, and the last entry of its own members.
+
+The first look at a log is trusted; from then on it must continue what was seen. Files below
+`$XDG_STATE_HOME/holdfast/audit/`, replaced whole. A state that cannot be read is told, never taken as "all is well".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from holdfast.audit.checkpoint_text import Checkpoint, parse_checkpoint_text
+from holdfast.audit.layout import generation_key
+from holdfast.audit.spool import NO_HEAD, Head
+from holdfast.errors import DamageError, FailedError
+from holdfast.events import SILENT, Progress
+from holdfast.homes import state_home
+from holdfast.stores.protocol import Store, store_identity
+
+__all__ = ["Remembered", "Seen", "MemberMemory", "decode_remembered"]
+
+_BYTES_MAX = 64 << 10
+
+
+class _Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """`text`: of the checkpoint, or empty. `keys`: the log's verifier keys; `declared`: generation that said so."""
+
+    place: str
+    declared: int
+    text: str
+    keys: list[str]
+
+
+class Seen(NamedTuple):
+    """What was verified last. `checkpoint`: None where the log had none. `declared`: generation of its declaration."""
+
+    checkpoint: Checkpoint | None
+    keys: list[str]
+    declared: int
+
+
+def decode_remembered(data: bytes, name: str) -> Seen:
+    """Raises DamageError."""
+    try:
+        seen = msgspec.json.decode(data, type=_Seen)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise DamageError(f"{name} is no memory of an audit log", object_name=name) from None
+    return Seen(parse_checkpoint_text(seen.text, name) if seen.text else None, seen.keys, seen.declared)
+
+
+class Remembered:
+    """The last checkpoint of one log at one store that this machine has verified."""
+
+    def __init__(self, environment: Mapping[str, str], store: Store, origin: str) -> None:
+        """Raises FailedError for a user without a home."""
+        self.path = _folder(environment) / f"{_short(f'{origin} {store_identity(store)}')}.log.json"
+        self._place = f"{origin} at {store.url}"
+
+    def recall(self) -> Seen | None:
+        """None: never seen. Raises DamageError when what was seen cannot be read any more."""
+        try:
+            with self.path.open("rb") as file:
+                data = file.read(_BYTES_MAX)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DamageError(
+                f"what was seen of the log before cannot be read from {self.path} ({error.strerror})",
+                hint="if you know why, delete the file: the log is then trusted as it is now",
+                object_name=str(self.path),
+            ) from error
+        return decode_remembered(data, str(self.path))
+
+    def remember(self, seen_now: Seen) -> None:
+        """Raises FailedError: a look that is not remembered protects nobody later."""
+        text = seen_now.checkpoint.text if seen_now.checkpoint is not None else ""
+        seen = _Seen(place=self._place, declared=seen_now.declared, text=text, keys=seen_now.keys)
+        _replace(self.path, msgspec.json.encode(seen))
+
+
+class MemberMemory:
+    """The last entry that a member of a log wrote from this machine. Losing it costs nothing but what it would show."""
+
+    def __init__(self, environment: Mapping[str, str], store: Store, origin: str, progress: Progress = SILENT) -> None:
+        self._folder = _folder(environment)
+        self._log = f"{origin} {store_identity(store)}"
+        self._progress = progress
+
+    def recall(self, member: str) -> Head:
+        try:
+            number, hashed = msgspec.json.decode(self._path(member).read_bytes(), type=tuple[int, str])
+        except FileNotFoundError:
+            return NO_HEAD
+        except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+            self._progress.note(f"the last entry written here is not remembered: {self._path(member)} ({error})")
+            return NO_HEAD
+        return Head(number, hashed) if 0 < number < 10**10 and len(generation_key("", number)) == 10 else NO_HEAD
+
+    def remember(self, member: str, head: Head) -> None:
+        try:
+            _replace(self._path(member), msgspec.json.encode((head.number, head.hash)))
+        except FailedError as error:
+            self._progress.note(error.message)
+
+    def _path(self, member: str) -> Path:
+        return self._folder / f"{_short(f'{self._log} {member}')}.member.json"
+
+
+def _folder(environment: Mapping[str, str]) -> Path:
+    state = state_home(environment)
+    if state is None:
+        raise FailedError(
+            "there is no home folder in which to remember audit logs", hint="set XDG_STATE_HOME to an absolute path"
+        )
+    return state / "holdfast" / "audit"
+
+
+def _short(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:32]
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise FailedError(
+            f"what was seen of the audit log cannot be remembered in {path} ({error.strerror})"
+        ) from error
