@@ -1,0 +1,1 @@
+"""Who may do what: identities, policies, decisions. See docs/authority.md."""
