@@ -3,10 +3,10 @@
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: help demo test check unit bench bench-quick campaigns fuzz crash-points soak soak-servers campaign clean
+.PHONY: help demo test check unit bench bench-quick campaigns fuzz crash-points soak soak-servers campaign drill-ransomware clean
 
 help: ## what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 demo: ## the whole story on this machine: train, lose a site, recover, prove it
 	@tools/setup run
@@ -58,6 +58,10 @@ soak-servers: ## two writers, a replicator and a collector, killed at random, on
 campaign: ## 1,000 random damages to a vault with two sites: all found, all mended, losses told exactly
 	@tools/setup dev
 	$(BIN)/python -m tests.recovery.campaigns.repair $(or $(DAMAGES),1000) $(SEED)
+
+drill-ransomware: ## stolen credentials destroy all they can, on SeaweedFS and moto; with locks it all comes back: DRILL=…
+	@tools/setup dev
+	$(BIN)/python -m holdfast.drills.ransomware $(DRILL)
 
 clean: ## remove what the targets made
 	rm -rf .venv .bench-venv node_modules demo-out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -18,7 +18,7 @@
     ├── CredentialError                  7  no     keys or permissions do not suffice
     │   ├── WrongKeyError                7  no     this key does not open that
     │   ├── UntrustedError               7  no     the signature is not of a writer that the vault trusts
-    │   └── PermissionDeniedError        7  no     the store or file system refuses access
+    │   └── PermissionDeniedError        7  no     the store, the file system or a policy refuses
     ├── StoreUnreachableError            8  yes    the store does not answer
     └── ObjectiveMissedError             9  no     it ran well and missed its objective
 
@@ -178,7 +178,7 @@ class UntrustedError(CredentialError):
 
 
 class PermissionDeniedError(CredentialError):
-    """The store or file system refuses access."""
+    """The store, the file system or a policy refuses access."""
 
     code = "permission-denied"
 

@@ -38,6 +38,6 @@ def exit_codes_of(name: str) -> list[int]:
 
 def parse(arguments: list[str]) -> None:
     """Understand a command line without running it. Raises what a wrong one raises."""
-    names = arguments[: next(i for i in range(1, 3) if " ".join(arguments[:i]) in _TREE)]
+    names = arguments[: next(i for i in range(1, 4) if " ".join(arguments[:i]) in _TREE)]
     command = _TREE[" ".join(names)]
     command.make_context(" ".join(names), arguments[len(names) :])

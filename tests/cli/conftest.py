@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from terminal import Terminal
 
-_UNSET = ("HOLDFAST_VAULT", "HOLDFAST_KEY_FILE", "HOLDFAST_PASSPHRASE", "HOLDFAST_DEBUG", "NO_COLOR")
+_UNSET = ("HOLDFAST_VAULT", "HOLDFAST_DEBUG", "NO_COLOR")
+_UNSET += ("HOLDFAST_KEY_FILE", "HOLDFAST_PASSPHRASE", "HOLDFAST_KEY_SHARES", "HOLDFAST_KEEPER")
 
 
 @pytest.fixture

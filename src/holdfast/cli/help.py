@@ -63,7 +63,19 @@ class Program(Group):
     """The whole program: its commands in the order in which one comes to need them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = ("demo", "vault", "snapshot", "retention", "restore", "watch", "replicate", "key")
+        order = (
+            "demo",
+            "vault",
+            "snapshot",
+            "retention",
+            "lock",
+            "restore",
+            "watch",
+            "replicate",
+            "key",
+            "audit",
+            "policy",
+        )
         return sorted(self.commands, key=order.index)
 
 

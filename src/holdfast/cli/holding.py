@@ -37,11 +37,13 @@ def hold(
     """
     from holdfast.cli.facts.retention import held_facts
     from holdfast.cli.views.retention import held_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     end = None if until is None else _end(until)
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    ref = guard(opened, "hold", reference=ref).reference
     root = opened.find(ref)
     record = held_facts(root, opened.hold(root.id, reason, until_ns=end))
     output.give(record, held_lines)
@@ -59,10 +61,12 @@ def unhold(
     """End the hold of a snapshot. Needs the keeper's key."""
     from holdfast.cli.facts.retention import unheld_facts
     from holdfast.cli.views.retention import unheld_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    ref = guard(opened, "unhold", reference=ref).reference
     root = opened.find(ref)
     record = unheld_facts(root, opened.unhold(root.id))
     output.give(record, unheld_lines)

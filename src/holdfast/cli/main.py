@@ -9,12 +9,15 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli.audit import app as audit_app
 from holdfast.cli.demo import add_to as add_demo
 from holdfast.cli.exit_codes import PIPE_CLOSED
 from holdfast.cli.failing import tell_failure, tell_interrupt, tell_unexpected, tell_usage
 from holdfast.cli.help import Program
 from holdfast.cli.key import app as key_app
+from holdfast.cli.lock import app as lock_app
 from holdfast.cli.output import write_line
+from holdfast.cli.policy import app as policy_app
 from holdfast.cli.replicate import add_to as add_replicate
 from holdfast.cli.restore import add_to as add_restore
 from holdfast.cli.retention import app as retention_app
@@ -40,10 +43,13 @@ add_demo(app)
 app.add_typer(vault_app, name="vault")
 app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(retention_app, name="retention")
+app.add_typer(lock_app, name="lock")
 add_restore(app)
 add_watch(app)
 add_replicate(app)
 app.add_typer(key_app, name="key")
+app.add_typer(audit_app, name="audit")
+app.add_typer(policy_app, name="policy")
 
 
 def _print_version(wanted: bool) -> None:

@@ -42,11 +42,16 @@ def replicate(
     """
     from holdfast.cli.facts.moves import replicated_facts, replication_plan_facts
     from holdfast.cli.views.moves import replicated_lines
+    from holdfast.control.guarding import guard, guard_mirror
     from holdfast.control.replicating import copy_vault, open_source, open_target, plan_copy
 
     output: Output = context.obj
     rate = parse_rate(limit) if limit is not None else None
     opened = open_source(source, options=pairs(store_option, "--store-option"), progress=output.progress)
+    if opened.vault is not None:
+        guard(opened.vault, "replicate", asset=asset)
+    else:
+        guard_mirror(opened.store, progress=output.progress)
     there = open_target(
         target,
         options=pairs(to_store_option, "--to-store-option"),

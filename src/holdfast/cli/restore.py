@@ -48,6 +48,7 @@ def restore(
     matching tensors become TARGET (if it ends in .safetensors) or TARGET/tensors.safetensors. What the vault cannot
     give soundly is read from its replicas: those of --from, and other places where this machine opened it.
     """
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
     from holdfast.control.repairing import known_replicas, replicas_at
 
@@ -61,14 +62,17 @@ def restore(
     ]
     # What a name means is not looked up at places that nobody named: a drill of this one would prove nothing.
     opened = opened.with_replicas([*named, *known], finding=bool(named))
+    ref = guard(opened, "restore", reference=ref).reference
     if tensor is not None:
         from holdfast.cli.facts.moves import exported_facts
         from holdfast.cli.views.moves import exported_lines
+        from holdfast.control.audited_vault import recorded_on
         from holdfast.vault.tensors.exporting import apply_export, plan_export
 
         plan = plan_export(opened.handle, opened.find(ref), tensor, Path(target), overwrite=overwrite)
         if not dry_run:
-            apply_export(opened.handle, plan, overwrite=overwrite)
+            with recorded_on(opened, "read", objects={"snapshot": plan.root.id}, names={"asset": plan.root.asset}):
+                apply_export(opened.handle, plan, overwrite=overwrite)
         output.give(exported_facts(plan, dry_run=dry_run), exported_lines)
         done = plan.root.id
     else:

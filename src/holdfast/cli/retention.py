@@ -50,12 +50,14 @@ def plan(
     """Show what the policy would drop and thin, why, and what that frees. Nothing in the vault changes."""
     from holdfast.cli.facts.retention import retention_plan_facts
     from holdfast.cli.views.retention import retention_plan_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
     from holdfast.control.retaining import read_policy, write_plan
 
     output: Output = context.obj
     rules = read_policy(Path(policy))
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    guard(opened, "retention.plan")
     made = opened.plan_retention(rules)
     if out is not None:
         write_plan(made, Path(out))
@@ -98,6 +100,7 @@ def apply(
     """
     from holdfast.cli.facts.retention import retention_applied_facts
     from holdfast.cli.views.retention import retention_applied_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
@@ -106,6 +109,7 @@ def apply(
     if policy is not None and not yes:
         raise UsageError("--policy without --yes", hint="look first: `holdfast retention plan --policy FILE`")
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    guard(opened, "retention.apply")
     made = _plan(opened, plan, policy)
     record = retention_applied_facts(made, opened.apply_retention(made))
     output.give(record, retention_applied_lines)

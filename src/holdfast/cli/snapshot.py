@@ -76,11 +76,13 @@ def save(
     Only what the vault lacks is stored. `validated` moves to the snapshot when it was read back and nothing was found
     wrong with it (NaN, changed shapes, missing tensors, norms that jump, weights or a loss unlike the last snapshots').
     """
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     facts, metrics = pairs(meta, "--meta"), _numbers(metric)
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    guard(opened, "save", asset=asset)
     if dry_run:
         from holdfast.cli.facts.plans import save_plan_facts
         from holdfast.cli.views.snapshots import planned_lines
@@ -135,10 +137,12 @@ def list_(
     """List snapshots, oldest first. The beginning of an id is enough to refer to it."""
     from holdfast.cli.facts.lists import list_facts
     from holdfast.cli.views.snapshots import list_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    guard(opened, "list", asset=asset)
     with no_collection():
         record = list_facts(opened, asset, limit)
         output.give(record, list_lines)
@@ -167,10 +171,12 @@ def show(
     from holdfast.cli.facts.snapshots import shown_facts
     from holdfast.cli.views.bars import strokes_for
     from holdfast.cli.views.shown import shown_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    ref = guard(opened, "show", reference=ref).reference
     record = shown_facts(opened, opened.find(ref), tensors=tensors, files=files, codecs=codecs)
     output.give(record, partial(shown_lines, strokes=strokes_for(sys.stdout)))
     output.finish(f"showed {record.snapshot.id}")
@@ -189,10 +195,12 @@ def diff(
     """Compare two snapshots: files, tensors and their norms, facts. Reads manifests only."""
     from holdfast.cli.facts.differences import diff_facts
     from holdfast.cli.views.differences import diff_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    before, after = (guard(opened, "diff", reference=one).reference for one in (before, after))
     record = diff_facts(opened.diff(before, after))
     output.give(record, diff_lines)
     output.finish(f"compared {record.before.id} with {record.after.id}")
@@ -238,10 +246,12 @@ def verify(
     """
     from holdfast.cli.facts.snapshots import verified_facts
     from holdfast.cli.views.snapshots import verified_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    ref = guard(opened, "verify", reference=ref or None).reference
     if rota != (not ref) or (rota and (deep or accept_findings)):
         raise UsageError("verify takes a snapshot or --rota", hint="--deep and --accept-findings are for one snapshot")
     if not rota and (budget or number or worth or replica or dry_run):
@@ -276,11 +286,13 @@ def tag(
     """Give a snapshot a tag. A tag is on one snapshot of an asset at a time. A tagged snapshot is not dropped."""
     from holdfast.cli.facts.plans import tagged_facts
     from holdfast.cli.views.snapshots import tagged_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
     from holdfast.control.tagging import change_tag
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    ref = guard(opened, "tag", reference=ref).reference
     record = tagged_facts(change_tag(opened, ref, name, remove=remove))
     output.give(record, tagged_lines)
     output.finish(f"{'removed the tag from' if remove else 'tagged'} {record.snapshot}")
@@ -305,10 +317,12 @@ def drop(
     """
     from holdfast.cli.facts.plans import dropped_facts
     from holdfast.cli.views.snapshots import dropped_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    ref = guard(opened, "drop", reference=ref).reference
     plan = opened.plan_drop(ref)
     if not dry_run:
         opened.apply_drop(plan)
@@ -333,10 +347,12 @@ def quarantine(
     """
     from holdfast.cli.facts.quarantines import quarantined_facts
     from holdfast.cli.views.quarantines import quarantined_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    ref = guard(opened, "quarantine", reference=ref).reference
     record = quarantined_facts(opened.quarantine(ref, reason))
     output.give(record, quarantined_lines)
     output.finish(f"quarantined {record.snapshot}")
@@ -357,10 +373,12 @@ def release(
     """
     from holdfast.cli.facts.quarantines import released_facts
     from holdfast.cli.views.quarantines import released_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    ref = guard(opened, "release", reference=ref).reference
     record = released_facts(opened.release(ref))
     output.give(record, released_lines)
     output.finish(f"released {record.snapshot}")

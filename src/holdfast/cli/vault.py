@@ -29,6 +29,19 @@ def create(
     no_encryption: Annotated[
         bool, typer.Option("--no-encryption", help="For public data: signed and checked, but readable by everybody.")
     ] = False,
+    suite: Annotated[
+        int,
+        typer.Option(
+            "--suite",
+            metavar="N",
+            min=1,
+            max=2,
+            help="Keys: 1 X25519 + ML-KEM-768, 2 P-384 + ML-KEM-1024 and ML-DSA-87.",
+        ),
+    ] = 1,
+    lock: Annotated[
+        str, typer.Option("--lock", metavar="PERIOD", help="Lock every snapshot for so long: 30d, 90d:compliance.")
+    ] = "",
     store_option: StoreOptions = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -40,15 +53,24 @@ def create(
     """
     from holdfast.cli.facts.vaults import created_facts
     from holdfast.cli.views.vaults import created_lines
+    from holdfast.control.guarding import guard_creation
+    from holdfast.control.locking import lockable_period, set_lock
     from holdfast.control.opening import create as create_vault
+    from holdfast.trust.suites import suite_of
 
     output: Output = context.obj
+    guard_creation(url, encrypted=not no_encryption)
+    options = pairs(store_option, "--store-option")
+    period = lockable_period(lock, url, options) if lock else None
     created = create_vault(
         url,
-        options=pairs(store_option, "--store-option"),
+        options=options,
         encryption=not no_encryption,
+        suite=suite_of(suite),
         progress=output.progress,
     )
+    if period is not None:
+        set_lock(created.vault, period)
     record = created_facts(created)
     output.give(record, created_lines)
     if record.encrypted:
@@ -73,10 +95,12 @@ def info(
     """Show what a vault holds, and who may do what in it."""
     from holdfast.cli.facts.vaults import info_facts
     from holdfast.cli.views.vaults import info_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     vault = open_at(url, options=pairs(store_option, "--store-option"), progress=output.progress)
+    guard(vault, "vault.info")
     record, damaged = info_facts(vault)
     output.give(record, info_lines)
     for one in damaged:
@@ -112,12 +136,14 @@ def check(
     """
     from holdfast.cli.facts.vaults import checked_facts
     from holdfast.cli.views.vaults import checked_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
     share = percentage(sample) if sample else 1.0
     reading = read_data or bool(sample)
     vault = open_at(url, options=pairs(store_option, "--store-option"), progress=output.progress)
+    guard(vault, "vault.check")
     record = checked_facts(vault, vault.check(read_data=reading, sample=share), data_read=reading)
     output.give(record, checked_lines)
     if record.sound:
@@ -162,12 +188,14 @@ def repair(
     """
     from holdfast.cli.facts.repairs import repaired_facts
     from holdfast.cli.views.repairs import repaired_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.repairing import open_for_repair, replicas_at
 
     output: Output = context.obj
     others = replicas_at(from_ or (), options=pairs(from_store_option, "--from-store-option"), progress=output.progress)
     options = pairs(store_option, "--store-option")
     vault = open_for_repair(url, others, options=options, progress=output.progress, dry_run=dry_run)
+    guard(vault, "vault.check" if dry_run else "repair")
     record = repaired_facts(vault, vault.repair(others, dry_run=dry_run), from_ or (), dry_run=dry_run)
     output.give(record, repaired_lines)
     lost = f", {count(len(record.losses), 'snapshot')} hurt for good," if record.losses else ""

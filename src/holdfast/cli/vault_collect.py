@@ -49,6 +49,7 @@ def collect(
     """
     from holdfast.cli.facts.collecting import collected_facts
     from holdfast.cli.views.collecting import collected_lines
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
     from holdfast.errors import RefusedError
     from holdfast.units import format_size, parse_size
@@ -63,6 +64,7 @@ def collect(
         give_up=frozenset(give_up or ()),
     )
     vault = open_at(url, options=pairs(store_option, "--store-option"), progress=output.progress)
+    guard(vault, "retention.plan" if dry_run else "collect")
     if no_waiting and not (yes or dry_run):
         output.pause()
         try:

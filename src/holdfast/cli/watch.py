@@ -59,6 +59,7 @@ def watch(
     """
     from holdfast.cli.watch_lines import WatchTeller
     from holdfast.cli.watch_signals import stop_on_signals
+    from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
     from holdfast.control.replicating import open_target
     from holdfast.control.watching import WatchSettings, watch_folder
@@ -79,6 +80,7 @@ def watch(
     )
     there = pairs(to_store_option, "--to-store-option")
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    guard(opened, "save", asset=asset)
     replicas = [open_target(url, options=there, progress=output.progress) for url in replicate_to or ()]
     teller = WatchTeller(output, Path(folder), opened.handle.clock)
     output.say(f"watching {folder} for {asset!r}; Ctrl-C ends it after the save that runs")

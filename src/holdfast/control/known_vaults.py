@@ -53,7 +53,7 @@ class KnownVaults:
         if not store.capabilities.durable:
             return
         seen = self._read().get(_place(store, options))
-        if seen is None or (seen.vault, seen.suite) == (vault_id, suite):
+        if seen is None or (seen.vault == vault_id and _may_follow(seen.suite, suite)):
             return
         raise self._untrusted(
             store,
@@ -120,6 +120,11 @@ def _place(store: Store, options: Mapping[str, str] | None) -> str:
     """The store's URL; one bucket's name may mean another bucket at another endpoint."""
     endpoint = (options or {}).get("endpoint", "")
     return f"{store.url} at {endpoint}" if endpoint else store.url
+
+
+def _may_follow(before: int, now: int) -> bool:
+    """Whether a vault of the one suite may have the other now: stronger keys may come, weaker or none may not."""
+    return before == now or (before != Suite.PLAIN and now > before)
 
 
 def _sealed(suite: int) -> str:

@@ -13,10 +13,19 @@ from holdfast.errors import CredentialError
 from holdfast.events import SILENT, Progress
 from holdfast.stores.opening import open_store
 from holdfast.stores.protocol import Store
+from holdfast.stores.retention.opening import with_locks_if_any
 from holdfast.trust.credentials import Credential
-from holdfast.trust.keyring import find_credential, passphrase_from_environment, store_credential
+from holdfast.trust.keyring import (
+    KEY_FILE_VARIABLE,
+    SHARES_VARIABLE,
+    find_credential,
+    key_services_from_environment,
+    passphrase_from_environment,
+    store_credential,
+)
+from holdfast.trust.kms.services import KeyServices
 from holdfast.trust.suites import Suite
-from holdfast.vault.access.configuration import create_vault, read_suite, read_vault_id
+from holdfast.vault.access.configuration import create_vault, read_suite, read_vault_id, wants_key_service
 from holdfast.vault.vault import Vault, open_vault
 
 __all__ = ["CreatedVault", "create", "open_at", "open_on"]
@@ -36,6 +45,7 @@ def create(
     *,
     options: Options = None,
     encryption: bool = True,
+    suite: Suite = Suite.HYBRID_1,
     label: str = "keeper",
     environment: Mapping[str, str] = os.environ,
     clock: Clock = SYSTEM_CLOCK,
@@ -46,9 +56,9 @@ def create(
     With HOLDFAST_PASSPHRASE set, the passphrase becomes a second recipient: it reads. Raises RefusedError when there
     is a vault already. Losing the key file (without a second recipient) loses the data.
     """
-    store = open_store(url, options=options, note=progress.note)
+    store = with_locks_if_any(open_store(url, options=options, note=progress.note), options)
     passphrase = passphrase_from_environment(environment)
-    suite = Suite.HYBRID_1 if encryption else Suite.PLAIN
+    suite = suite if encryption else Suite.PLAIN
     paths: list[Path] = []
 
     def keep(credential: Credential) -> None:
@@ -57,7 +67,7 @@ def create(
     created = create_vault(store, suite=suite, label=label, passphrase=passphrase, clock=clock, keep=keep)
     vault = open_vault(store, created.keeper, clock=clock, progress=progress)
     KnownVaults(environment, progress).remember(vault, options, anew=True)
-    return CreatedVault(vault, paths[0])
+    return CreatedVault(_audited(vault, environment), paths[0])
 
 
 def open_at(
@@ -73,7 +83,7 @@ def open_at(
     Raises NotFoundError (no vault there), CredentialError (no key for it), UntrustedError (it is not the vault that
     this machine saw there before, see `control.known_vaults`), and what opening raises.
     """
-    store = open_store(url, options=options, note=progress.note)
+    store = with_locks_if_any(open_store(url, options=options, note=progress.note), options)
     return open_on(store, options=options, environment=environment, clock=clock, progress=progress)
 
 
@@ -89,14 +99,17 @@ def open_on(
     vault_id, suite = read_vault_id(store), read_suite(store)
     known = KnownVaults(environment, progress)
     known.check(store, options, vault_id, suite)
-    passphrase = passphrase_from_environment(environment)
+    passphrase: str | KeyServices | None = passphrase_from_environment(environment)
     credential: Credential | None
     try:
         credential = find_credential(vault_id, environ=environment)
     except CredentialError:
-        # A key file that was named, and a folder without a key for an encrypted vault, are errors of the user's.
+        # What was named, and a folder without a key for an encrypted vault, are errors of the user's.
         public = suite is Suite.PLAIN
-        if environment.get("HOLDFAST_KEY_FILE") or (passphrase is None and not public):
+        named = environment.get(KEY_FILE_VARIABLE) or environment.get(SHARES_VARIABLE)
+        if not named and passphrase is None and not public and wants_key_service(store):
+            passphrase = key_services_from_environment(environment)
+        if named or (passphrase is None and not public):
             raise
         credential = None
     if credential is None and suite is Suite.PLAIN:
@@ -106,4 +119,11 @@ def open_on(
         store, credential, passphrase=passphrase if credential is None else None, clock=clock, progress=progress
     )
     known.remember(vault, options)
-    return vault
+    return _audited(vault, environment)
+
+
+def _audited(vault: Vault, environment: Mapping[str, str]) -> Vault:
+    """What is done with the vault from here on is recorded in its audit log, if it has one."""
+    from holdfast.control.audited_vault import audited
+
+    return audited(vault, environment=environment)

@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from holdfast.audit.copying import copy_log
+from holdfast.control.audited_vault import recorded_on
 from holdfast.control.opening import open_on
-from holdfast.errors import CredentialError, NotFoundError
+from holdfast.errors import CredentialError, HoldfastError, NotFoundError
 from holdfast.events import SILENT, Progress
 from holdfast.replication.copying import Replicated, mirror, replicate
 from holdfast.replication.planning import ReplicationPlan, plan_mirror, plan_replication
@@ -76,13 +78,25 @@ def copy_vault(
     """
     vault = _chosen(source, asset)
     if vault is not None:
-        return replicate(vault.handle, target, asset=asset, recheck=recheck, verify=verify, progress=progress)
+        with recorded_on(vault, "replicate", names={"site": target.url, **({"asset": asset} if asset else {})}):
+            done = replicate(vault.handle, target, asset=asset, recheck=recheck, verify=verify, progress=progress)
+        return _with_log(done, source.store, target, progress)
     if verify:
         raise CredentialError(
             "reading a copy back needs a reader's or keeper's key",
             hint="set HOLDFAST_KEY_FILE or HOLDFAST_PASSPHRASE, or replicate without reading back",
         )
-    return mirror(source.store, target, progress=progress)
+    return _with_log(mirror(source.store, target, progress=progress), source.store, target, progress)
+
+
+def _with_log(done: Replicated, source: Store, target: Store, progress: Progress) -> Replicated:
+    """The audit log goes along: a site that survives has it, too. A log that cannot be copied is noted, loudly."""
+    try:
+        log = copy_log(source, target, progress=progress)
+    except HoldfastError as error:
+        progress.note(f"the audit log was NOT copied: {error.message}")
+        return done._replace(notes=[*done.notes, f"the audit log was not copied: {error.message}"])
+    return done._replace(objects=done.objects + log.objects, bytes=done.bytes + log.bytes)
 
 
 def plan_copy(source: Source, target: Store, *, asset: str | None = None) -> ReplicationPlan:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from holdfast.vault.collecting.leases import HeldLease
+from holdfast.vault.collecting.leases import COPYING, HeldLease
 from holdfast.vault.collecting.trash import Trash, read_trash, rescue
 from holdfast.vault.handle import Handle
 
@@ -43,7 +43,7 @@ class Claims:
 
         The first claim opens the lease: a copy that finds everything there writes nothing.
         """
-        self._begin()
+        self.begin()
         self.keep()
         wanted = self._trash.keys.intersection(keys)
         if not wanted:
@@ -53,11 +53,12 @@ class Claims:
             self._target.progress.note(f"{key} is being collected at {self._target.store.url}: copied the next time")
         return not late
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Open the lease, if that was not done yet. By it, who looks at the target knows that a copy goes on."""
         if self._begun:
             return
         if self._target.keys.can_write:
-            self._lease = self._stack.enter_context(HeldLease(self._target, "copying"))
+            self._lease = self._stack.enter_context(HeldLease(self._target, COPYING))
         self._trash = read_trash(self._target)  # after the lease: what is condemned from now on waits for it
         self._look_again()
         self._begun = True

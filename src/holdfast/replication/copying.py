@@ -27,6 +27,8 @@ from holdfast.vault.format.names import INDEX, PACKS, SNAPSHOTS, pack_key
 from holdfast.vault.format.records import IndexedPack, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import write_index
+from holdfast.vault.locking.protecting import protect_snapshot
+from holdfast.vault.locking.setting import read_setting
 from holdfast.vault.snapshots.finding import list_roots
 
 __all__ = ["Replicated", "replicate", "mirror"]
@@ -89,8 +91,17 @@ class _Replication:
             else:
                 left_out.append(listed.root.id)
         verified = self._verify_newest(arrived, left_out) if verify else None
-        copy_pointers(source, copier, asset)
+        copy_pointers(source, copier, asset, self._claims.begin)
+        self._lock(arrived.values())
         return Replicated(copier.objects, copier.bytes, list(arrived), left_out, copier.damaged, copier.notes, verified)
+
+    def _lock(self, arrived: Iterable[Root]) -> None:
+        """Each site locks for as long as its own setting says."""
+        if read_setting(self._target) is None:
+            return
+        self._target.refresh()
+        for root in arrived:
+            protect_snapshot(self._target, root)
 
     def _bring(self, key: str, root: Root, recheck: bool) -> bool:
         """Whether the snapshot is whole at the target, or is now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from holdfast.errors import CredentialError, DamageError, NotFoundError
 from holdfast.ids import SnapshotId
@@ -19,14 +19,17 @@ from holdfast.vault.snapshots.refs import LATEST, VALIDATED, move_ref, read_newe
 __all__ = ["copy_pointers", "mirror_pointers"]
 
 
-def copy_pointers(source: Handle, copier: ObjectCopier, asset: str | None) -> None:
-    """The pointers (of one asset) whose snapshots are at the target. What both sites moved is settled there."""
+def copy_pointers(source: Handle, copier: ObjectCopier, asset: str | None, begin: Callable[[], None]) -> None:
+    """The pointers (of one asset) whose snapshots are at the target. What both sites moved is settled there.
+
+    `begin` opens the copy's lease at the target: called before a series is written from its end.
+    """
     prefix = REFS if asset is None else f"{REFS}{source.keys.names.asset_key(asset)}/"
     target = Handle(copier.target, source.keys, source.clock, source.progress)
     for generations in _series(copier.source.list(prefix)):
         key = generations[-1]
         try:
-            _copy_pointer(source, target, copier, generations)
+            _copy_pointer(source, target, copier, generations, begin)
         except (DamageError, NotFoundError, CredentialError) as error:
             copier.damaged.setdefault(error.object_name or key, error.message)
 
@@ -56,18 +59,24 @@ def _series(listed: Iterable[ObjectInfo]) -> Iterator[list[str]]:
             yield counting
 
 
-def _copy_pointer(source: Handle, target: Handle, copier: ObjectCopier, generations: list[str]) -> None:
+def _copy_pointer(
+    source: Handle, target: Handle, copier: ObjectCopier, generations: list[str], begin: Callable[[], None]
+) -> None:
     """The whole series, without gaps, if the snapshot that it leads to has arrived.
 
     Older generations may name snapshots that were dropped, and never arrive. As the newest one at the target may lead
-    nowhere not even for a moment, such a series is written from its end.
+    nowhere not even for a moment, such a series is written from its end. Broken off, that leaves a gap, which the
+    next copy fills; until then the lease tells `check` what it is.
     """
     ref = read_ref(source, generations[-1])
     if not _has_arrived(source, copier, ref):
         copier.notes.append(f"{ref.name!r} of {ref.asset!r} was not moved: its snapshot {ref.target} did not arrive")
         return
     older = [key for key in generations[:-1] if key not in copier.there(REFS)]
-    copier.copy_series(generations, newest_first=any(_leads_nowhere(source, copier, key) for key in older))
+    newest_first = any(_leads_nowhere(source, copier, key) for key in older)
+    if newest_first:
+        begin()
+    copier.copy_series(generations, newest_first=newest_first)
     _settle(target, copier, ref)
 
 

@@ -15,6 +15,7 @@ from holdfast.objectives.retention import Hold
 from holdfast.objectives.retention_rules import Policy as RetentionPolicy
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
+from holdfast.trust.kms.services import KeyServices
 from holdfast.vault.access.configuration import load_config, pins_for_passphrase, unlock
 from holdfast.vault.checking.deep import DEEP, verify_deep
 from holdfast.vault.checking.proofs import Proofs
@@ -25,6 +26,7 @@ from holdfast.vault.collecting.report import CollectReport
 from holdfast.vault.files.decoded import DECODED_BYTES
 from holdfast.vault.format.records import Finding, Ref, Root
 from holdfast.vault.handle import Handle
+from holdfast.vault.locking.protecting import Protected, protect_snapshot
 from holdfast.vault.repairing.model import Repaired
 from holdfast.vault.repairing.repair import repair
 from holdfast.vault.restoring.fallback import (
@@ -60,6 +62,7 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 class SaveReport(NamedTuple):
     """A committed snapshot. `verified` is None when reading back was not asked for. `validated`, `latest`, `tags`: the
     pointers that moved to it. `found`: where the bytes say otherwise than the manifest, if that was asked for.
+    `locked`: until when nobody can destroy it, None where the vault has no lock setting.
     """
 
     root: Root
@@ -68,6 +71,7 @@ class SaveReport(NamedTuple):
     latest: bool = False
     tags: tuple[str, ...] = ()
     found: tuple[Finding, ...] = ()
+    locked: Protected | None = None
 
 
 class Vault:
@@ -128,7 +132,8 @@ class Vault:
         for tag in options.tags:
             self._check_tag(tag)
         done = save_job(self.handle, asset, _job(source), options)
-        return SaveReport(done.root, done.verified, done.validated, done.latest, done.tags)
+        locked = protect_snapshot(self.handle, done.root)
+        return SaveReport(done.root, done.verified, done.validated, done.latest, done.tags, locked=locked)
 
     def load(self, reference: str, *, cache_bytes: int = DECODED_BYTES) -> LazyTensors:
         """The arrays of a snapshot: a mapping that reads each when it is touched. Raises NotFoundError, DamageError.
@@ -320,11 +325,14 @@ def open_vault(
     store: Store,
     credential: Credential | None,
     *,
-    passphrase: str | None = None,
+    passphrase: str | KeyServices | None = None,
     clock: Clock = SYSTEM_CLOCK,
     progress: Progress = SILENT,
 ) -> Vault:
-    """Open the vault on a store. Raises NotFoundError (no vault), WrongKeyError, UntrustedError, DamageError."""
+    """Open the vault on a store: with a credential, else a passphrase, or key services.
+
+    Raises NotFoundError (no vault), WrongKeyError, UntrustedError, DamageError.
+    """
     if credential is not None:
         pins: Sequence[str] = credential.keepers
     else:

@@ -14,7 +14,7 @@ from holdfast.trust import recipients
 from holdfast.trust.passphrase import Cost
 from holdfast.trust.recipients import Recipient, passphrase_recipient
 from holdfast.trust.signing import SigningKey
-from holdfast.vault.access import configuration
+from holdfast.vault.access import epochs
 from holdfast.vault.access.configuration import append_config, load_config, pins_for_passphrase, trusted_generations
 from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer
 from holdfast.vault.format.documents import write_config
@@ -112,7 +112,7 @@ def test_a_thousand_passphrases_are_not_tried(monkeypatch: pytest.MonkeyPatch) -
         tried.append(arguments)
         return recipients.unwrap(*arguments)
 
-    monkeypatch.setattr(configuration, "unwrap", counting)
+    monkeypatch.setattr(epochs, "unwrap", counting)
     with pytest.raises(WrongKeyError):
         pins_for_passphrase(trial.store, "abc")
     assert len(tried) == 16

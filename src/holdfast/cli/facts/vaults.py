@@ -29,6 +29,7 @@ def created_facts(created: CreatedVault) -> VaultCreated:
         vault=created.vault.id,
         url=created.vault.url,
         encrypted=keys.suite is not Suite.PLAIN,
+        suite=int(keys.suite),
         key_file=clean(str(created.key_file)),
         recipients=[member.label for member in _recipients(keys)],
     )
@@ -44,6 +45,7 @@ def info_facts(vault: Vault) -> tuple[VaultInfo, list[Damaged]]:
         url=vault.url,
         format=FORMAT_VERSION,
         encrypted=keys.suite is not Suite.PLAIN,
+        suite=int(keys.suite),
         generation=keys.config.generation,
         role=keys.role,
         label=keys.label,

@@ -6,12 +6,43 @@ from typing import Any
 
 import msgspec
 
+from holdfast.cli.schemas.audit import (
+    AuditAppended,
+    AuditCreated,
+    AuditProved,
+    AuditShown,
+    AuditVerified,
+    AuditWitnessed,
+    AuditWitnessKey,
+)
 from holdfast.cli.schemas.collecting import VaultCollected
 from holdfast.cli.schemas.demos import DemoPlayed
 from holdfast.cli.schemas.differences import SnapshotDiff
 from holdfast.cli.schemas.failures import Failure
-from holdfast.cli.schemas.keys import KeyExported, KeyList, KeyRevoked, KeyRotated
+from holdfast.cli.schemas.keys import (
+    KeyCombined,
+    KeyCreated,
+    KeyExported,
+    KeyList,
+    KeyResealed,
+    KeyRevoked,
+    KeyRotated,
+    KeyShown,
+    KeySplit,
+    RecipientAdded,
+    RecipientRemoved,
+)
+from holdfast.cli.schemas.locks import LockSet, LocksExtended, LocksShown, RecoveryPlanned
 from holdfast.cli.schemas.moves import Replicated, Restored, TensorsExported
+from holdfast.cli.schemas.policies import (
+    ApiKeyCreated,
+    ApiKeyList,
+    ApiKeyRevoked,
+    BreakGlass,
+    PolicyChecked,
+    PolicyExplained,
+    PolicyTable,
+)
 from holdfast.cli.schemas.quarantines import SnapshotQuarantined, SnapshotReleased
 from holdfast.cli.schemas.repairs import SnapshotRota, VaultRepaired
 from holdfast.cli.schemas.retention import RetentionApplied, RetentionPlanned, SnapshotHeld, SnapshotUnheld
@@ -52,14 +83,39 @@ OUTPUTS: dict[str, Any] = {
     "snapshot-unhold": SnapshotUnheld,
     "retention-plan": RetentionPlanned,
     "retention-apply": RetentionApplied,
+    "lock-set": LockSet,
+    "lock-show": LocksShown,
+    "lock-extend": LocksExtended,
+    "lock-recover": RecoveryPlanned,
     "restore": Restored,
     "restore-tensors": TensorsExported,
     "watch": WatchEvent,
     "replicate": Replicated,
     "key-list": KeyList,
+    "key-create": KeyCreated,
+    "key-show": KeyShown,
     "key-export": KeyExported,
     "key-revoke": KeyRevoked,
     "key-rotate": KeyRotated,
+    "key-reseal": KeyResealed,
+    "key-add-recipient": RecipientAdded,
+    "key-remove-recipient": RecipientRemoved,
+    "key-split": KeySplit,
+    "key-combine": KeyCombined,
+    "policy-check": PolicyChecked,
+    "policy-explain": PolicyExplained,
+    "policy-table": PolicyTable,
+    "policy-break-glass": BreakGlass,
+    "policy-api-key-create": ApiKeyCreated,
+    "policy-api-key-list": ApiKeyList,
+    "policy-api-key-revoke": ApiKeyRevoked,
+    "audit-create": AuditCreated,
+    "audit-append": AuditAppended,
+    "audit-verify": AuditVerified,
+    "audit-prove": AuditProved,
+    "audit-show": AuditShown,
+    "audit-witness": AuditWitnessed,
+    "audit-witness-key": AuditWitnessKey,
     "error": Failure,
 }
 """Name of the schema → type of one line of output."""

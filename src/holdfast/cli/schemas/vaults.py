@@ -15,6 +15,7 @@ class VaultCreated(Record, frozen=True, kw_only=True, tag="holdfast/vault-create
     vault: str
     url: str
     encrypted: bool
+    suite: int
     key_file: str
     recipients: list[str]
 
@@ -46,6 +47,7 @@ class VaultInfo(Record, frozen=True, kw_only=True, tag="holdfast/vault-info/1"):
     url: str
     format: Count
     encrypted: bool
+    suite: int
     generation: Count
     role: str
     label: str

@@ -12,7 +12,10 @@ from holdfast.units import format_duration, format_size
 
 __all__ = ["created_lines", "info_lines", "checked_lines"]
 
-_ENCRYPTED = "AES-256-GCM, keys sealed by X25519 + ML-KEM-768"
+_ENCRYPTED = {
+    1: "AES-256-GCM, keys sealed by X25519 + ML-KEM-768",
+    2: "AES-256-GCM, keys sealed by P-384 + ML-KEM-1024",
+}
 _RIGHTS = {"keeper": "add, drop, admit", "writer": "add"}
 _PLAIN = "none: everybody who reaches the store can read it"
 
@@ -21,7 +24,7 @@ def created_lines(record: VaultCreated, page: Page) -> Iterator[str]:
     facts = [
         ("vault", record.vault),
         ("store", record.url),
-        ("encryption", _ENCRYPTED if record.encrypted else _PLAIN),
+        ("encryption", _ENCRYPTED.get(record.suite, "of a newer version") if record.encrypted else _PLAIN),
         ("opened by", ", ".join(record.recipients)),
         ("key file", record.key_file),
     ]
@@ -33,7 +36,7 @@ def info_lines(record: VaultInfo, page: Page) -> Iterator[str]:
         ("vault", record.vault),
         ("store", record.url),
         ("format", f"{record.format}, configuration {record.generation}"),
-        ("encryption", _ENCRYPTED if record.encrypted else _PLAIN),
+        ("encryption", _ENCRYPTED.get(record.suite, "of a newer version") if record.encrypted else _PLAIN),
         ("this key", record.label if record.label == record.role else f"{record.label} ({record.role})"),
         (
             "holds",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from holdfast.clock import to_rfc3339
 from holdfast.stores.protocol import ObjectInfo
-from holdfast.units import format_duration
+from holdfast.units import format_duration, format_size
 from holdfast.vault.collecting.invalidating import invalidate
 from holdfast.vault.collecting.leases import HeldLease, SeenLease, remove_lease, seen_leases
 from holdfast.vault.collecting.marking import SeenPack, mark
@@ -18,6 +19,7 @@ from holdfast.vault.collecting.trash import SeenCollection, close, condemn, read
 from holdfast.vault.format.names import PACKS, pack_key
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import pack_of_key, read_pack_table
+from holdfast.vault.locking.state import locked_until
 from holdfast.vault.saving.preparing import renew_keys
 
 __all__ = ["CollectOptions", "collect"]
@@ -128,7 +130,7 @@ class _Run:
         if holding:
             self._wait(collection, f"{', '.join(map(_named, holding))} began before it was condemned", None)
             return
-        going = self._still_unneeded(collection.keys)
+        going = self._unlocked(self._still_unneeded(collection.keys))
         if self._lease is None:
             self._report.deleted += self._amount_of(going)
             return
@@ -153,6 +155,17 @@ class _Run:
             elif (seen is None or seen.is_dead) and key not in marked.reached_parts:
                 going.append(key)
         return going + [pack_key(pack) for pack in self._copies.proven(doubled, self._trash.keys)]
+
+    def _unlocked(self, keys: list[str]) -> list[str]:
+        """Those that are not locked. The others take their room until their locks end, and wait for a later run."""
+        locked = locked_until(self._handle, keys)
+        if locked:
+            amount, last = self._amount_of(locked), max(locked.values())
+            self._note(
+                f"{amount.objects} objects ({format_size(amount.bytes)}) that nothing needs are locked, the last of "
+                f"them until {to_rfc3339(last)[:16]}Z: a later run collects them"
+            )
+        return [key for key in keys if key not in locked]
 
     def _delete(self, keys: Collection[str]) -> None:
         """Index, then packs and parts. What is needed after all is not touched, whoever said that it goes."""
@@ -219,6 +232,7 @@ class _Run:
             doubled = self._copies.doubled(leaving | {pack_key(pack) for pack in candidates}, self._options.budget)
             candidates += [pack for pack in doubled if pack not in new and is_old(marked.packs[pack].info)]
             going += [pack_key(pack) for pack in self._copies.proven(candidates, leaving)]
+        going = self._unlocked(going)
         if not going:
             return
         self._report.condemned += self._amount_of(going)

@@ -27,9 +27,10 @@ from holdfast.vault.format.records import Lease, decode_record, encode_record
 from holdfast.vault.format.series import create_once
 from holdfast.vault.handle import Handle
 
-__all__ = ["HeldLease", "SeenLease", "seen_leases", "remove_lease"]
+__all__ = ["COPYING", "HeldLease", "SeenLease", "seen_leases", "remove_lease"]
 
 OPEN, ENDED = "open", "ended"
+COPYING = "copying"  # the purpose of a copy's lease at its target
 _NANOSECONDS = 1_000_000_000
 _RENEW_AFTER = LEASE_S / 4
 _COMMIT_WITHIN = LEASE_S * 3 / 4  # the rest is for clocks that run at different speeds, and for the request itself

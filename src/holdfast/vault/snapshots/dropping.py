@@ -9,6 +9,7 @@ from holdfast.errors import ConflictError, CredentialError, DamageError, FailedE
 from holdfast.ids import SnapshotId
 from holdfast.vault.format.records import Ref, Root
 from holdfast.vault.handle import Handle
+from holdfast.vault.locking.state import refuse_locked
 from holdfast.vault.snapshots.finding import tags_of
 from holdfast.vault.snapshots.holds import held_by, hold_name
 from holdfast.vault.snapshots.pointers import Pointers
@@ -33,11 +34,13 @@ class DropPlan(NamedTuple):
 def plan_drop(handle: Handle, root: Root) -> DropPlan:
     """Decide; change nothing.
 
-    Raises RefusedError for a snapshot that is tagged or held and for the one that `validated` points to (nothing older
-    goes before something newer is proven, and the proof itself never), CredentialError for all but keepers.
+    Raises RefusedError for a snapshot that is tagged, held or locked, and for the one that `validated` points to
+    (nothing older goes before something newer is proven, and the proof itself never), CredentialError for all but
+    keepers.
     """
     handle.keys.require_keeper("dropping a snapshot")
     refs = tags_of(handle, root.asset)
+    refuse_locked(handle, _key(handle, root))
     _require_not_validated(root, meant_by(handle, root.asset, VALIDATED, refs))
     pointing = _pointing(refs, root, handle.clock.now_ns(), ignore_tags=False)
     moves = {name: "" for name in sorted(pointing) if name.startswith(RESERVED)}  # they may not lead nowhere

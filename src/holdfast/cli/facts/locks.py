@@ -1,0 +1,124 @@
+"""Facts about locks, and about going back to before an attack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.cli.phrases import clean
+from holdfast.cli.schemas.common import Damaged
+from holdfast.cli.schemas.locks import (
+    LockFailure,
+    LockSet,
+    LocksExtended,
+    LocksShown,
+    RecoveryDone,
+    RecoveryPlanned,
+    RecoveryStep,
+    SnapshotLockFacts,
+)
+from holdfast.clock import to_rfc3339
+
+if TYPE_CHECKING:
+    from holdfast.vault.locking.protecting import Extended
+    from holdfast.vault.locking.recovering import Recovered, RecoveryPlan
+    from holdfast.vault.locking.setting import LockSetting
+    from holdfast.vault.locking.state import LockReport, SnapshotLock
+    from holdfast.vault.vault import Vault
+
+__all__ = ["extended_facts", "lock_set_facts", "locks_facts", "recovery_facts"]
+
+
+def extended_facts(vault: Vault, done: Extended) -> LocksExtended:
+    """What extending the locks did."""
+    return LocksExtended(
+        vault=vault.id,
+        snapshots=done.snapshots,
+        until=_time(done.until_ns),
+        asked=done.asked,
+        versions=done.versions,
+        failures=[
+            LockFailure(object=one.key, message=clean(one.error.message) if one.error is not None else "not locked")
+            for one in done.failures
+        ],
+        unreadable=list(done.unreadable),
+    )
+
+
+def lock_set_facts(vault: Vault, setting: LockSetting, done: Extended | None) -> LockSet:
+    """The new setting, and what was locked by it at once."""
+    return LockSet(
+        vault=vault.id,
+        generation=setting.generation,
+        mode=setting.mode,
+        seconds=setting.seconds,
+        locked=extended_facts(vault, done) if done is not None else None,
+    )
+
+
+def locks_facts(vault: Vault, report: LockReport) -> LocksShown:
+    """What is locked."""
+    return LocksShown(
+        vault=vault.id,
+        now=to_rfc3339(report.now_ns),
+        mode=report.setting.mode if report.setting is not None else None,
+        seconds=report.setting.seconds if report.setting is not None else 0,
+        bucket=clean(report.support.reason) or None,
+        notes=[clean(note) for note in report.support.notes],
+        snapshots=[_snapshot(one, report.now_ns) for one in report.snapshots],
+        unprotected=len(report.unprotected),
+        overwritten=list(report.overwritten),
+        deleted=report.deleted,
+    )
+
+
+def recovery_facts(plan: RecoveryPlan, done: Recovered | None, extended: Extended | None) -> RecoveryPlanned:
+    """A plan to go back, and what applying it did."""
+    return RecoveryPlanned(
+        vault=plan.vault,
+        before=to_rfc3339(plan.before_ns),
+        objects=plan.objects,
+        snapshots=list(plan.snapshots),
+        damages=[Damaged(object=clean(one.object), message=clean(one.message)) for one in plan.damages],
+        first_change=_time(plan.first_ns),
+        steps=[
+            RecoveryStep(
+                action=one.action,
+                object=one.key,
+                version=one.version,
+                written=to_rfc3339(one.modified_ns),
+                bytes=one.size,
+                why=one.why,
+            )
+            for one in plan.steps
+        ],
+        digest=plan.digest,
+        done=_done(done, extended) if done is not None else None,
+    )
+
+
+def _done(done: Recovered, extended: Extended | None) -> RecoveryDone:
+    return RecoveryDone(
+        restored=done.restored,
+        set_aside=done.set_aside,
+        bytes=done.bytes,
+        failures=[Damaged(object=step.key, message=clean(why)) for step, why in done.failures],
+        locked_until=_time(extended.until_ns) if extended is not None else None,
+    )
+
+
+def _snapshot(one: SnapshotLock, now_ns: int) -> SnapshotLockFacts:
+    return SnapshotLockFacts(
+        key=one.key,
+        snapshot=one.root.id if one.root is not None else None,
+        asset=clean(one.root.asset) if one.root is not None else None,
+        until=_time(one.until_ns or None),
+        protected=not one.error and one.until_ns > now_ns,
+        objects=one.objects,
+        unlocked=one.unlocked,
+        weakest=list(one.weakest),
+        error=clean(one.error) or None,
+    )
+
+
+def _time(time_ns: int | None) -> str | None:
+    return None if time_ns is None else to_rfc3339(time_ns)

@@ -1,0 +1,122 @@
+"""Outputs of `holdfast lock`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast.cli.schemas.common import Bytes, Count, Damaged, Record, SnapshotRef, Time
+
+__all__ = [
+    "LockFailure",
+    "LockSet",
+    "LocksExtended",
+    "LocksShown",
+    "SnapshotLockFacts",
+    "RecoveryPlanned",
+    "RecoveryStep",
+    "RecoveryDone",
+]
+
+
+class LockFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that could not be locked, and why."""
+
+    object: str
+    message: str
+
+
+class LocksExtended(Record, frozen=True, kw_only=True, tag="holdfast/lock-extend/1"):
+    """`lock extend`. `until`: all snapshots are locked until then; null where something is not locked.
+
+    `asked`: objects whose locks were set or looked up. `versions`: older versions of objects among them.
+    """
+
+    vault: str
+    snapshots: Count
+    until: Time | None
+    asked: Count
+    versions: Count
+    failures: list[LockFailure]
+    unreadable: list[str]
+
+
+class LockSet(Record, frozen=True, kw_only=True, tag="holdfast/lock-set/1"):
+    """`lock set`. `mode`: governance, compliance or off. `locked`: what there was to lock, null for off."""
+
+    vault: str
+    generation: Count
+    mode: str
+    seconds: Count
+    locked: LocksExtended | None
+
+
+class SnapshotLockFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One snapshot. `until`: nobody can destroy it before; null where something of it is not locked at all.
+
+    `objects`: all that restoring it needs; `unlocked` of them are not locked. `weakest`: those locked for the shortest.
+    """
+
+    key: str
+    snapshot: SnapshotRef | None
+    asset: str | None
+    until: Time | None
+    protected: bool
+    objects: Count
+    unlocked: Count
+    weakest: list[str]
+    error: str | None
+
+
+class LocksShown(Record, frozen=True, kw_only=True, tag="holdfast/lock-show/1"):
+    """`lock show`, as the store tells it. `mode` is null where the vault has no setting. `bucket`: why the bucket locks
+    nothing, null where it does. `overwritten`: objects that are written once and have several versions. `deleted`:
+    objects that are gone and have versions still.
+    """
+
+    vault: str
+    now: Time
+    mode: str | None
+    seconds: Count
+    bucket: str | None
+    notes: list[str]
+    snapshots: list[SnapshotLockFacts]
+    unprotected: Count
+    overwritten: list[str]
+    deleted: Count
+
+
+class RecoveryStep(msgspec.Struct, frozen=True, kw_only=True):
+    """`action`: `restore` (the version becomes current again) or `set aside` (hidden; it can be had back)."""
+
+    action: str
+    object: str
+    version: str
+    written: Time
+    bytes: Bytes
+    why: str
+
+
+class RecoveryDone(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done. `locked_until`: of all that is there now; null where it is not locked."""
+
+    restored: Count
+    set_aside: Count
+    bytes: Bytes
+    failures: list[Damaged]
+    locked_until: Time | None
+
+
+class RecoveryPlanned(Record, frozen=True, kw_only=True, tag="holdfast/lock-recover/1"):
+    """`lock recover`. `snapshots`: whole as of `before`. `damages`: what is not. `first_change`: when an object that is
+    written once was first overwritten or deleted, as far as versions tell. `done` is null without `--apply`.
+    """
+
+    vault: str
+    before: Time
+    objects: Count
+    snapshots: list[SnapshotRef]
+    damages: list[Damaged]
+    first_change: Time | None
+    steps: list[RecoveryStep]
+    digest: str
+    done: RecoveryDone | None
