@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from obstore import exceptions
 
 from fuzz import world
@@ -14,7 +16,7 @@ from holdfast.errors import HoldfastError
 from holdfast.homes import cache_home, state_home
 from holdfast.stores.cloud_errors import translated
 from holdfast.stores.cloud_options import cloud_identity
-from holdfast.trust.keyring import key_folder, passphrase_from_environment
+from holdfast.trust.keyring import keeper_from_environment, key_folder, passphrase_from_environment
 from holdfast.vault.format.header import Kind
 from holdfast.vault.format.records import Root, decode_record
 from holdfast.vault.saving.memory import memory_path
@@ -35,6 +37,7 @@ _ANSWERS = (b"status code: 416", b"status code: 507", b"<Code>", b"</Code>", b"G
 _ANSWERS += (b"169.254.169.254", b"builder error", b"ExpiredToken", b"NoSuchBucket", b"\n", b"\xff")
 _VARIABLES = ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HOLDFAST_PASSPHRASE")
 _VARIABLES += ("AWS_ENDPOINT_URL", "AWS_REGION", "AZURE_STORAGE_ACCOUNT_NAME", "GOOGLE_SERVICE_ACCOUNT")
+_VARIABLES += ("HOLDFAST_KEEPER",)
 
 
 def _cloud_error(data: bytes) -> None:
@@ -74,6 +77,10 @@ def _environment(data: bytes) -> None:
         if found is not None and not found.is_absolute():
             raise Broken(f"{find.__name__} is {found}, which is somewhere else in every folder")
     passphrase_from_environment(environment)
+    with suppress(HoldfastError):
+        keeper = keeper_from_environment(environment)
+        if keeper is not None and (len(keeper) != 32 or set(keeper) - set("0123456789abcdef")):
+            raise Broken(f"{keeper!r} is the fingerprint of a keeper")
     root = decode_record(world.bodies(Kind.ROOT)[0], Root, "x")
     for path in (
         memory_path(world.keys(False), root.asset, environment),
@@ -106,9 +113,10 @@ TARGETS = [
     ),
     Target(
         "environment",
-        "`state_home`, `cache_home`, `key_folder`, `known_vaults_file`, `restores_path`, `cloud_identity`",
+        "`state_home`, `cache_home`, `key_folder`, `known_vaults_file`, `restores_path`, `cloud_identity`, "
+        "`keeper_from_environment`",
         _environment,
-        lambda: [b"/home/a", b"\n/state\n/cache\n/config\nsecret\nhttp://x\neu\nacc\n/key.json"],
+        lambda: [b"/home/a", b"\n/state\n/cache\n/config\nsecret\nhttp://x\neu\nacc\n/key.json\n" + b"0a" * 16],
         (b"\n", b"/", b"..", b"~", b"\xff", b"relative", b" "),
         max_bytes=2000,
     ),

@@ -7,6 +7,7 @@ The first look at a log is trusted; from then on it must continue what was seen.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -16,7 +17,6 @@ from typing import NamedTuple
 import msgspec
 
 from holdfast.audit.checkpoint_text import Checkpoint, parse_checkpoint_text
-from holdfast.audit.layout import generation_key
 from holdfast.audit.spool import NO_HEAD, Head
 from holdfast.errors import DamageError, FailedError
 from holdfast.events import SILENT, Progress
@@ -26,6 +26,7 @@ from holdfast.stores.protocol import Store, store_identity
 __all__ = ["Remembered", "Seen", "MemberMemory", "decode_remembered"]
 
 _BYTES_MAX = 64 << 10
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class _Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +101,8 @@ class MemberMemory:
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             self._progress.note(f"the last entry written here is not remembered: {self._path(member)} ({error})")
             return NO_HEAD
-        return Head(number, hashed) if 0 < number < 10**10 and len(generation_key("", number)) == 10 else NO_HEAD
+        sound = 0 < number < 10**10 - 1 and _HASH.fullmatch(hashed)  # else nobody could read what follows on it
+        return Head(number, hashed) if sound else NO_HEAD
 
     def remember(self, member: str, head: Head) -> None:
         try:

@@ -20,15 +20,26 @@ from blake3 import blake3
 
 from holdfast.authority.principals import MEMBER_ROLES, Grant, Principal
 from holdfast.authority.settings import Settings
-from holdfast.clock import to_rfc3339
+from holdfast.clock import NANOSECONDS, to_rfc3339
 from holdfast.errors import CredentialError, UsageError
 from holdfast.trust.private import Private
 
-__all__ = ["ApiKey", "KeyRecord", "Register", "new_api_key", "parse_api_key", "principal_of_api_key", "KEY_BYTES_MAX"]
+__all__ = [
+    "ApiKey",
+    "KeyRecord",
+    "Register",
+    "new_api_key",
+    "parse_api_key",
+    "principal_of_api_key",
+    "KEY_BYTES_MAX",
+    "TIME_END",
+]
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _FORM: Final = re.compile(rb"hfk_([0-9a-hjkmnp-tv-z]{16})_([0-9a-hjkmnp-tv-z]{52})_([0-9a-hjkmnp-tv-z]{4})")
 KEY_BYTES_MAX: Final = 1024
+TIME_END: Final = 253_402_300_800 * NANOSECONDS
+"""Times are before it, in nanoseconds since the epoch: the year 10000, which no calendar here has."""
 LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CHECK_CONTEXT: Final = "holdfast 1 api key check"
 
@@ -99,6 +110,12 @@ def new_api_key(
     """
     granted = sorted(set(roles))
     problem = _problem(register, label, granted)
+    limits = None if scopes is None else sorted(set(scopes))
+    for name in (person, *(limits or ())):
+        if not name.isprintable():
+            problem = problem or f"{name[:80]!a} is no name of a person or an action"
+    if expires_ns is not None and expires_ns >= TIME_END:
+        problem = problem or "an API key expires before the year 10000, or never"
     if problem:
         raise UsageError(problem)
     key = ApiKey(_random(16), _random(52))
@@ -108,7 +125,7 @@ def new_api_key(
         hash=_hash(register, key),
         person=person or f"api-key:{key.id}",
         roles=granted,
-        scopes=None if scopes is None else sorted(set(scopes)),
+        scopes=limits,
         created=now_ns,
         expires=expires_ns,
     )

@@ -18,6 +18,7 @@ from holdfast.units import format_duration, parse_duration
 
 __all__ = ["Session", "begin_session", "elevated_by", "decode_session", "banner", "checked_reason"]
 
+_TIME_END: Final = 253_402_300_800 * NANOSECONDS  # since the epoch: the year 10000, which no calendar here has
 _REASON_MIN: Final = 10
 _REASON_MAX: Final = 500
 
@@ -75,6 +76,8 @@ def decode_session(data: bytes, name: str) -> Session:
     try:
         session = msgspec.json.decode(data, type=Session)
         checked_reason(session.reason)
+        if not 0 <= session.since <= session.until < _TIME_END:
+            raise ValueError("times that no calendar has")
     except (msgspec.MsgspecError, ValueError, RecursionError, UsageError) as error:
         raise CredentialError(
             f"{name} is no break-glass session, or a damaged one", hint="delete it, and begin another", object_name=name

@@ -27,6 +27,7 @@ from holdfast.units import format_duration, parse_duration
 __all__ = ["IssuerKey", "IssuerKeys", "KeyCache", "parse_key_set", "RETRY_SECONDS"]
 
 _KEYS_MAX: Final = 100
+_AGE_MAX: Final = 1 << 40  # seconds; a kept file may state a number that no float can hold
 _RSA_BITS: Final = (2048, 8192)  # NIST SP 800-131A; and what is checked in no time
 RETRY_SECONDS: Final = 10.0
 """How often a provider is asked at most: tokens with made-up key ids must not become a flood of requests to it."""
@@ -163,8 +164,8 @@ class KeyCache:
 
     def _age(self, kept: IssuerKeys) -> float:
         """Seconds. Of a time that has not come yet nobody knows how old it is."""
-        age = (self.clock.now_ns() - kept.fetched_ns) / NANOSECONDS
-        return age if age >= 0 else float("inf")
+        age = (self.clock.now_ns() - kept.fetched_ns) // NANOSECONDS
+        return float(age) if 0 <= age <= _AGE_MAX else float("inf")
 
     def _fetched(self, issuer: Issuer) -> IssuerKeys | None:
         last = self._asked.get(issuer.issuer)

@@ -83,6 +83,9 @@ def read_policy_files(folder: Path) -> dict[str, bytes]:
             raise CredentialError(f"{folder} is no folder of policies", object_name=str(folder))
         check_owner(folder, status)
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".cedar" and not path.name.startswith("."))
+        unprintable = [path for path in paths if not path.name.isprintable()]
+        if unprintable:  # names stand in answers and in the audit log, where there is no way to write every one
+            raise CredentialError(f"{str(unprintable[0])!a} cannot be printed", hint="rename the file of policies")
         if len(paths) > FILES_MAX:
             raise CredentialError(f"{folder} holds more than {FILES_MAX} files of policies", object_name=str(folder))
         return {path.name: _read(path) for path in paths}
@@ -132,7 +135,7 @@ def _keep(path: Path | None, policies: Policies, texts: Mapping[str, bytes], pro
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with suppress(FileNotFoundError, msgspec.MsgspecError, ValueError):
+        with suppress(FileNotFoundError, msgspec.MsgspecError, ValueError, RecursionError):
             if msgspec.json.decode(path.read_bytes(), type=_Kept).digest == policies.digest:
                 return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

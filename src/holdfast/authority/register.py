@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from holdfast.authority.api_keys import KeyRecord, Register
+from holdfast.authority.api_keys import TIME_END, KeyRecord, Register
 from holdfast.errors import (
     CredentialError,
     FailedError,
@@ -65,6 +65,9 @@ def decode_register(data: bytes, name: str) -> Register:
 def _is_sound(register: Register) -> bool:
     ids = [one.id for one in register.keys]
     hashes = all(len(one.hash) == 32 for one in register.keys)
+    times = [time for one in register.keys for time in (one.created, one.expires, one.revoked) if time is not None]
+    if not all(0 <= time < TIME_END for time in times):  # they could not be told in a message
+        return False
     return register.version == 1 and len(register.salt) == 32 and hashes and len(set(ids)) == len(ids)
 
 

@@ -80,13 +80,13 @@ class RestKey:
             status = error.code
             error.close()
             raise self._refused(status, what) from None
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: it names an address that is none
             raise StoreUnreachableError(
                 f"{self._cloud} does not answer for {name} ({type(error).__name__})", object_name=name
             ) from None
         try:
             decoded = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             decoded = None
         if not isinstance(decoded, dict):
             raise FailedError(f"{self._cloud} gave no sensible answer for {name}", object_name=name)
