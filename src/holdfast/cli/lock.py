@@ -54,6 +54,7 @@ def set_(
     """
     from holdfast.cli.facts.locks import lock_set_facts
     from holdfast.cli.views.locks import lock_set_lines
+    from holdfast.control.audited_vault import recorded_on
     from holdfast.control.guarding import guard
     from holdfast.control.locking import open_locked, set_lock
     from holdfast.stores.retention.port import parse_period
@@ -62,7 +63,8 @@ def set_(
     chosen = None if period == "off" else parse_period(period)
     opened = open_locked(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     guard(opened, "lock")
-    setting, done = set_lock(opened, chosen)
+    with recorded_on(opened, "lock", objects={"period": period}):
+        setting, done = set_lock(opened, chosen)
     record = lock_set_facts(opened, setting, done)
     output.give(record, lock_set_lines)
     output.finish(f"set the lock of vault {record.vault} to {period}")
@@ -137,13 +139,16 @@ def extend(
     """
     from holdfast.cli.facts.locks import extended_facts
     from holdfast.cli.views.locks import locks_extended_lines
+    from holdfast.control.audited_vault import recorded_on
     from holdfast.control.guarding import guard
     from holdfast.control.locking import extend_vault_locks, open_locked
 
     output: Output = context.obj
     opened = open_locked(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     guard(opened, "lock")
-    record = extended_facts(opened, extend_vault_locks(opened))
+    with recorded_on(opened, "lock", objects={"change": "extended"}):
+        done = extend_vault_locks(opened)
+    record = extended_facts(opened, done)
     output.give(record, locks_extended_lines)
     output.finish(f"extended the locks of {count(record.snapshots, 'snapshot')}")
     if record.failures or record.unreadable:
@@ -185,8 +190,12 @@ def recover(
     from holdfast.cli.facts.locks import recovery_facts
     from holdfast.cli.views.locks import recovery_lines
     from holdfast.clock import from_rfc3339
+    from holdfast.control.audited_vault import audited, recorded_on
+    from holdfast.control.guarding import guard
     from holdfast.control.locking import go_back, lock_again, plan_going_back
     from holdfast.stores.retention.opening import open_lockable
+    from holdfast.vault.handle import Handle
+    from holdfast.vault.vault import Vault
 
     output: Output = context.obj
     try:
@@ -196,12 +205,17 @@ def recover(
     options = pairs(store_option, "--store-option")
     store = open_lockable(vault, options=options, note=output.progress.note)
     planned = plan_going_back(store, before_ns, progress=output.progress)
+    past = audited(planned.past)
+    guard(past, "vault.info" if apply is None else "versions.recover", logs=())
     done = extended = None
     if apply is not None:
         if apply != planned.plan.digest:
             raise ConflictError("the plan is another one by now", hint="look at it again, without --apply")
         done = go_back(store, planned, output.progress)
         extended = lock_again(store, planned, output.progress)
+        back = audited(Vault(Handle(store, past.handle.keys, past.handle.clock, output.progress)))
+        with recorded_on(back, "versions.recover", objects={"plan": apply, "before": before}):
+            pass  # into the log that came back: the one of a moment ago may be the attacker's
     record = recovery_facts(planned.plan, done, extended)
     output.give(record, recovery_lines)
     if done is None:

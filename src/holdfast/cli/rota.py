@@ -32,6 +32,7 @@ def verify_in_turn(
     """Prove, show, and end with code 4 if one is damaged. Raises UsageError."""
     from holdfast.cli.facts.repairs import rota_facts
     from holdfast.cli.views.repairs import rota_lines
+    from holdfast.control.audited_vault import recorded_on
     from holdfast.control.repairing import opened_replicas, replicas_at
     from holdfast.vault.checking.rota import Rota, plan_rota, run_rota
 
@@ -43,7 +44,12 @@ def verify_in_turn(
         budget=parse_size(budget) if budget is not None else None,
         count=count,
     )
-    rota = Rota(turns, {}, {}, left) if dry_run else run_rota(vault.handle, turns, left)
+    if dry_run:
+        rota = Rota(turns, {}, {}, left)
+    else:
+        with recorded_on(vault, "verify", objects={"rota": str(len(turns))}) as facts:
+            rota = run_rota(vault.handle, turns, left)
+            facts.objects["damaged"] = str(len(rota.damaged))
     output.give(rota_facts(vault, rota, dry_run=dry_run), rota_lines)
     if dry_run:
         output.finish("dry run: nothing was read back,")

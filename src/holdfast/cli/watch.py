@@ -81,6 +81,8 @@ def watch(
     there = pairs(to_store_option, "--to-store-option")
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     guard(opened, "save", asset=asset)
+    for url in replicate_to or ():
+        guard(opened, "replicate", asset=asset, to=url)
     replicas = [open_target(url, options=there, progress=output.progress) for url in replicate_to or ()]
     teller = WatchTeller(output, Path(folder), opened.handle.clock)
     output.say(f"watching {folder} for {asset!r}; Ctrl-C ends it after the save that runs")

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped,unused-ignore]
 
+from holdfast.control.guarding import guard
 from holdfast.control.opened_vault import OpenedVault
 from holdfast.control.opening import open_at
 from holdfast.control.remote_files import as_os_errors, facts_of, facts_of_snapshot, moment, read_only
@@ -287,6 +288,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
                 f"the vault at {vault.url} is not called {self._vault_name!r}",
                 hint="leave the name out (holdfast:///…), or the option `vault`",
             )
+        guard(vault, "read", environment=environment)
         return vault
 
 
