@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: help demo test check unit bench bench-quick campaigns fuzz crash-points soak soak-servers campaign drill-ransomware clean
+.PHONY: help demo test check unit bench bench-quick campaigns fuzz crash-points soak soak-servers campaign drill-ransomware mutations clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -62,6 +62,10 @@ campaign: ## 1,000 random damages to a vault with two sites: all found, all mend
 drill-ransomware: ## stolen credentials destroy all they can, on SeaweedFS and moto; with locks it all comes back: DRILL=…
 	@tools/setup dev
 	$(BIN)/python -m holdfast.drills.ransomware $(DRILL)
+
+mutations: ## take each guard of docs/threat-model.md away: its test must fail then; some minutes: ROWS="W3 …"
+	@tools/setup dev
+	$(BIN)/python -m tests.mutations $(ROWS)
 
 clean: ## remove what the targets made
 	rm -rf .venv .bench-venv node_modules demo-out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
