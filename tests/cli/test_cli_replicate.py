@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from terminal import Terminal, write_checkpoint
 
+from holdfast.testing.damage import ended_otherwise
+
 
 @pytest.fixture
 def saved(terminal: Terminal, vault: Path) -> list[Any]:
@@ -28,7 +30,7 @@ def _damage_a_pack(vault: Path) -> str:
     """The largest pack: that of the first snapshot, on which the second's deltas rest."""
     pack = max((path for path in (vault / "packs").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     pack.chmod(0o600)
-    pack.write_bytes(pack.read_bytes()[:-1] + b"?")
+    pack.write_bytes(ended_otherwise(pack.read_bytes()))
     return pack.name
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from terminal import Terminal, write_checkpoint
 
+from holdfast.testing.damage import ended_otherwise
+
 
 @pytest.fixture
 def history(terminal: Terminal, vault: Path) -> list[Any]:
@@ -139,7 +141,7 @@ def test_list_has_a_line_for_each_snapshot_with_what_points_to_it(terminal: Term
 def test_list_goes_on_past_a_damaged_root_and_exits_4(terminal: Terminal, vault: Path, history: list[Any]) -> None:
     root = next((vault / "snapshots").rglob(history[0]["snapshot"]["id"]))
     root.chmod(0o600)
-    root.write_bytes(root.read_bytes()[:-1] + b"?")
+    root.write_bytes(ended_otherwise(root.read_bytes()))
     listed = terminal.json("snapshot-list", "snapshot", "list", code=4)
     assert [snapshot["step"] for snapshot in listed["snapshots"]] == [200, 300]
     assert history[0]["snapshot"]["id"] in listed["damaged"][0]["object"]

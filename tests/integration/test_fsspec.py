@@ -25,6 +25,7 @@ import holdfast
 from holdfast.control.filesystem import HoldfastFileSystem
 from holdfast.control.snapshot_paths import reference_of, snapshot_name, split_url
 from holdfast.errors import HoldfastError
+from holdfast.testing.damage import ended_otherwise
 from holdfast.vault.vault import Vault
 
 RNG = np.random.default_rng(1)
@@ -331,7 +332,7 @@ def test_damage_is_an_error_and_not_an_absence(vault: Vault, tmp_path: Path) -> 
     for part in (tmp_path / "places/models/parts").rglob("*"):
         if part.is_file():
             part.chmod(0o600)
-            part.write_bytes(part.read_bytes()[:-1] + b"\0")
+            part.write_bytes(ended_otherwise(part.read_bytes()))
     for look in (fs.exists, fs.isdir, fs.isfile, fs.ls, fs.find, fs.glob):
         with pytest.raises(OSError, match="damaged"):
             look("llama@latest/logs")
@@ -341,7 +342,7 @@ def test_a_damaged_snapshot_is_listed_by_its_id(vault: Vault, tmp_path: Path) ->
     fs = HoldfastFileSystem(vault=vault.url, skip_instance_cache=True)
     [root] = (path for path in (tmp_path / "places/models/snapshots").rglob("*") if path.is_file())
     root.chmod(0o600)
-    root.write_bytes(root.read_bytes()[:-1] + b"\0")
+    root.write_bytes(ended_otherwise(root.read_bytes()))
     [listed] = fs.ls("")
     assert listed["name"] == root.name and "damaged" in listed["error"]
     for look in (lambda: fs.ls(listed["name"]), lambda: fs.find("")):

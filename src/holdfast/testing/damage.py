@@ -19,6 +19,7 @@ from holdfast.stores.protocol import Store
 from holdfast.vault.format.header import FORMAT_VERSION, HEADER_BYTES
 
 __all__ = [
+    "ended_otherwise",
     "DamageDone",
     "Flip",
     "Truncate",
@@ -253,3 +254,8 @@ def _overwrite(store: Store, key: str, data: bytes) -> None:
     # `put` is for names derived from content, and may take an object of that name for granted.
     store.delete(key)
     store.put(key, data)
+
+
+def ended_otherwise(data: bytes) -> bytes:
+    """The same bytes, but the last one."""
+    return data[:-1] + bytes([data[-1] ^ 1])

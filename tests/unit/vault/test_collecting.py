@@ -11,6 +11,7 @@ import pytest
 from holdfast.clock import SYSTEM_CLOCK, ManualClock
 from holdfast.errors import ConflictError, CredentialError, RefusedError
 from holdfast.stores.memory import MemoryStore
+from holdfast.testing.damage import ended_otherwise
 from holdfast.testing.invariants import check_is_clean, every_snapshot_restores, read_tree
 from holdfast.testing.workspace import TrialVault, new_trial_vault
 from holdfast.vault.access.members import admit_writer
@@ -301,7 +302,7 @@ def test_a_root_that_cannot_be_read_stops_it(trial: TrialVault, tmp_path: Path, 
     vault = trial.open()
     vault.save("run", write(tmp_path, 1))
     [key] = keys(trial, "snapshots/")
-    trial.store.put(key, trial.store.get(key)[:-1] + b"x")
+    trial.store.put(key, ended_otherwise(trial.store.get(key)))
     clock.sleep(2 * DAY)
     with pytest.raises(RefusedError, match="nothing is collected") as caught:
         collect(trial.open().handle)

@@ -19,6 +19,7 @@ from holdfast.ids import SnapshotId
 from holdfast.stores.local import LocalStore
 from holdfast.stores.protocol import ObjectInfo
 from holdfast.testing.counting import CountingStore
+from holdfast.testing.damage import ended_otherwise
 from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault
 from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer
 from holdfast.vault.format.names import SNAPSHOTS
@@ -133,7 +134,7 @@ def test_a_root_that_was_changed_is_read_and_damage_is_never_kept(kept: TrialVau
     good, bad = save(), save()
     listing(kept)
     path = path_of(kept, bad)
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    path.write_bytes(ended_otherwise(path.read_bytes()))
     for _ in range(2):
         listed, read = listing(kept)
         assert listed[0].root == good
@@ -253,7 +254,7 @@ def test_what_is_used_is_read_from_the_store(kept: TrialVault, save: Save) -> No
     listing(kept)
     path = path_of(kept, newest)
     info = path.stat()
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    path.write_bytes(ended_otherwise(path.read_bytes()))
     os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
     assert [one.root for one in listing(kept)[0]] == [older, newest]
     notes = NoteTaker()
