@@ -54,6 +54,8 @@ _ROUNDS = {"full": 3, "quick": 2, "tiny": 1}
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # With this set, as some build machines have it, each process would compile its modules anew; no user's does.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     path = options.results or CHECKOUT / f"benchmarks/results/{options.plan}.json"
     try:
         with open_setting(options.folder, options.disk, options.peers.resolve()) as setting:

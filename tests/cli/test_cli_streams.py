@@ -30,6 +30,23 @@ def test_help_loads_nothing_heavy(terminal: Terminal, arguments: list[str]) -> N
     assert done.stderr.strip().splitlines()[-1] == "[]"
 
 
+def test_looking_at_snapshots_loads_only_what_it_needs(terminal: Terminal, vault: Path) -> None:
+    """Neither arrays and codecs, nor the audit log of a vault that has none, nor readers of tokens."""
+    write_checkpoint(terminal.folder / "ckpt", 1)
+    terminal.ok("snapshot", "save", "ckpt", "--asset", "llama")
+    script = (
+        "import sys; from holdfast.cli.main import main; code = main(sys.argv[1:]);"
+        "loaded = {'.'.join(name.split('.')[:2]) for name in sys.modules};"
+        "heavy = {'numpy', 'joserfc', 'yaml', 'rich', 'torch', 'holdfast.audit', 'holdfast.drills'};"
+        "print(sorted(heavy & loaded), file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "snapshot", "list"], capture_output=True, text=True, check=True
+    )
+    assert "llama" in done.stdout
+    assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
 def test_a_reader_that_goes_away_ends_it_quietly(terminal: Terminal, vault: Path) -> None:
     write_checkpoint(terminal.folder / "ckpt", 1)
     terminal.ok("snapshot", "save", "ckpt", "--asset", "llama")

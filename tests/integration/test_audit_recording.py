@@ -15,7 +15,8 @@ from holdfast.audit.layout import PENDING
 from holdfast.control.audited_vault import AuditedVault, JournalDecisions, audited, decision_logs, recorded_on
 from holdfast.control.auditing import AuditLog, create_log, log_of
 from holdfast.control.decision_log import DecisionRecord, denial_record
-from holdfast.control.recording import journal_of, recorded
+from holdfast.control.recorded import recorded
+from holdfast.control.recording import journal_of
 from holdfast.errors import DamageError, FailedError, HoldfastError, RefusedError
 from holdfast.replication.copying import mirror
 from holdfast.stores.faulty import FaultyStore

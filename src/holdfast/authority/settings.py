@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Meta
 
 from holdfast.authority.principals import BREAK_GLASS_ROLE, MEMBER_ROLES, Grant
-from holdfast.authority.strict_yaml import parse_strictly
 from holdfast.clock import from_rfc3339
 from holdfast.errors import UsageError
 from holdfast.units import parse_duration
@@ -103,6 +102,8 @@ class Settings(_Part, frozen=True, kw_only=True):
 
 def parse_settings(data: bytes, name: str = "authority.yaml") -> Settings:
     """Raises UsageError naming file and line, or what is the matter."""
+    from holdfast.authority.strict_yaml import parse_strictly  # most installations have no such file
+
     settings = parse_strictly(data, Settings, name)
     problem = _problem(settings)
     if problem:

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from functools import partial
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
-from holdfast.audit.journal import Journal, SilentJournal
 from holdfast.control.decision_log import DecisionLog, DecisionRecord
-from holdfast.control.recording import Facts, journal_of, recorded
+from holdfast.control.recorded import Facts, recorded
 from holdfast.errors import FailedError
 from holdfast.objectives.retention import Hold
-from holdfast.vault.checking.whole_vault import CheckReport
-from holdfast.vault.collecting.report import CollectReport
 from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.repairing.model import Repaired
-from holdfast.vault.restoring.restore import Restored
-from holdfast.vault.retaining.applying import Applied
-from holdfast.vault.retaining.planning import RetentionPlan
-from holdfast.vault.snapshots.dropping import DropPlan
-from holdfast.vault.snapshots.quarantine import SetAside
 from holdfast.vault.vault import SaveReport, Vault
+
+if TYPE_CHECKING:
+    from holdfast.audit.journal import Journal
+    from holdfast.vault.checking.whole_vault import CheckReport
+    from holdfast.vault.collecting.report import CollectReport
+    from holdfast.vault.repairing.model import Repaired
+    from holdfast.vault.restoring.restore import Restored
+    from holdfast.vault.retaining.applying import Applied
+    from holdfast.vault.retaining.planning import RetentionPlan
+    from holdfast.vault.snapshots.dropping import DropPlan
+    from holdfast.vault.snapshots.quarantine import SetAside
 
 __all__ = ["AuditedVault", "JournalDecisions", "audited", "decision_logs", "recorded_on"]
 
@@ -133,9 +134,8 @@ class _LateJournal:
     """Looked for when there is something to record: who only looks at a vault pays nothing."""
 
     def __init__(self, handle: Handle, environment: Mapping[str, str]) -> None:
-        self._make = partial(journal_of, handle, environment=environment)
+        self._handle, self._environment = handle, environment
         self._journal: Journal | None = None
-
         self._decided: DecisionRecord | None = None
 
     def record(self, action: str, **said: Any) -> bool:
@@ -153,8 +153,10 @@ class _LateJournal:
 
     def resolved(self) -> Journal:
         """The journal itself."""
+        from holdfast.control.recording import journal_of
+
         if self._journal is None:
-            self._journal = self._make()
+            self._journal = journal_of(self._handle, environment=self._environment)
         return self._journal
 
 
@@ -174,7 +176,7 @@ class JournalDecisions:
             if entry.decision == "allow" and entry.break_glass is None:
                 self._journal.decided(entry)
                 return
-            if isinstance(self._journal.resolved(), SilentJournal):
+            if _is_silent(self._journal.resolved()):
                 return  # the vault has no log; the local file has taken it
         names = {"reason": "; ".join(entry.reasons)} if entry.reasons else {}
         for kind, what in (("principal", entry.principal), ("resource", entry.resource)):
@@ -200,6 +202,12 @@ class JournalDecisions:
 _DECISIONS = {"allow": "allowed", "deny": "denied"}
 
 
+def _is_silent(journal: Journal) -> bool:
+    from holdfast.audit.journal import SilentJournal
+
+    return isinstance(journal, SilentJournal)
+
+
 def _told(what: Mapping[str, str]) -> str:
     return "/".join(what.get(one, "") for one in ("kind", "id"))
 
@@ -212,8 +220,9 @@ def recorded_on(
     vault: Vault, action: str, *, names: Mapping[str, str] | None = None, objects: Mapping[str, str] | None = None
 ) -> AbstractContextManager[Facts]:
     """`recorded` in the journal of an opened vault, for what is no verb of `Vault`: keys, copies, locks."""
-    journal = vault.journal if isinstance(vault, AuditedVault) else SilentJournal()
-    return recorded(journal, action, names=names, objects=objects)
+    if not isinstance(vault, AuditedVault):
+        return nullcontext(Facts())
+    return recorded(vault.journal, action, names=names, objects=objects)
 
 
 def decision_logs(vault: Vault) -> tuple[DecisionLog, ...]:

@@ -12,17 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from holdfast.authority.issuer_keys import KeyCache
 from holdfast.authority.policy_folder import InForce, check_owner, policies_in_force
 from holdfast.authority.settings import Settings, parse_settings
-from holdfast.authority.strict_yaml import YAML_BYTES_MAX
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import CredentialError, UsageError
 from holdfast.events import SILENT, Progress
 from holdfast.homes import cache_home, state_home
 from holdfast.trust.keyring import key_folder
+
+if TYPE_CHECKING:
+    from holdfast.authority.issuer_keys import KeyCache
 
 __all__ = ["AuthorityHome", "HOME_VARIABLE", "TOKEN_VARIABLE", "API_KEY_VARIABLE"]
 
@@ -80,6 +81,8 @@ class AuthorityHome:
         path = self.folder / "authority.yaml"
         try:
             with path.open("rb") as file:
+                from holdfast.authority.strict_yaml import YAML_BYTES_MAX
+
                 check_owner(path, os.fstat(file.fileno()))
                 data = file.read(YAML_BYTES_MAX + 1)
             return parse_settings(data, str(path))
@@ -99,6 +102,8 @@ class AuthorityHome:
     @cached_property
     def keys(self) -> KeyCache:
         """Keys of identity providers."""
+        from holdfast.authority.issuer_keys import KeyCache
+
         caches = cache_home(self.environment)
         folder = None if caches is None else caches / "holdfast" / "identity"
         return KeyCache(folder, self.clock, self.progress)

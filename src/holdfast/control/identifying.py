@@ -1,6 +1,7 @@
 """From what somebody shows to who they are: tokens, API keys, certificates, key files of a vault.
 
-All of these raise CredentialError, with a sentence that never quotes what was shown.
+All of these raise CredentialError, with a sentence that never quotes what was shown. What reads tokens, API keys and
+certificates is imported where one is shown: most commands are asked for by members of a vault.
 """
 
 from __future__ import annotations
@@ -9,12 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.authority.api_keys import KEY_BYTES_MAX, parse_api_key, principal_of_api_key
-from holdfast.authority.certificates import load_authorities, principal_of_certificate
 from holdfast.authority.members import principal_of_member
 from holdfast.authority.principals import ANONYMOUS, Principal
-from holdfast.authority.register import load_register
-from holdfast.authority.tokens import TOKEN_BYTES_MAX, principal_of_token
 from holdfast.control.authority_home import API_KEY_VARIABLE, TOKEN_VARIABLE, AuthorityHome
 from holdfast.errors import CredentialError, UsageError
 from holdfast.trust.keyfile import read_private_file
@@ -55,8 +52,12 @@ def by_environment(home: AuthorityHome, member: Member | None) -> Principal:
             f"{TOKEN_VARIABLE} and {API_KEY_VARIABLE} are both set: it is not clear who asks", hint="unset one of them"
         )
     if token:
+        from holdfast.authority.tokens import TOKEN_BYTES_MAX
+
         return by_token(home, _secret(token, TOKEN_BYTES_MAX))
     if key:
+        from holdfast.authority.api_keys import KEY_BYTES_MAX
+
         return by_api_key(home, _secret(key, KEY_BYTES_MAX))
     return by_membership(home, member)
 
@@ -73,11 +74,16 @@ def _secret(path: str, most: int) -> bytes:
 
 def by_token(home: AuthorityHome, token: bytes) -> Principal:
     """`token`: a JWT, as it follows `Bearer`."""
+    from holdfast.authority.tokens import principal_of_token
+
     return principal_of_token(token, home.settings, home.keys, home.clock.now_ns())
 
 
 def by_api_key(home: AuthorityHome, text: bytes) -> Principal:
     """`text`: `hfk_…`."""
+    from holdfast.authority.api_keys import parse_api_key, principal_of_api_key
+    from holdfast.authority.register import load_register
+
     key = parse_api_key(text)
     register = load_register(home.register)
     if register is None:
@@ -87,6 +93,8 @@ def by_api_key(home: AuthorityHome, text: bytes) -> Principal:
 
 def by_certificate(home: AuthorityHome, chain: Sequence[bytes]) -> Principal:
     """`chain`: DER, the client's certificate first, as a TLS server got it."""
+    from holdfast.authority.certificates import load_authorities, principal_of_certificate
+
     rules = home.settings.certificates
     try:
         authorities = [] if rules is None else load_authorities(rules)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from holdfast.audit.entries import Actor, check_entry
@@ -14,11 +13,11 @@ from holdfast.audit.layout import DECLARATIONS
 from holdfast.audit.remembered import MemberMemory
 from holdfast.audit.spool import NO_HEAD, Head, Spool
 from holdfast.control.auditing import AuditLog, find_log
-from holdfast.errors import CredentialError, HoldfastError, RefusedError
+from holdfast.errors import CredentialError, HoldfastError
 from holdfast.trust.signing import fingerprint
 from holdfast.vault.handle import Handle
 
-__all__ = ["ORIGIN_VARIABLE", "Facts", "journal_of", "record_by_hand", "recorded"]
+__all__ = ["ORIGIN_VARIABLE", "journal_of", "record_by_hand"]
 
 ORIGIN_VARIABLE = "HOLDFAST_ORIGIN"
 
@@ -36,58 +35,6 @@ def journal_of(handle: Handle, *, environment: Mapping[str, str] = os.environ) -
         handle.progress.note(f"the audit log of this vault cannot be used: {error.message}")
         return _journal(handle, None, environment, error)
     return SilentJournal() if log is None else _journal(handle, log, environment, None)
-
-
-class Facts:
-    """What becomes known while an operation runs, for its record."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, str] = {}
-        self.names: dict[str, str] = {}
-        self.outcome = "done"
-
-
-@contextmanager
-def recorded(
-    journal: Journal,
-    action: str,
-    *,
-    objects: Mapping[str, str] | None = None,
-    names: Mapping[str, str] | None = None,
-    policies: tuple[str, ...] = (),
-    required: bool = False,
-) -> Iterator[Facts]:
-    """Record how an operation went: done, refused (a denial, with the error's code), or failed (with its code).
-
-    With `required` there is a record before, too (`begun`), and nothing is begun without it. Errors go on as they are.
-    """
-    facts = Facts()
-    facts.objects |= objects or {}
-    facts.names |= names or {}
-
-    def note(decision: str, outcome: str, must: bool = False) -> None:
-        journal.record(
-            action,
-            decision=decision,
-            policies=policies,
-            objects=facts.objects,
-            names=facts.names,
-            outcome=outcome,
-            required=must,
-        )
-
-    if required:
-        note("allowed", "begun", must=True)
-    try:
-        yield facts
-    except HoldfastError as error:
-        denied = isinstance(error, (CredentialError, RefusedError))
-        note("denied" if denied else "allowed", error.code)
-        raise
-    except BaseException:
-        note("allowed", "interrupted")
-        raise
-    note("allowed", facts.outcome)
 
 
 def record_by_hand(

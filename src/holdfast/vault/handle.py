@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.events import SILENT, Progress
 from holdfast.stores.protocol import Store
 from holdfast.vault.format.keys import VaultKeys
-from holdfast.vault.index import ChunkIndex
-from holdfast.vault.restoring.reading import ChunkReader
+
+if TYPE_CHECKING:  # at run time where chunks are asked for: who looks at snapshots loads no NumPy
+    from holdfast.vault.index import ChunkIndex
+    from holdfast.vault.restoring.reading import ChunkReader
 
 __all__ = ["Handle", "PACK_BYTES"]
 
@@ -42,8 +45,15 @@ class Handle:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
+    def own(self) -> Handle:
+        """Of the store that is written to: this one, unless replicas stand in for what cannot be read in it."""
+        return self
+
+    @property
     def index(self) -> ChunkIndex:
         """The chunk index, brought up to date at first use."""
+        from holdfast.vault.index import ChunkIndex
+
         with self._lock:
             if self._index is None:
                 self._index = ChunkIndex.load(self.store, self.keys, self._before)
@@ -60,5 +70,7 @@ class Handle:
 
     def reader(self) -> ChunkReader:
         """Something that reads chunks. Raises CredentialError for a writer."""
+        from holdfast.vault.restoring.reading import ChunkReader
+
         self.keys.require_reader("reading")
         return ChunkReader(self.store, self.keys, self.index, self.progress)

@@ -1,58 +1,48 @@
-"""The Python face of a vault. Each verb lives in its own module; here they only meet."""
+"""The Python face of a vault. Each verb lives in its own module; here they only meet.
+
+What a verb needs is imported when it is called: a command that lists snapshots loads neither NumPy nor a codec.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import NotFoundError, UsageError
 from holdfast.events import SILENT, Progress
 from holdfast.ids import is_snapshot_id
-from holdfast.objectives.retention import Hold
-from holdfast.objectives.retention_rules import Policy as RetentionPolicy
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
-from holdfast.trust.kms.services import KeyServices
 from holdfast.vault.access.configuration import load_config, pins_for_passphrase, unlock
-from holdfast.vault.checking.deep import DEEP, verify_deep
-from holdfast.vault.checking.proofs import Proofs
-from holdfast.vault.checking.verifying import DECODED, Verified, move_validated, verify_decoded
-from holdfast.vault.checking.whole_vault import CheckReport, check_vault
-from holdfast.vault.collecting.collect import CollectOptions, collect
-from holdfast.vault.collecting.report import CollectReport
-from holdfast.vault.files.decoded import DECODED_BYTES
 from holdfast.vault.format.records import Finding, Ref, Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.locking.protecting import Protected, protect_snapshot
-from holdfast.vault.repairing.model import Repaired
-from holdfast.vault.repairing.repair import repair
-from holdfast.vault.restoring.fallback import (
-    FallbackHandle,
-    Replica,
-    Replicas,
-    find_anywhere,
-    opened_replica,
-    with_replicas,
-)
-from holdfast.vault.restoring.restore import Restored, restore, snapshot_entries
-from holdfast.vault.retaining.applying import Applied, apply_retention
-from holdfast.vault.retaining.planning import RetentionPlan, plan_retention
-from holdfast.vault.saving.hooks import SaveCheck
-from holdfast.vault.saving.options import save_options
-from holdfast.vault.saving.save import Job, path_job, save_job
 from holdfast.vault.saving.validation import NORM_JUMP, Policy
-from holdfast.vault.snapshots.differences import Difference, compare_snapshots
-from holdfast.vault.snapshots.dropping import DropPlan, apply_drop, plan_drop
 from holdfast.vault.snapshots.finding import Listed, list_roots, resolve, tags_of
-from holdfast.vault.snapshots.holds import hold_snapshot, release_hold
-from holdfast.vault.snapshots.quarantine import Mark, SetAside, marks_of, release, set_aside
 from holdfast.vault.snapshots.refs import LATEST, RESERVED, VALIDATED, move_ref
-from holdfast.vault.snapshots.restores import note_restore
-from holdfast.vault.tensors.loading import LazyTensors, load_tensors
-from holdfast.vault.tensors.writing import tensor_job
+
+if TYPE_CHECKING:
+    from holdfast.objectives.retention import Hold
+    from holdfast.objectives.retention_rules import Policy as RetentionPolicy
+    from holdfast.trust.kms.services import KeyServices
+    from holdfast.vault.checking.verifying import Verified
+    from holdfast.vault.checking.whole_vault import CheckReport
+    from holdfast.vault.collecting.collect import CollectOptions
+    from holdfast.vault.collecting.report import CollectReport
+    from holdfast.vault.locking.protecting import Protected
+    from holdfast.vault.repairing.model import Repaired
+    from holdfast.vault.restoring.fallback import Replica
+    from holdfast.vault.restoring.restore import Restored
+    from holdfast.vault.retaining.applying import Applied
+    from holdfast.vault.retaining.planning import RetentionPlan
+    from holdfast.vault.saving.hooks import SaveCheck
+    from holdfast.vault.saving.save import Job
+    from holdfast.vault.snapshots.differences import Difference
+    from holdfast.vault.snapshots.dropping import DropPlan
+    from holdfast.vault.snapshots.quarantine import Mark, SetAside
+    from holdfast.vault.tensors.loading import LazyTensors
 
 __all__ = ["Vault", "SaveReport", "open_vault"]
 
@@ -115,6 +105,10 @@ class Vault:
         read back, and storing it again did not help), and what the store raises. After an error no pointer has moved,
         and nothing was committed unless the error is of reading back or of moving one.
         """
+        from holdfast.vault.locking.protecting import protect_snapshot
+        from holdfast.vault.saving.options import save_options
+        from holdfast.vault.saving.save import save_job
+
         if not isinstance(asset, str):
             raise UsageError(f"the name of an asset is text: {asset!r} is not")
         options = save_options(
@@ -135,12 +129,16 @@ class Vault:
         locked = protect_snapshot(self.handle, done.root)
         return SaveReport(done.root, done.verified, done.validated, done.latest, done.tags, locked=locked)
 
-    def load(self, reference: str, *, cache_bytes: int = DECODED_BYTES) -> LazyTensors:
+    def load(self, reference: str, *, cache_bytes: int | None = None) -> LazyTensors:
         """The arrays of a snapshot: a mapping that reads each when it is touched. Raises NotFoundError, DamageError.
 
         `cache_bytes`: of decoded chunks that are kept because only a part of them was asked for.
         """
-        return load_tensors(self.handle, self.find(reference), cache_bytes=cache_bytes)
+        from holdfast.vault.files.decoded import DECODED_BYTES
+        from holdfast.vault.tensors.loading import load_tensors
+
+        most = DECODED_BYTES if cache_bytes is None else cache_bytes
+        return load_tensors(self.handle, self.find(reference), cache_bytes=most)
 
     def restore(
         self,
@@ -157,11 +155,13 @@ class Vault:
         A `rehearsal` is not counted as an attempt to go on from the snapshot: however often it is done, it demotes
         nothing. `replicas` stand in for what cannot be read soundly here, as in `with_replicas`.
         """
+        from holdfast.vault.restoring.restore import restore
+        from holdfast.vault.snapshots.restores import note_restore
+
         vault = self.with_replicas(replicas)
         done = restore(vault.handle, vault.find(reference), Path(target), only=only, overwrite=overwrite)
         if only is None and not rehearsal:
-            own = self.handle.own if isinstance(self.handle, FallbackHandle) else self.handle
-            note_restore(own, done.root, done.target)
+            note_restore(self.handle.own, done.root, done.target)
         return done
 
     def with_replicas(self, replicas: Sequence[Vault | Replica], *, finding: bool = True) -> Vault:
@@ -169,6 +169,8 @@ class Vault:
 
         What was taken is in `Restored.from_replicas`. Replicas that are not opened yet are opened when one is needed.
         """
+        from holdfast.vault.restoring.fallback import Replicas, with_replicas
+
         if not replicas:
             return self
         others = _as_replicas(replicas)
@@ -180,13 +182,18 @@ class Vault:
 
         See `vault.repairing`. Needs a key that reads and writes; a dry run, one that reads. Raises CredentialError.
         """
+        from holdfast.vault.repairing.repair import repair
+
         return repair(self.handle, _as_replicas(replicas), dry_run=dry_run)
 
     def find(self, reference: str) -> Root:
         """The snapshot that a reference means (`asset`, `asset@validated`, `asset@step=500`, an id prefix, …)."""
-        if isinstance(self.handle, FallbackHandle):
-            return find_anywhere(self.handle, reference)
-        return resolve(self.handle, reference)
+        if self.handle.own is self.handle:
+            return resolve(self.handle, reference)
+        from holdfast.vault.restoring.fallback import FallbackHandle, find_anywhere
+
+        assert isinstance(self.handle, FallbackHandle)
+        return find_anywhere(self.handle, reference)
 
     def snapshots(self, asset: str | None = None) -> list[Listed]:
         """All snapshots, oldest first; a damaged one with its error."""
@@ -198,6 +205,8 @@ class Vault:
 
     def files(self, root: Root) -> list[Any]:
         """The manifest entries of a snapshot, in order of their paths."""
+        from holdfast.vault.restoring.restore import snapshot_entries
+
         return snapshot_entries(self.handle, root)
 
     def verify(self, reference: str, *, accept_findings: bool = False, deep: bool = False) -> SaveReport:
@@ -207,6 +216,10 @@ class Vault:
         differ, that is in `found`, and `validated` moves only if findings are accepted. Raises DamageError naming what
         is wrong.
         """
+        from holdfast.vault.checking.deep import DEEP, verify_deep
+        from holdfast.vault.checking.proofs import Proofs
+        from holdfast.vault.checking.verifying import DECODED, Verified, verify_decoded
+
         root = self.find(reference)
         found: tuple[Finding, ...] = ()
         if deep:
@@ -241,6 +254,8 @@ class Vault:
         Needs a key that writes. One that cannot read has to name it as `asset@id`, the id in full. Raises UsageError,
         NotFoundError, CredentialError.
         """
+        from holdfast.vault.snapshots.quarantine import set_aside
+
         if not reason.strip() or not reason.isprintable():
             raise UsageError("quarantine needs a reason: one line of text")
         asset, snapshot = self._named(reference)
@@ -251,51 +266,75 @@ class Vault:
 
         Raises NotFoundError (it was not set aside), UsageError, CredentialError.
         """
+        from holdfast.vault.snapshots.quarantine import release
+
         return release(self.handle, *self._named(reference))
 
     def quarantined(self, asset: str) -> dict[str, Mark]:
         """The snapshots of the asset that are set aside, by id, and why."""
+        from holdfast.vault.snapshots.quarantine import marks_of
+
         return marks_of(self.handle, asset)
 
     def plan_drop(self, reference: str) -> DropPlan:
         """What dropping would do. Raises RefusedError when a rule forbids it."""
+        from holdfast.vault.snapshots.dropping import plan_drop
+
         return plan_drop(self.handle, self.find(reference))
 
     def apply_drop(self, plan: DropPlan) -> None:
         """Drop the snapshot. Its packs stay until they are collected."""
+        from holdfast.vault.snapshots.dropping import apply_drop
+
         apply_drop(self.handle, plan)
 
     def plan_retention(self, policy: RetentionPolicy) -> RetentionPlan:
         """What a retention policy would drop and thin, why, and what that does. Changes nothing."""
+        from holdfast.vault.retaining.planning import plan_retention
+
         return plan_retention(self.handle, policy)
 
     def apply_retention(self, plan: RetentionPlan) -> Applied:
         """Carry a retention plan out. Raises ConflictError when what it was made from has changed."""
+        from holdfast.vault.retaining.applying import apply_retention
+
         return apply_retention(self.handle, plan)
 
     def hold(self, reference: str, reason: str, *, until_ns: int | None = None) -> Hold:
         """Hold a snapshot: it is neither dropped nor thinned until `until_ns`, or until `unhold`. Raises UsageError."""
+        from holdfast.vault.snapshots.holds import hold_snapshot
+
         if not reason.strip() or not reason.isprintable():
             raise UsageError("a hold needs a reason: one line of text")
         return hold_snapshot(self.handle, self.find(reference), reason, until_ns)
 
     def unhold(self, reference: str) -> Hold:
         """End the hold of a snapshot. Raises NotFoundError (it is not held), CredentialError for all but keepers."""
+        from holdfast.vault.snapshots.holds import release_hold
+
         return release_hold(self.handle, self.find(reference))
 
     def diff(self, before: str, after: str) -> Difference:
         """How two snapshots differ, by their manifests."""
+        from holdfast.vault.snapshots.differences import compare_snapshots
+
         return compare_snapshots(self.handle, self.find(before), self.find(after))
 
     def check(self, *, read_data: bool = False, sample: float = 1.0, seed: int | None = None) -> CheckReport:
         """Check the whole vault. Damage is in the report."""
+        from holdfast.vault.checking.whole_vault import check_vault
+
         return check_vault(self.handle, read_data=read_data, sample=sample, seed=seed)
 
     def collect(self, options: CollectOptions | None = None, *, dry_run: bool = False) -> CollectReport:
         """Free what no snapshot needs any more, safely beside writers. See `vault.collecting.collect`."""
+        from holdfast.vault.collecting.collect import collect
+
         return collect(self.handle, options, dry_run=dry_run)
 
     def _move_validated(self, root: Root, verified: Verified, *, accept_findings: bool = False) -> bool:
+        from holdfast.vault.checking.verifying import move_validated
+
         if not self.handle.keys.can_write:
             return False
         return move_validated(self.handle, root, verified, accept_findings=accept_findings)
@@ -343,10 +382,15 @@ def open_vault(
 
 
 def _as_replicas(replicas: Sequence[Vault | Replica]) -> list[Replica]:
+    from holdfast.vault.restoring.fallback import opened_replica
+
     return [opened_replica(one.handle) if isinstance(one, Vault) else one for one in replicas]
 
 
 def _job(source: Source) -> Job:
+    from holdfast.vault.saving.save import path_job
+    from holdfast.vault.tensors.writing import tensor_job
+
     if isinstance(source, Mapping):
         return tensor_job(source)
     if not isinstance(source, (str, os.PathLike)):

@@ -163,7 +163,11 @@ class FallbackHandle(Handle):
 
     replicas: Replicas
     primary: Store
-    own: Handle  # of the primary store, for what is written
+    primary_handle: Handle  # for what is written
+
+    @property
+    def own(self) -> Handle:
+        return self.primary_handle
 
     def reader(self) -> ChunkReader:
         """Raises CredentialError for a writer."""
@@ -178,7 +182,7 @@ def with_replicas(handle: Handle, replicas: Replicas) -> FallbackHandle:
     given["store"] = _FallbackStore(handle, replicas)
     del given["_lock"]
     made = FallbackHandle(**given)
-    made.replicas, made.primary, made.own = replicas, handle.store, handle
+    made.replicas, made.primary, made.primary_handle = replicas, handle.store, handle
     return made
 
 
