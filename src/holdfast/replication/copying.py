@@ -6,13 +6,15 @@ goes on where it was, because nothing that is there and sound is sent again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import nullcontext
 
 from holdfast.errors import CredentialError, DamageError, NotFoundError, UntrustedError, WrongKeyError
 from holdfast.events import SILENT, Progress
 from holdfast.ids import PackId
 from holdfast.replication.arriving import Arrivals
 from holdfast.replication.claiming import Claims
+from holdfast.replication.lanes import NORMAL, Lane
 from holdfast.replication.mirroring import mirror
 from holdfast.replication.needing import packs_of
 from holdfast.replication.objects import ObjectCopier
@@ -22,7 +24,8 @@ from holdfast.replication.replicated import Replicated
 from holdfast.replication.thinned import ThinnedSides, link_keys
 from holdfast.replication.trusting import sort_generations
 from holdfast.stores.protocol import Store
-from holdfast.vault.checking.verifying import Verified, verify_decoded
+from holdfast.vault.checking.proofs import Proofs
+from holdfast.vault.checking.verifying import DECODED, Verified, verify_decoded
 from holdfast.vault.format.names import INDEX, PACKS, SNAPSHOTS, pack_key
 from holdfast.vault.format.records import IndexedPack, Root
 from holdfast.vault.handle import Handle
@@ -41,9 +44,15 @@ def replicate(
     asset: str | None = None,
     recheck: bool = True,
     verify: bool = False,
+    only: Collection[str] | None = None,
+    lane: Lane | None = None,
+    priority: int = NORMAL,
     progress: Progress = SILENT,
 ) -> Replicated:
     """Copy all snapshots (of one asset) and what they reach, the newest snapshot first.
+
+    `only`: the ids of those that are to be copied; pointers move as far as what they lead to is there. `lane`: shared
+    with the other copies to this target, among which this one has `priority`.
 
     Of a snapshot that is at the target, its root and parts are read there, and its packs looked for by name and size;
     what is damaged or missing is sent again. Without `recheck` such a snapshot is taken as whole: for who has looked a
@@ -54,36 +63,39 @@ def replicate(
     stores raise; what was copied until then stays, and the next call goes on there.
     """
     source.keys.require_reader("replicating single snapshots")
-    return _Replication(source, target, progress).run(asset, recheck, verify)
+    with nullcontext() if lane is None else lane.copying(priority):
+        return _Replication(source, target, lane, priority, progress).run(asset, recheck, verify, only)
 
 
 class _Replication:
-    def __init__(self, source: Handle, target: Store, progress: Progress) -> None:
+    def __init__(self, source: Handle, target: Store, lane: Lane | None, priority: int, progress: Progress) -> None:
         self._source = source
         self._target = Handle(target, source.keys, source.clock, progress)
         self._progress = progress
-        self._copier = ObjectCopier(source.store, target, progress)
+        self._copier = ObjectCopier(source.store, target, progress, lane, priority)
         self._thinned = ThinnedSides(source, self._target)
         self._arrivals = Arrivals(self._target, self._copier, self._thinned)
         self._listed: set[PackId] = set()
         self._claims = Claims(self._target, self._copier.look_again)
 
-    def run(self, asset: str | None, recheck: bool, verify: bool) -> Replicated:
+    def run(self, asset: str | None, recheck: bool, verify: bool, only: Collection[str] | None) -> Replicated:
         source, copier = self._source, self._copier
         check_same_vault(source.store, self._target.store)
         source.refresh()
         source.index.add_unlisted(source.store, source.keys, self._progress)
         copier.copy_config(sort_generations(source.store, source.keys.config))
         with self._claims:
-            return self._copy_all(asset, recheck, verify)
+            return self._copy_all(asset, recheck, verify, only)
 
-    def _copy_all(self, asset: str | None, recheck: bool, verify: bool) -> Replicated:
+    def _copy_all(self, asset: str | None, recheck: bool, verify: bool, only: Collection[str] | None) -> Replicated:
         source, copier = self._source, self._copier
         self._listed = self._target.index.listed()
         self._stored = {info.key for info in source.store.list(PACKS)} | copier.there(PACKS).keys()
         arrived: dict[str, Root] = {}
         left_out: list[str] = []
         for listed in reversed(list_roots(source, asset)):
+            if only is not None and listed.key.rpartition("/")[2] not in only:
+                continue
             if listed.root is None:
                 copier.damaged[listed.key] = listed.error.message if listed.error is not None else "it cannot be read"
             elif self._bring(listed.key, listed.root, recheck):
@@ -174,7 +186,9 @@ class _Replication:
         newest, root = next(iter(arrived.items()))
         self._target.refresh()
         try:
-            return verify_decoded(self._target, root)
+            verified = verify_decoded(self._target, root)
+            Proofs(self._target).credit_snapshot(newest, DECODED)
+            return verified
         except (DamageError, NotFoundError, CredentialError) as error:
             self._copier.damaged[error.object_name or newest] = f"{error.message}, at {self._target.store.url}"
             del arrived[newest]

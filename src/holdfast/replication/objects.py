@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from holdfast.errors import ConflictError, DamageError, NotFoundError, RefusedError
 from holdfast.events import Progress
+from holdfast.replication.lanes import NORMAL, Lane
 from holdfast.replication.trusting import Generations
 from holdfast.stores.protocol import ObjectInfo, Store
 from holdfast.vault.format.names import INDEX, PACKS, PARTS, REFS
@@ -21,12 +22,19 @@ NAMED_BY_BYTES = (PACKS, INDEX)
 
 
 class ObjectCopier:
-    """Copies objects and counts them. `damaged`: key → what is wrong with it at the source."""
+    """Copies objects and counts them. `damaged`: key → what is wrong with it at the source.
 
-    def __init__(self, source: Store, target: Store, progress: Progress) -> None:
+    `lane`: what it shares with other copies to the same target.
+    """
+
+    def __init__(
+        self, source: Store, target: Store, progress: Progress, lane: Lane | None = None, priority: int = NORMAL
+    ) -> None:
         self.source = source
         self.target = target
         self.progress = progress
+        self._lane = lane
+        self._priority = priority
         self._present: dict[str, dict[str, int]] = {}
         self._lock = threading.Lock()
         self.objects = 0
@@ -110,7 +118,7 @@ class ObjectCopier:
 
         def one(key: str) -> None:
             try:
-                size = self._copy_one(key, key in replace)
+                size = self._copy_in_turn(key, key in replace)
             except (DamageError, NotFoundError) as error:
                 self.damaged[key] = error.message
                 failed.add(key)
@@ -127,6 +135,14 @@ class ObjectCopier:
         """Write an object that the source does not have: an index of what was copied."""
         self.target.put(key, data)
         self._count(key, len(data))
+
+    def _copy_in_turn(self, key: str, replace: bool) -> int:
+        if self._lane is None or replace:
+            return self._copy_one(key, replace)
+        size = self._lane.once(key, self._priority, lambda: self._copy_one(key, replace))
+        with self._lock:
+            self._present.setdefault(key.partition("/")[0] + "/", {})[key] = size
+        return size
 
     def _copy_one(self, key: str, replace: bool) -> int:
         data = self.source.get(key)

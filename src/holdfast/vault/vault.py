@@ -6,7 +6,7 @@ What a verb needs is imported when it is called: a command that lists snapshots 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -93,13 +93,15 @@ class Vault:
         verify: bool = True,
         metrics: Mapping[str, float] | None = None,
         checks: Sequence[SaveCheck] = (),
+        committed: Callable[[Root], None] | None = None,
     ) -> SaveReport:
         """Save a file, a folder, or a mapping of names to arrays as a new snapshot of `asset`.
 
         With `verify` it is read back before `latest` moves to it, and `validated` moves, too, if nothing was found
         wrong. Tags move last, and none of the three to a quarantined snapshot. Metadata values that are not text are
         kept as their JSON. `metrics` (`{"loss": 1.9}`) are kept in the metadata as `metric.<name>`, and watched;
-        `checks` are functions that look at the snapshot and return findings (docs/validation.md).
+        `checks` are functions that look at the snapshot and return findings (docs/validation.md). `committed` is called
+        with the root before any pointer moves, and may raise to keep them where they are: for copies at other sites.
 
         Raises UsageError, SourceChangedError, RefusedError, CredentialError, NotFoundError, DamageError (it does not
         read back, and storing it again did not help), and what the store raises. After an error no pointer has moved,
@@ -121,6 +123,7 @@ class Vault:
             verify=verify,
             metrics=metrics,
             checks=checks,
+            committed=committed,
         )
         self.handle.keys.names.asset_key(asset)
         for tag in options.tags:

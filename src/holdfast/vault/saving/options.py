@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from holdfast.errors import UsageError
+from holdfast.vault.format.records import Root
 from holdfast.vault.saving.hooks import SaveCheck, checked_checks
 from holdfast.vault.saving.metrics import checked_metrics, metrics_as_meta
 from holdfast.vault.saving.validation import NORM_JUMP, Policy
@@ -20,7 +21,8 @@ _STEP_BITS = 63
 
 class SaveOptions(NamedTuple):
     """`content_ns` defaults to the newest modification time in the source; with `verify` the snapshot is read back
-    before any pointer moves to it. The metrics are in `meta`, too.
+    before any pointer moves to it. The metrics are in `meta`, too. `committed` is called with the root when it is
+    committed and read back, before any pointer moves: what it raises, the save raises, and the pointers stay.
     """
 
     step: int | None = None
@@ -33,6 +35,7 @@ class SaveOptions(NamedTuple):
     verify: bool = True
     metrics: Mapping[str, float] = {}
     checks: Sequence[SaveCheck] = ()
+    committed: Callable[[Root], None] | None = None
 
 
 def save_options(
@@ -46,6 +49,7 @@ def save_options(
     verify: bool,
     metrics: Any = None,
     checks: Any = None,
+    committed: Callable[[Root], None] | None = None,
 ) -> SaveOptions:
     """The options, as types that a record can hold. Raises UsageError: a snapshot with anything else in it could not
     be read again.
@@ -67,6 +71,7 @@ def save_options(
         verify=verify,
         metrics=measured,
         checks=checked_checks(checks),
+        committed=committed,
     )
 
 

@@ -108,6 +108,9 @@ def _save(handle: Handle, asset: str, job: Job, options: SaveOptions, lease: Hel
     root, parent = written.root, attempt.parent
     if verified is not None:
         remember_root(handle, written.key, root)
+    if options.committed is not None:
+        lease.keep()
+        options.committed(root)
     if root.validation.verdict == "quarantined":
         if options.tags:
             handle.progress.note("quarantined, so no tag leads to it; a tag can be given to its id")

@@ -1,0 +1,229 @@
+"""Rounds: look at all stores, plan what is missing, copy it, and write down what is exposed.
+
+Nothing is kept between rounds that the stores do not say themselves, but who failed, so that it is asked less often.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple
+
+from holdfast.errors import FailedError, HoldfastError
+from holdfast.events import SILENT, Progress
+from holdfast.replication.copying import replicate
+from holdfast.replication.following.exposing import Exposure, exposures
+from holdfast.replication.following.lanes import lane_to
+from holdfast.replication.following.routes import Copy, Rank, RoundPlan, Route, plan_round
+from holdfast.replication.following.views import PATIENCE_SECONDS, SiteStore, View, look
+from holdfast.stores.protocol import Store
+from holdfast.vault.handle import Handle
+
+__all__ = ["Follower", "RoundReport", "Copied", "Marks"]
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
+
+
+class Copied(NamedTuple):
+    """What became of one copy. `arrived`: ids that are whole at the target now; `left_out`: those that are not.
+
+    `source`: the store that it came from, the last one tried where several were. `error`: why it ended early.
+    """
+
+    copy: Copy
+    source: str
+    arrived: tuple[str, ...]
+    left_out: tuple[str, ...]
+    objects: int
+    bytes: int
+    seconds: float
+    damaged: Mapping[str, str]
+    error: HoldfastError | None
+
+
+class RoundReport(NamedTuple):
+    """A whole round. `views`, `exposures`: before the copies, and after them where there were any."""
+
+    views: Mapping[str, View]
+    plan: RoundPlan
+    copied: tuple[Copied, ...]
+    exposures: tuple[Exposure, ...]
+
+    @property
+    def settled(self) -> bool:
+        """Whether every store that owes something answered, and has it."""
+        return not self.plan.stuck and all(one.error is None and not one.left_out for one in self.copied)
+
+
+class Marks(NamedTuple):
+    """A copy that failed: how often in a row, and from when on (monotonic seconds) it is tried again."""
+
+    failures: int
+    not_before: float
+
+
+@dataclass
+class Follower:
+    """Keeps stores alike. `home`: a handle of the vault with a key that reads, for its keys and its clock.
+
+    `rank`: which source is taken first. `verify`: read the newest snapshot back at the target after each copy, every
+    byte of it: without that nothing there counts as verified. `recheck_every`: each so many rounds, what is there is
+    compared by names and sizes with what is needed, and healed.
+    """
+
+    home: Handle
+    stores: Sequence[SiteStore]
+    routes: Sequence[Route]
+    rank: Rank | None = None
+    verify: bool = True
+    recheck_every: int = 20
+    patience_s: float = PATIENCE_SECONDS
+    progress: Progress = SILENT
+    on_copied: Callable[[Copied], None] | None = None
+    _marks: dict[tuple[str, str], Marks] = field(default_factory=dict)
+    _rounds: int = 0
+    _random: Random = field(default_factory=Random)
+
+    def look(self) -> dict[str, View]:
+        """All stores, as they are now."""
+        return look(
+            self.home,
+            self.stores,
+            list(dict.fromkeys(route.asset for route in self.routes)),
+            patience_s=self.patience_s,
+            progress=self.progress,
+        )
+
+    def plan(self, views: Mapping[str, View]) -> RoundPlan:
+        """What a round would copy now."""
+        plan = plan_round(self.routes, views) if self.rank is None else plan_round(self.routes, views, self.rank)
+        now = self.home.clock.monotonic()
+        resting = {way for way, mark in self._marks.items() if mark.not_before > now}
+        copies = tuple(copy for copy in plan.copies if _way(copy) not in resting)
+        held = sorted({_way(copy) for copy in plan.copies} & resting)
+        paused = tuple(f"{asset}: copying to {target} failed a moment ago, and waits a while" for asset, target in held)
+        return RoundPlan(copies, plan.stuck + paused)
+
+    def run_round(self) -> RoundReport:
+        """One round. What is wrong with single stores is in the report."""
+        self._rounds += 1
+        views = self.look()
+        plan = self.plan(views)
+        copied = self._copy_all(plan)
+        if self.recheck_every and self._rounds % self.recheck_every == 0:
+            copied += self._heal(views)
+        if copied:
+            views = self.look()
+        found = exposures(self.routes, views, self.home.clock.now_ns())
+        return RoundReport(views, plan, tuple(copied), tuple(found))
+
+    def run(
+        self, every_s: float, stop: threading.Event, told: Callable[[RoundReport], None], rounds: int | None = None
+    ) -> None:
+        """Round after round, until `stop`; a round begins `every_s` seconds after the one before began, or at once."""
+        done = 0
+        while not stop.is_set():
+            began = self.home.clock.monotonic()
+            told(self.run_round())
+            done += 1
+            if rounds is not None and done >= rounds:
+                return
+            stop.wait(max(0.0, every_s - (self.home.clock.monotonic() - began)))
+
+    def _copy_all(self, plan: RoundPlan) -> list[Copied]:
+        """To each target one copy after the other, in the order of the plan; to all targets at once."""
+        by_target: dict[str, list[Copy]] = {}
+        for copy in plan.copies:
+            by_target.setdefault(copy.target, []).append(copy)
+        done: list[Copied] = []
+        lock = threading.Lock()
+
+        def work(copies: list[Copy]) -> None:
+            for copy in copies:
+                result = self._copy(copy)
+                with lock:
+                    done.append(result)
+                if self.on_copied is not None:
+                    self.on_copied(result)
+                self._mark(result)
+
+        threads = [threading.Thread(target=work, args=(copies,), daemon=True) for copies in by_target.values()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return done
+
+    def _copy(self, copy: Copy, *, recheck: bool = False) -> Copied:
+        """From the best source that has it; what that one cannot give, from the next."""
+        clock = self.home.clock
+        began = clock.monotonic()
+        wanted = list(copy.snapshots)
+        arrived: list[str] = []
+        damaged: dict[str, str] = {}
+        objects = size = 0
+        error: HoldfastError | None = None
+        used = ""
+        for name in copy.sources:
+            used = name
+            try:
+                done = replicate(
+                    Handle(self._store(name), self.home.keys, clock, self.progress, self.home.workers),
+                    self._store(copy.target),
+                    asset=copy.asset,
+                    recheck=recheck,
+                    verify=self.verify,
+                    only=set(wanted),
+                    lane=lane_to(self._store(copy.target), clock),
+                    priority=copy.lane,
+                    progress=self.progress,
+                )
+            except HoldfastError as problem:
+                error = problem
+                continue
+            except Exception as problem:  # noqa: BLE001 - in a thread it would be lost
+                error = FailedError(f"{type(problem).__name__}: {problem}")
+                continue
+            error = None
+            objects, size = objects + done.objects, size + done.bytes
+            damaged |= done.damaged
+            arrived += done.arrived
+            wanted = [one for one in wanted if one not in done.arrived]
+            if not wanted:
+                break
+        return Copied(
+            copy, used, tuple(arrived), tuple(wanted), objects, size, clock.monotonic() - began, damaged, error
+        )
+
+    def _heal(self, views: Mapping[str, View]) -> list[Copied]:
+        """What is at a target by its root, looked through by names and sizes, and mended from its home."""
+        healed = []
+        for route in self.routes:
+            for name in route.targets:
+                view, home = views.get(name), views.get(route.home)
+                if view is None or home is None or not view.answered or not home.answered:
+                    continue
+                there = tuple(view.of(route.asset).keys() & home.of(route.asset).keys())
+                if there:
+                    copy = Copy(route.asset, name, (route.home,), there, 0, route.urgency, route.lane, 0)
+                    healed.append(self._copy(copy, recheck=True))
+        return [one for one in healed if one.objects or one.left_out or one.error is not None]
+
+    def _mark(self, result: Copied) -> None:
+        """Remember that a copy failed, so that it is tried less often; forget it when it went well."""
+        way = _way(result.copy)
+        if result.error is None:
+            self._marks.pop(way, None)
+            return
+        failures = self._marks[way].failures + 1 if way in self._marks else 1
+        pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (failures - 1)) * self._random.uniform(0.5, 1.0)
+        self._marks[way] = Marks(failures, self.home.clock.monotonic() + pause)
+
+    def _store(self, name: str) -> Store:
+        return next(one.store for one in self.stores if one.name == name)
+
+
+def _way(copy: Copy) -> tuple[str, str]:
+    return copy.asset, copy.target
