@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: help demo test check unit bench bench-quick campaigns fuzz crash-points soak soak-servers campaign drill-ransomware mutations clean
+.PHONY: help demo test check unit bench bench-quick bench-network tiers campaigns fuzz crash-points soak soak-servers campaign drill-ransomware mutations bench-bulk clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -34,6 +34,19 @@ bench-quick: ## the same on small data, in less than three minutes; writes no pa
 	@tools/setup dev
 	@tools/setup bench
 	$(BIN)/python -m benchmarks --plan quick $(BENCH)
+
+bench-network: ## lines: limits, overtaking, 100 ms and losses beside rclone, processor time; as root, a quarter of an hour
+	@tools/setup dev
+	@tools/setup bench
+	$(BIN)/python -m benchmarks.network --docs docs/network.md $(BENCH)
+
+tiers: ## a simulated year of forty assets on hot, warm and cold stores: its cost, and no RTO broken; six minutes
+	@tools/setup dev
+	$(BIN)/python -m benchmarks.tiers --docs $(TIERS)
+
+bench-bulk: ## a restore on one and on two nodes of a Ray cluster on this machine, and what a piece costs: BENCH="--mib 512"
+	@tools/setup dev
+	$(BIN)/python -m benchmarks.bulk_on_ray $(BENCH)
 
 campaigns: ## the long forms of the recovery tests: 200 kills, every byte damaged, 1,000 repairs, 8 GB
 	@tools/setup dev

@@ -19,6 +19,7 @@ from typing import Any
 from .cases import linear, saving, small
 from .cases.context import Context
 from .cases.encryption import encryption
+from .cases.stripes import stripes
 from .machine import machine_facts
 from .measuring import CommandFailed, Word, run
 from .report import __main__ as reporting
@@ -41,6 +42,7 @@ CASES: dict[str, Callable[[Context], dict[str, Any]]] = {
     "lazy-reading": small.lazy_reading,
     "many-snapshots": small.many_snapshots,
     "large-index": small.large_index,
+    "stripes": stripes,
     "linear": linear.linear,
 }
 _SIZES = {

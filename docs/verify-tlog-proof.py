@@ -79,7 +79,7 @@ def verify(options):
     witnesses, below = [key_of(one) for one in options.witness], signatures.splitlines()
     if any(key[0] != origin or not signed_by(key, text, below) for key in map(key_of, options.key)):
         raise ValueError("the log has not signed it with each of its keys")
-    missing = {key[0] for key in witnesses if not signed_by(key, text, below)}
+    missing = {origin} | {key[0] for key in witnesses if not signed_by(key, text, below)}  # no log is its own witness
     if len({key[0] for key in witnesses} - missing) < options.quorum:
         raise ValueError("too few witnesses have cosigned it")
     shown = "".join(one if one.isprintable() else "?" for one in entry.decode(errors="replace"))

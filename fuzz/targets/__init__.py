@@ -5,20 +5,27 @@ from __future__ import annotations
 from fuzz.model import Target
 from fuzz.targets import (
     audit,
+    audit_groups,
     authority,
     codecs,
     collecting,
+    config_file,
     kept,
     key_services,
+    lines,
     local,
+    lock_policies,
     locking,
     mending,
     openers,
     packs,
+    prices,
     records,
     regions,
     retaining,
+    sites,
     stored,
+    stripes,
     texts,
     training,
     trust,
@@ -29,6 +36,9 @@ from fuzz.targets import (
 __all__ = ["TARGETS"]
 
 _MODULES = (stored, records, packs, collecting, retaining, mending, codecs, trust, openers, regions)
-_MODULES += (training, validating, local, texts, words, authority, audit, locking, kept, key_services)
+_MODULES += (training, validating, local, texts, words, authority, audit, audit_groups, locking, kept, key_services)
+_MODULES += (config_file, lock_policies)
+_MODULES += (lines, stripes)
+_MODULES += (prices, sites)
 
 TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for target in module.TARGETS}

@@ -89,6 +89,8 @@ def test_the_script_refuses_what_is_not_proven(terminal: Terminal, vault: Path, 
     good = (terminal.folder / "x.tlog-proof").read_text()
     quorum = ["--quorum", "1", *(part for key in witnesses for part in ("--witness", key))]
     assert _verify_elsewhere(terminal.folder, "x.tlog-proof", *keys, *quorum).returncode == 0
+    itself = ["--quorum", "1", "--witness", keys[1]]
+    assert "too few" in _verify_elsewhere(terminal.folder, "x.tlog-proof", *keys, *itself).stderr
     extra, place, *rest = good.split("\n")[1:]
     wrong = {
         "place": good.replace("index 1\n", "index 2\n"),
@@ -222,3 +224,27 @@ def test_without_a_log(terminal: Terminal, vault: Path) -> None:
     for verb in (["verify"], ["show"], ["append"], ["prove", "0", "--out", "x"]):
         said = terminal.run("audit", *verb)
         assert said.code == 3 and "no audit log" in said.err, verb
+
+
+def test_a_new_key_for_the_log(terminal: Terminal, vault: Path, log: dict[str, object]) -> None:
+    _append(terminal, "--action", "snapshot.save")
+    terminal.ok("audit", "witness", "--key", "w.key", "--state", "site-b")
+    terminal.ok("audit", "prove", "0", "--out", "old.tlog-proof")
+    old = [str(key) for key in log["keys"]]  # type: ignore[attr-defined]
+    assert terminal.run("audit", "rotate-key", "--lost").code == 5
+    record = terminal.json("audit-rotate-key", "audit", "rotate-key")
+    assert (record["size"], record["handed_over"], record["cosigned"]) == (2, True, [])
+    assert record["earlier_keys"] == [{"keys": old, "size": 2}]
+    assert stat.S_IMODE(Path(record["key_file"]).stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(record["retired_file"]).stat().st_mode) == 0o600
+    _append(terminal, "--action", "snapshot.save")
+    assert terminal.ok("audit", "witness", "--key", "w.key", "--state", "site-b").code == 0
+    report = terminal.json("audit-verify", "audit", "verify")
+    assert (report["sound"], report["keys"], report["findings"]) == (True, record["keys"], [])
+    assert "counts up to 2 entries" in terminal.ok("audit", "verify").fact("before")
+    terminal.ok("audit", "prove", "0", "--out", "new.tlog-proof")
+    for file, keys, code in (("old", old, 0), ("new", record["keys"], 0), ("old", record["keys"], 1), ("new", old, 1)):
+        assert _verify_elsewhere(terminal.folder, f"{file}.tlog-proof", *keys).returncode == code
+    said = terminal.ok("audit", "rotate-key")
+    assert said.fact("handed over") == "by the old key, in the log itself"
+    assert said.err.splitlines()[-1].startswith("the log ") and "new key from entry" in said.err

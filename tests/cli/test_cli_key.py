@@ -121,3 +121,17 @@ def test_new_keys_are_opened_by_all_members(terminal: Terminal, vault: Path, mon
     monkeypatch.setenv("HOLDFAST_KEY_FILE", "auditor.key")
     terminal.ok("restore", "m", "back", "--vault", vault)
     assert terminal.run("key", "rotate", "--vault", vault).code == 7
+
+
+def test_a_keepers_key_is_renewed(terminal: Terminal, vault: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = terminal.ok("key", "export-keeper", "keeper-2027", "--vault", vault, "--to", "new.key")
+    assert "admitted keeper keeper-2027" in said.err and "do everything" in said.out
+    assert terminal.run("key", "revoke", "keeper", "--vault", vault).code == 5
+    with monkeypatch.context() as new:
+        new.setenv("HOLDFAST_KEY_FILE", "new.key")
+        said = terminal.ok("key", "revoke", "keeper", "--vault", vault)
+        assert "keeper can still open the vault" in said.err
+        terminal.ok("key", "remove-recipient", "keeper", "--vault", vault)
+        terminal.ok("key", "rotate", "--vault", vault)
+        terminal.ok("key", "export-writer", "gpu-9", "--vault", vault, "--to", "gpu-9.key")
+    assert terminal.run("key", "export-writer", "gpu-8", "--vault", vault, "--to", "gpu-8.key").code == 7

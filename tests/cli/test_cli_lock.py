@@ -133,3 +133,123 @@ def test_a_bucket_without_locks(terminal: Terminal, bucket: Bucket) -> None:
     assert "has no Object Lock" in said.err
     shown = terminal.ok("lock", "show", *bucket.options, "--vault", url)
     assert "has no Object Lock" in shown.fact("bucket")
+
+
+def policy_file(terminal: Terminal, keep: str) -> str:
+    path = terminal.folder / "policy.yaml"
+    path.write_text(f"version: 1\nrecent: 0s\nrules:\n  - assets: llama\n    keep: {keep}\n")
+    return str(path)
+
+
+def test_a_lock_from_a_policy(terminal: Terminal, bucket: Bucket) -> None:
+    first = save(terminal, bucket, 1)
+    second = save(terminal, bucket, 2)
+    file = policy_file(terminal, "{within: 60d, last: 1}")
+    would = terminal.ok("lock", "set", "--from-policy", file, "--dry-run", *bucket.options)
+    assert max(map(len, would.out.splitlines())) <= 80
+    assert would.fact("lock") == "30 d 00 h, governance"
+    assert would.fact("policy").startswith("locked for as long as it keeps a snapshot, 60 d 00 h at the most")
+    assert "within 60d, until" in " ".join(would.out.split())
+    assert would.fact("short").startswith("2 snapshots")
+    assert "nothing was changed" in would.last
+    assert terminal.run("lock", "extend", *bucket.options).code == 5  # there is no setting still
+    assert terminal.run("lock", "extend", "--dry-run", *bucket.options).code == 5
+    done = terminal.json("lock-set", "lock", "set", "7d", "--from-policy", file, *bucket.options)
+    assert (done["seconds"], done["policy"], done["longest"]) == (7 * 86_400, True, 60 * 86_400)
+    assert done["locked"]["failures"] == []
+    shown = terminal.json("lock-show", "lock", "show", *bucket.options)
+    assert (shown["policy"], shown["short"], shown["unprotected"], shown["hidden"]) == (True, 0, 0, [])
+    assert {one["snapshot"] for one in shown["snapshots"]} == {first, second}
+    for one in shown["snapshots"]:
+        assert one["until"] >= one["promised"]
+        assert one["because"][0].startswith("within 60d, until")
+        assert one["renewed"]
+    third = save(terminal, bucket, 3)
+    due = terminal.json("lock-extend", "lock", "extend", "--dry-run", *bucket.options)
+    assert due["planned"]["short"] == 0  # the save locked by the policy
+    assert third in {one["snapshot"] for one in due["planned"]["snapshots"]}
+    table = terminal.ok("lock", "show", *bucket.options).out.splitlines()
+    assert table[0].split() == ["SNAPSHOT", "ASSET", "LOCKED", "UNTIL", "WANTED", "UNTIL", "BECAUSE"]
+    assert max(map(len, table)) <= 80
+
+
+def test_retention_says_what_is_locked_and_lets_it_wait(terminal: Terminal, bucket: Bucket) -> None:
+    first = save(terminal, bucket, 1)
+    save(terminal, bucket, 2)
+    terminal.ok("lock", "set", "30d", *bucket.options)
+    file = policy_file(terminal, "{last: 1}")
+    plan = terminal.json("retention-plan", "retention", "plan", "--policy", file, *bucket.options)
+    [going] = [one for one in plan["decisions"] if one["action"] == "drop"]
+    assert going["snapshot"] == first
+    assert going["locked_until"] is not None
+    assert plan["waiting"] == 1
+    assert plan["locked_bytes"] == plan["freed_bytes"]
+    said = terminal.ok("retention", "plan", "--policy", file, "--out", terminal.folder / "plan", *bucket.options)
+    assert "a later run takes them" in said.fact("locked")
+    done = terminal.ok("retention", "apply", terminal.folder / "plan", *bucket.options)
+    assert done.fact("dropped") == "0 snapshots"
+    assert done.fact("waiting").startswith("1 snapshot, locked until")
+    assert "applied 0 changes, 1 wait for their locks" in done.last
+    assert terminal.json("lock-show", "lock", "show", *bucket.options)["unprotected"] == 0
+
+
+def test_moments_and_restoring_from_one(terminal: Terminal, bucket: Bucket) -> None:
+    snapshot = save(terminal, bucket, 1)
+    terminal.ok("lock", "set", "30d", *bucket.options)
+    whole = terminal.ok("lock", "moments", *bucket.options)
+    assert whole.out.splitlines()[1].split()[2:4] == ["whole", "1"]
+    assert len(whole.out.splitlines()) == 4
+    time.sleep(2.1)
+    attacker = s3_client(bucket.server.endpoint, ORDINARY_ENVIRONMENT)
+    keys = [one["Key"] for one in attacker.list_objects_v2(Bucket=bucket.name)["Contents"]]
+    for key in keys:
+        if "/snapshots/" in key:
+            attacker.delete_object(Bucket=bucket.name, Key=key)
+        elif "/packs/" in key:
+            attacker.put_object(Bucket=bucket.name, Key=key, Body=b"garbage")
+    shown = terminal.run("lock", "show", *bucket.options)
+    assert "hidden while locked" in shown.err
+    extended = terminal.run("lock", "extend", *bucket.options)
+    assert "1 snapshot hidden while locked" in extended.err
+    found = terminal.json("lock-moments", "lock", "moments", *bucket.options)
+    now, before = found["moments"]
+    assert (now["whole"], now["snapshots"], len(now["hidden"])) == (False, [], 1)
+    assert (before["whole"], before["snapshots"]) == (True, [snapshot])
+    assert found["newest_whole"] == before["time"]
+    text = terminal.ok("lock", "moments", *bucket.options)
+    assert max(map(len, text.out.splitlines())) <= 80
+    out = terminal.folder / "past"
+    done = terminal.json("restore", "lock", "restore", "llama", out, "--at", before["time"], *bucket.options)
+    assert done["snapshot"]["id"] == snapshot
+    assert (out / "model.safetensors").read_bytes() == (terminal.folder / "ckpt/model.safetensors").read_bytes()
+    assert terminal.run("restore", "llama", terminal.folder / "now", *bucket.options).code != 0  # nothing was changed
+    again = terminal.run("lock", "restore", "llama", out, "--at", before["time"], *bucket.options)
+    assert again.code == 5
+    assert terminal.run("lock", "restore", "llama", out, "--at", "soon", *bucket.options).code == 2
+    assert (
+        terminal.run("lock", "restore", "llama", terminal.folder / "x", "--at", "2020-01-01", *bucket.options).code == 3
+    )
+
+
+def test_what_no_setting_can_be(terminal: Terminal, bucket: Bucket) -> None:
+    assert terminal.run("lock", "set", *bucket.options).code == 2
+    file = policy_file(terminal, "{yearly: 101}")
+    said = terminal.run("lock", "set", "--from-policy", file, *bucket.options)
+    assert said.code == 2
+    assert "more than 100 years" in said.err
+    file = policy_file(terminal, "{last: 1}")
+    assert terminal.run("lock", "set", "off", "--from-policy", file, *bucket.options).code == 2
+    assert terminal.run("lock", "set", "off", "--dry-run", *bucket.options).code == 2
+    assert terminal.run("lock", "set", "--from-policy", terminal.folder / "none", *bucket.options).code == 3
+
+
+def test_less_of_a_lock_is_asked_for_as_unlocking(
+    terminal: Terminal, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locking, which operators may, is not switching locks off, which they may not."""
+    asked: list[str] = []
+    monkeypatch.setattr("holdfast.control.guarding.guard", lambda vault, action, **_: asked.append(action))
+    file = policy_file(terminal, "{within: 60d}")
+    for words in (["30d"], ["7d"], ["7d", "--from-policy", file], ["8d", "--from-policy", file], ["8d"], ["off"]):
+        terminal.ok("lock", "set", *words, *bucket.options)
+    assert asked == ["lock", "unlock", "lock", "lock", "unlock", "unlock"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_check_says_what_is_in_force(terminal: Terminal, config: Path) -> None:
     assert terminal.json("policy-check", "policy", "check")["in_force"] == "defaults"
     (config / "policies" / "mine.cedar").write_text('@id("a")\nforbid (principal, action == Action::"drop", resource);')
     said = terminal.ok("policy", "check")
-    assert said.fact("policies") == "1 in 1 file, and 24 that are built in"
+    assert said.fact("policies") == "1 in 1 file, and 26 that are built in"
     assert said.fact("in force") == "folder"
     assert said.last.startswith("checked 1 file: 0 problems, in ")
 
@@ -197,12 +198,47 @@ def test_an_api_key_is_shown_once(terminal: Terminal, config: Path, monkeypatch:
     assert terminal.json("policy-explain", *ask, "tag")["decision"] == "deny"
     asked = ("policy", "explain", "--as", "api-key:ci", "--resource", "asset:llama", "--action", "tag")
     assert terminal.json("policy-explain", *asked)["policies"][0]["id"] == "outside-scope"
+    monkeypatch.delenv("HOLDFAST_API_KEY_FILE")  # with it, this key would have to be allowed to
     gone = terminal.json("policy-api-key-revoke", "policy", "api-key", "revoke", "ci")
     assert gone["api_key"]["state"] == "revoked"
-    said = terminal.run(*ask, "save")
+    with monkeypatch.context() as with_key:
+        with_key.setenv("HOLDFAST_API_KEY_FILE", str(file))
+        said = terminal.run(*ask, "save")
     assert said.code == 7 and "was revoked at" in said.err
     assert terminal.run("policy", "api-key", "revoke", "ci").code == 5
     assert terminal.run("policy", "api-key", "revoke", "other").code == 3
+
+
+def test_api_keys_are_made_by_who_may_and_that_is_recorded(
+    terminal: Terminal, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal.ok("policy", "api-key", "create", "trainer-1", "--role", "trainer", "--to", "trainer.key")
+    terminal.ok("policy", "api-key", "create", "boss", "--role", "owner", "--to", "owner.key")
+    for file, code in (("trainer.key", 7), ("owner.key", 0)):
+        monkeypatch.setenv("HOLDFAST_API_KEY_FILE", str(terminal.folder / file))
+        assert (
+            terminal.run("policy", "api-key", "create", "evil", "--role", "owner", "--to", f"{code}.key").code == code
+        )
+        assert terminal.run("policy", "api-key", "list").code == code
+        assert terminal.run("policy", "api-key", "revoke", "evil").code == code
+    decisions = Path(os.environ["XDG_STATE_HOME"]) / "holdfast" / "decisions.jsonl"
+    records = [json.loads(line) for line in decisions.read_text().splitlines()]
+    done = [
+        (one["action"], one["principal"]["kind"], one["resource"]["name"])
+        for one in records
+        if one["reasons"] == ["done"]
+    ]
+    assert done == [
+        ("api-key.create", "Local", "trainer-1"),
+        ("api-key.create", "Local", "boss"),
+        ("api-key.create", "ApiKey", "evil"),
+        ("api-key.revoke", "ApiKey", "evil"),
+    ]
+    assert [one["action"] for one in records if one["decision"] == "deny"] == [
+        "api-key.create",
+        "api-key.list",
+        "api-key.revoke",
+    ]
 
 
 def test_an_api_key_goes_to_a_file(terminal: Terminal, config: Path) -> None:
@@ -234,6 +270,8 @@ def test_break_glass_begins_is_loud_and_ends(terminal: Terminal, vault: Path, co
     assert terminal.run("policy", "break-glass", reason, "--vault", vault).code == 5
     said = terminal.ok("policy", "break-glass", "--end")
     assert said.last.startswith(f"ended break-glass session {begun['id']} in ")
+    assert records(terminal)[-1]["action"] == "break-glass.end"
+    assert records(terminal)[-1]["break_glass"] == {"id": begun["id"], "reason": reason}
     assert terminal.json("policy-check", "policy", "check")["findings"] == []
     assert terminal.json("policy-break-glass", "policy", "break-glass", "--end")["id"] is None
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from terminal import Terminal, write_checkpoint
+
+from holdfast.errors import StoreUnreachableError
 
 
 @pytest.fixture
@@ -162,3 +165,40 @@ def test_old_packs_are_sealed_anew_and_then_deleted(
     sealed = terminal.json("key-rotate", "key", "rotate", "--reseal")["resealed"]
     assert sealed["condemned"] == sealed["packs"] > 0 and sealed["written"] > 0 and not sealed["young"]
     terminal.ok("restore", "llama", "out")
+
+
+def test_the_audit_log_says_who_was_let_in(terminal: Terminal, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal.ok("audit", "create", "--names")
+    terminal.ok("key", "create", "dr", "--public", "dr.recipient", "--to", "dr.key")
+    added = terminal.json("key-add-recipient", "key", "add-recipient", "--from", "dr.recipient")
+    monkeypatch.setenv("HOLDFAST_PASSPHRASE", "correct horse")
+    terminal.ok("key", "add-recipient", "--phrase")
+    split = terminal.json("key-split", "key", "split", "break-glass", "--to", "shares")
+    terminal.ok("key", "rotate")
+    terminal.ok("audit", "append")
+    lines = terminal.ok("audit", "show", "--json").out.splitlines()
+    told = [record["objects"] for record in map(json.loads, lines) if str(record.get("action")).startswith("key.")]
+    labels = [(one.get("recipient"), one.get("recipient-id", ""), one.get("epoch")) for one in told]
+    assert labels[0] == ("dr", added["id"], None) and labels[1][0] == "passphrase"
+    assert labels[2:] == [("break-glass", split["id"], None), (None, "", "2")]
+
+
+def test_a_reseal_that_fails_does_not_hide_the_rotation(
+    terminal: Terminal, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **named: object) -> None:
+        raise StoreUnreachableError("the store went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("holdfast.vault.access.resealing.reseal", fail)
+        said = terminal.run("key", "rotate", "--reseal")
+    assert said.code == 8 and "the new epoch was opened" in said.err and "`holdfast key reseal`" in said.err
+    assert terminal.json("key-reseal", "key", "reseal", "--dry-run")["resealed"]["epoch"] == 2
+
+
+@pytest.mark.parametrize("label", ["", "-x", "a b", "é"])
+def test_labels_that_nobody_can_have(terminal: Terminal, saved: Path, label: str) -> None:
+    for verb in ("export-writer", "export-reader"):
+        said = terminal.run("key", verb, "--to", "new.key", "--", label)
+        assert said.code == 2 and "a label has up to 64 letters" in said.err
+    assert not (terminal.folder / "new.key").exists()

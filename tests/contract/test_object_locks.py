@@ -13,7 +13,7 @@ from holdfast.clock import SYSTEM_CLOCK
 from holdfast.errors import FailedError, HoldfastError, ObjectNotFoundError, PermissionDeniedError, RefusedError
 from holdfast.stores.local import LocalStore
 from holdfast.stores.protocol import Store
-from holdfast.stores.retention.gcs import GcsLocks
+from holdfast.stores.retention.gcs import GcsItem, GcsLocks, decode_answer
 from holdfast.stores.retention.memory import VersionedMemoryStore
 from holdfast.stores.retention.opening import locks_at, open_lockable
 from holdfast.stores.retention.past import PastStore
@@ -329,3 +329,28 @@ def test_periods_that_make_no_sense(text: str) -> None:
 def test_periods() -> None:
     assert parse_period("30d") == (30 * 86_400, Mode.GOVERNANCE)
     assert parse_period("12h:compliance") == (43_200, Mode.COMPLIANCE)
+
+
+def test_a_lock_that_somebody_set_for_ages_does_not_become_irrevocable(place: Place) -> None:
+    """An attacker locks in governance mode until the year 9999; the vault's own locks are of compliance."""
+    place.store.create("packs/aa/x", b"content")
+    ages = Retention(Mode.GOVERNANCE, 253_402_300_799 * 10**9 + 999_000_000)
+    place.locks.retain("packs/aa/x", ages)
+    with pytest.raises(PermissionDeniedError, match="would become irrevocable"):
+        place.locks.retain("packs/aa/x", later(place, 7, Mode.COMPLIANCE))
+    found = place.locks.retention_of("packs/aa/x")
+    assert found is not None
+    assert found.mode is Mode.GOVERNANCE
+    assert place.locks.retain("packs/aa/x", later(place, 7)).retention == found
+
+
+def test_what_a_bucket_of_google_keeps_by_its_own_policy_counts() -> None:
+    item = decode_answer(b'{"name": "a", "retentionExpirationTime": "2030-01-01T00:00:00Z"}', GcsItem, "look")
+    policy = Retention(Mode.GOVERNANCE, 1_893_456_000 * 10**9)
+    assert (item.lock(), item.kept()) == (None, policy)
+    text = b'"retention": {"mode": "Locked", "retainUntilTime": "%s-01-01T00:00:00Z"}'
+    for year, mode in ((b"2029", Mode.GOVERNANCE), (b"2031", Mode.COMPLIANCE)):
+        both = b'{"name": "a", "retentionExpirationTime": "2030-01-01T00:00:00Z", ' + text % year + b"}"
+        found = decode_answer(both, GcsItem, "look").kept()
+        assert found is not None
+        assert (found.mode, found.until_ns >= policy.until_ns) == (mode, True)

@@ -242,7 +242,7 @@ def test_a_record_is_one_create_and_one_look(trial: TrialVault) -> None:
     journal.record("save")
     before = len(store.log)
     journal.record("save")
-    assert [(one.verb, one.key.startswith(PENDING)) for one in store.log[before:]] == [("create", True), ("list", True)]
+    assert [(one.verb, one.key.startswith(PENDING)) for one in store.log[before:]] == [("create", True), ("head", True)]
 
 
 def test_a_copy_of_the_log_is_sound_at_each_moment_and_another_history_is_refused(trial: TrialVault) -> None:

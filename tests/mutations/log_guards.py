@@ -10,7 +10,9 @@ __all__ = ["GUARDS"]
 
 _VERIFY = "tests/unit/audit/test_audit_verify.py"
 _WITNESS = "tests/unit/audit/test_audit_witness.py"
+_CHANGE = "tests/recovery/test_audit_key_change.py"
 _COLLUSION = "tests/unit/audit/test_audit_collusion.py"
+_GONE = "tests/integration/test_audit_log_gone.py"
 _VERIFYING, _WITNESSING = "audit/verifying.py", "audit/witnessing.py"
 _REMEMBERED = Edit(_VERIFYING, 'self._claim(self._remembered, "what this machine saw before")', "pass")
 _ENTRIES = Edit(_VERIFYING, "if hashes is not None and leaves != hashes[:width]:", "if False:")
@@ -57,6 +59,48 @@ GUARDS = [
         ),
     ),
     Guard(
+        "G3",
+        "nothing is signed on top of less than was seen",
+        f"{_GONE}::test_nothing_is_signed_on_top_of_a_log_that_was_put_back",
+        (Edit("control/auditing.py", "require_continued(seen.checkpoint, self.reader, writer, memory.path)", "pass"),),
+    ),
+    Guard(
+        "G4",
+        "a tile that is read anew is compared anew",
+        f"{_VERIFY}::test_a_tile_that_is_another_one_when_it_is_read_again",
+        (
+            Edit(
+                "audit/reading.py",
+                "if place not in self._checked:",
+                "if place[:3] not in {one[:3] for one in self._checked}:",
+            ),
+        ),
+    ),
+    Guard(
+        "G5",
+        "a log that is gone is missed",
+        f"{_GONE}::test_a_log_that_was_taken_away_is_not_taken_for_none",
+        (Edit("control/auditing.py", "        met.require_never()\n", ""),),
+    ),
+    Guard(
+        "G6",
+        "of a checkpoint a witness keeps what it verified",
+        f"{_WITNESS}::test_a_stranger_who_adds_lines_does_not_take_the_witness_its_memory",
+        (
+            Edit(
+                _WITNESSING,
+                "return [first[place] for place in places if place in first]",
+                "return list(note.signatures)",
+            ),
+        ),
+    ),
+    Guard(
+        "G6",
+        "cosignatures that verify come first",
+        f"{_VERIFY}::test_cosignatures_are_not_buried_below_others",
+        (Edit("audit/reading.py", "lines = [*good.values(), ", "lines = [*others, *good.values(), "),),
+    ),
+    Guard(
         "C1", "what this machine saw is compared", f"{_VERIFY}::test_a_fork_by_who_has_the_logs_own_key", (_REMEMBERED,)
     ),
     Guard(
@@ -76,6 +120,12 @@ GUARDS = [
         "entries of members are verified in the log, too",
         f"{_VERIFY}::test_an_entry_that_was_changed_after_it_was_signed_never_gets_in",
         (Edit("audit/chains.py", "check_signed(signed, self._log, self._members, name)", "pass"),),
+    ),
+    Guard(
+        "C2",
+        "what names a member is signed by it",
+        f"{_VERIFY}::test_an_entry_that_the_logs_keeper_wrote_as_if_a_member_had_is_told",
+        (Edit("audit/chains.py", "elif entry.actor.fingerprint in self._members:", "elif False:"),),
     ),
     Guard(
         "C3",
@@ -102,8 +152,8 @@ GUARDS = [
         (
             Edit(
                 "vault/locking/protecting.py",
-                "for keys in (reach.data | set(others), {reach.root}):",
-                "for keys in (set(others), {reach.root}):",
+                "for keys in (reach.data | lasting, {reach.root}):",
+                "for keys in (lasting, {reach.root}):",
             ),
         ),
     ),
@@ -112,6 +162,35 @@ GUARDS = [
         "of API keys hashes are kept",
         "tests/unit/authority/test_api_keys.py::test_the_secret_is_nowhere",
         (Edit("authority/api_keys.py", 'person=person or f"api-key:{key.id}",', 'person=f"api-key:{key.text}",'),),
+    ),
+    Guard(
+        "C6",
+        "keys end at a checkpoint",
+        f"{_CHANGE}::test_an_old_key_signs_nothing_that_counts_beyond_the_change",
+        (
+            Edit(
+                "audit/log_keys.py", "            return self.of_generation(generation).keys", "            return self"
+            ),
+            Edit("audit/log_keys.py", "if not fits or (", "if False and ("),
+        ),
+    ),
+    Guard(
+        "C6",
+        "the root at the change is that which was declared",
+        f"{_CHANGE}::test_an_old_key_cannot_rewrite_what_was_before_the_change",
+        (Edit("audit/log_keys.py", "checkpoint.root != since.root)", "False)"),),
+    ),
+    Guard(
+        "C6",
+        "batches are signed by the key of their time",
+        f"{_CHANGE}::test_batches_of_the_old_key_do_not_count_after_the_change",
+        (Edit("audit/log_keys.py", "    return keys.of_generation(generation).keys if", "    return keys if"),),
+    ),
+    Guard(
+        "C7",
+        "the last entry of the old key names the new one",
+        f"{_CHANGE}::test_a_declaration_that_is_not_the_old_keys_word_is_told",
+        (Edit("audit/key_changes.py", "        if problem:", "        if False:"),),
     ),
     Guard(
         "N1",

@@ -14,6 +14,7 @@ _ROLES = "tests/recovery/test_roles.py"
 _HOSTILE = "tests/unit/vault/test_collecting_hostile.py"
 _FOR_MEMBERS = "frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH})"
 _REVOKED_AFTER = "if signer.revoked is not None and root.created >= signer.revoked:"
+_GROUPS = "tests/recovery/test_audit_groups.py"
 
 GUARDS = [
     Guard(
@@ -207,7 +208,7 @@ GUARDS = [
         "tests/unit/audit/test_audit_verify.py::test_an_entry_in_another_members_name_never_gets_in",
         (
             Edit(
-                "audit/spool.py",
+                "audit/members.py",
                 "if (actor.fingerprint, actor.label, actor.role) !=",
                 "if False and (actor.fingerprint, actor.label, actor.role) !=",
             ),
@@ -215,9 +216,27 @@ GUARDS = [
     ),
     Guard(
         "W13",
+        "a group's signature is verified",
+        f"{_GROUPS}::test_a_group_that_somebody_else_signed_or_that_speaks_for_another_never_gets_in",
+        (Edit("audit/groups.py", "    verify(public, _message(size, root), group.signature)\n", ""),),
+    ),
+    Guard(
+        "W13",
+        "an entry is in the group that was signed",
+        f"{_GROUPS}::test_an_entry_of_a_group_that_was_changed_or_moved_is_told",
+        (
+            Edit(
+                "audit/groups.py",
+                "        verify_inclusion(hash_leaf(statement), at, size, path, root)",
+                "        pass",
+            ),
+        ),
+    ),
+    Guard(
+        "W13",
         "an entry's signature is verified",
         "tests/unit/audit/test_audit_verify.py::test_an_entry_that_was_changed_after_it_was_signed_never_gets_in",
-        (Edit("audit/spool.py", "    verify(member.public, _STATEMENT", "    0 and verify(member.public, _STATEMENT"),),
+        (Edit("audit/members.py", "    verify_entry(signed", "    0 and verify_entry(signed"),),
     ),
     Guard(
         "W14",

@@ -11,6 +11,7 @@ _CONFIG = "vault/access/configuration.py"
 _THREATS = "tests/recovery/test_threats.py"
 _ROLES = "tests/recovery/test_roles.py"
 _LOCKING = "tests/unit/vault/test_locking.py"
+_HIDDEN = "tests/unit/vault/test_hidden_snapshots.py"
 
 GUARDS = [
     Guard(
@@ -151,8 +152,32 @@ GUARDS = [
         (
             Edit(
                 "control/known_vaults.py",
-                "if seen is not None and not anew and config.generation",
-                "if 0 and seen and config.generation",
+                "        if seen is not None and not anew:\n",
+                "        if 0 and seen is not None:\n",
+            ),
+        ),
+    ),
+    Guard(
+        "O5",
+        "another history of the same length is noticed",
+        "tests/recovery/test_configurations_taken_back.py::test_another_history_of_the_same_length",
+        (
+            Edit(
+                "vault/access/descent.py",
+                "    if config.generation == seen.generation or not _descends(store, seen, config):\n",
+                "    if False:\n",
+            ),
+        ),
+    ),
+    Guard(
+        "O5",
+        "another keeper of public data is noticed",
+        "tests/recovery/test_configurations_taken_back.py::test_a_public_vault_without_a_key_keeps_its_keepers",
+        (
+            Edit(
+                "vault/access/descent.py",
+                "        if stored.signer not in trusted or stored.signer not in keepers:\n",
+                "        if stored.signer not in keepers:\n",
             ),
         ),
     ),
@@ -168,8 +193,8 @@ GUARDS = [
             ),
             Edit(
                 "control/known_vaults.py",
-                "if seen is not None and not anew and config.generation",
-                "if 0 and seen and config.generation",
+                "        if seen is not None and not anew:\n",
+                "        if 0 and seen is not None:\n",
             ),
         ),
     ),
@@ -180,8 +205,8 @@ GUARDS = [
         (
             Edit(
                 "vault/locking/protecting.py",
-                "for keys in (reach.data | set(others), {reach.root}):",
-                "for keys in (set(others), {reach.root}):",
+                "for keys in (reach.data | lasting, {reach.root}):",
+                "for keys in (lasting, {reach.root}):",
             ),
         ),
     ),
@@ -198,8 +223,8 @@ GUARDS = [
         (
             Edit(
                 "vault/locking/protecting.py",
-                "        lacking = memory.lacking(keys, wanted)\n",
-                "        lacking = [key for key in keys if memory.lacking([key], Retention(Mode.GOVERNANCE, 1))]\n",
+                "    lacking = memory.lacking(keys, wished.wanted)\n",
+                "    lacking = [key for key in keys if memory.lacking([key], Retention(Mode.GOVERNANCE, 1))]\n",
             ),
         ),
     ),
@@ -208,6 +233,30 @@ GUARDS = [
         "bases of deltas are locked",
         f"{_LOCKING}::test_delta_bases_are_locked_with_the_delta",
         (Edit("vault/locking/reach.py", "if base and base not in seen and depth < _CHAIN_MAX:", "if False:"),),
+    ),
+    Guard(
+        "O6",
+        "what a snapshot needs that was hidden is locked on",
+        f"{_HIDDEN}::test_hiding_a_root_and_waiting_destroys_nothing",
+        (
+            Edit(
+                "vault/locking/extending.py",
+                "chosen |= {(key, there[key].version): there[key] for key in needed if key in there}",
+                "assert needed, there",
+            ),
+        ),
+    ),
+    Guard(
+        "O6",
+        "what was hidden is locked on",
+        f"{_HIDDEN}::test_hiding_a_root_and_waiting_destroys_nothing",
+        (
+            Edit(
+                "vault/locking/extending.py",
+                "kept = [one for one in hidden if one.is_kept(self._terms.period, self._now)]",
+                "kept = [one for one in hidden[:0]]",
+            ),
+        ),
     ),
     Guard(
         "O6",

@@ -293,3 +293,21 @@ def test_a_witness_that_dies_at_any_operation_never_cosigns_two_histories() -> N
 
 def _witness(key: NoteKey, store: Store, log: TrialLog) -> Witness:
     return Witness(key, store, {log.key.name: log.key.keys})
+
+
+@pytest.mark.parametrize("copies", [[1], [1, 2, 3], [3], [2, 1]])
+def test_a_copy_of_an_old_checkpoint_makes_no_writer_fork_the_log(copies: list[int]) -> None:
+    """Who may only add to the store puts checkpoints that the log signed under later generations."""
+    world = new_trial_log(MemoryStore(), "a")
+    for count in (3, 4, 5):
+        world.append(count)
+    before = world.checkpoint()
+    for at, generation in enumerate(copies, 4):
+        world.store.create(f"{CHECKPOINTS}{at:010d}", world.store.get(f"{CHECKPOINTS}{generation:010d}"))
+    world.write("a")
+    assert world.sequence().entries == 1
+    world.append(1)
+    assert world.checkpoint().size == 14
+    report = world.verify(remembered=before)
+    assert "fork" not in {one.kind for one in report.findings}
+    assert report.entries == 14

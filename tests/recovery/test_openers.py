@@ -13,6 +13,7 @@ from holdfast.errors import (
     CredentialError,
     HoldfastError,
     NotFoundError,
+    PermissionDeniedError,
     RefusedError,
     StoreUnreachableError,
     UsageError,
@@ -380,3 +381,43 @@ def test_what_a_cloud_wrapped_for_one_epoch_opens_no_other(trial: TrialVault) ->
     for binding in (Binding(vault, 2), Binding("0" * 32, 1)):
         with pytest.raises(WrongKeyError):
             service.unwrap(token, binding)
+
+
+class Moody(Clouds):
+    """A cloud that unwraps for some epochs, and for the others raises an error."""
+
+    def __init__(self, keepers: tuple[str, ...], refused: Mapping[int, HoldfastError]) -> None:
+        super().__init__(keepers)
+        inner, asked = self.services, self.asked
+
+        class Refusing:
+            def __init__(self, uri: KeyUri) -> None:
+                self.uri = uri
+
+            def wrap(self, key32: bytes, binding: Binding) -> bytes:
+                return inner.service(self.uri.text).wrap(key32, binding)
+
+            def unwrap(self, wrapped: bytes, binding: Binding) -> bytes:
+                if binding.epoch in refused:
+                    asked.append(self.uri.text)
+                    raise refused[binding.epoch]
+                return inner.service(self.uri.text).unwrap(wrapped, binding)
+
+        self.services = KeyServices(keepers, Refusing)
+
+
+def test_a_cloud_that_refuses_an_old_epoch_opens_the_new_one(trial: TrialVault) -> None:
+    """A policy may demand the epoch: `kms:EncryptionContext:holdfast-epoch`."""
+    clouds = Moody(trial.keeper.keepers, {1: PermissionDeniedError("not that epoch")})
+    add_key_service(trial.open().handle, "cloud", CLOUDS[0], clouds.services)
+    rotate_epoch(trial.open().handle, services=clouds.services)
+    assert list(open_by(trial, clouds.services).handle.keys.private) == [2]
+
+
+def test_a_cloud_that_fails_half_way_is_what_is_told(trial: TrialVault) -> None:
+    """Not that the key is a wrong one: it opened the epoch before."""
+    clouds = Moody(trial.keeper.keepers, {2: StoreUnreachableError("busy")})
+    add_key_service(trial.open().handle, "cloud", CLOUDS[0], clouds.services)
+    rotate_epoch(trial.open().handle, services=clouds.services)
+    with pytest.raises(StoreUnreachableError, match="busy"):
+        open_by(trial, clouds.services)

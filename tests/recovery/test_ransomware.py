@@ -55,6 +55,7 @@ def judge(done: Outcome, *, locked: bool) -> None:
         assert done.succeeded, done
         assert done.note == ""
         assert done.damage.shortened == 0
+        assert done.found == done.snapshots, "the moment before the attack is found without being told"
         assert done.first_s > 0, "the newest snapshot restores straight from the old versions"
         assert done.unprotected_before == done.unprotected_after == 0
         assert done.set_aside > 0

@@ -16,9 +16,10 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from holdfast.audit.groups import Head
 from holdfast.audit.layout import BATCHES
+from holdfast.audit.log_keys import keys_of_batch
 from holdfast.audit.signing_keys import NoteKey
-from holdfast.audit.spool import Head
 from holdfast.audit.tiles import decode_bundle, encode_bundle
 from holdfast.audit.verifier_keys import Kind, VerifierKey
 from holdfast.errors import DamageError, UntrustedError
@@ -83,7 +84,7 @@ def decode_batch(data: bytes, keys: Sequence[VerifierKey], name: str) -> Batch:
         raise DamageError(f"{name} is malformed", object_name=name) from None
     if not newline or line.v != 1 or line.start < 0 or len(line.root) != 32:
         raise DamageError(f"{name} is malformed", object_name=name)
-    _check_signed(line, keys, name)
+    _check_signed(line, keys_of_batch(keys, line.generation), name)
     heads = {member: Head(number, hashed) for member, (number, hashed) in line.heads.items()}
     return Batch(line.generation, line.start, line.root, heads, decode_bundle(rest, None, name))
 

@@ -30,9 +30,12 @@ class Chains:
         """Entry number `at`."""
         name = f"entry {at}"
         try:
-            signed = decode_leaf(data, name).signed
+            entry, signed = decode_leaf(data, name)
             if signed is not None:
                 check_signed(signed, self._log, self._members, name)
+            elif entry.actor.fingerprint in self._members:  # whoever has the log's key may write anything there
+                label = self._members[entry.actor.fingerprint].label
+                raise UntrustedError(f"{name} is of the log itself, and names {label!r}, who did not sign it")
         except DamageError as error:
             self._findings.append(("malformed", name, error.message))
             return

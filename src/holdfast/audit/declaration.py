@@ -1,7 +1,9 @@
 """What the log is: its origin, its public keys, its witnesses. Said by a keeper, in a series of its own.
 
 `audit/log/<generation>`: JSON with sorted keys, signed by a keeper of the vault. The highest generation that a trusted
-keeper signed counts; keys of earlier ones still count for what they signed. The origin never changes.
+keeper signed counts. One with other keys than the one before says since when they count (`since`: a checkpoint, the
+last one that the keys before may sign); those before still count for what they signed up to there. The origin never
+changes.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from holdfast.audit.layout import DECLARATIONS, create_same, generation_in, generation_key
-from holdfast.audit.spool import Member
+from holdfast.audit.log_keys import Change, Era, LogKeys
+from holdfast.audit.members import Member
+from holdfast.audit.merkle import HASH_SIZE
 from holdfast.audit.verifier_keys import Kind, VerifierKey, is_key_name, parse_vkey
 from holdfast.errors import (
     ConflictError,
@@ -32,8 +36,22 @@ _WITNESSES_MAX = 32
 _BYTES_MAX = 1 << 20
 
 
+class Since(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """See `holdfast.audit.log_keys.Change`."""
+
+    generation: int
+    size: int
+    root: bytes
+    handed_over: bool
+
+    @property
+    def change(self) -> Change:
+        return Change(self.generation, self.size, self.root, self.handed_over)
+
+
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`keys` and `witnesses` are verifier keys as text. `quorum`: how many witnesses a checkpoint should have.
+    """`keys` and `witnesses` are verifier keys as text. `quorum`: how many witnesses a checkpoint should have. `since`:
+    only where the keys are others than before.
 
     `names`: whether entries may hold plain names. `signer`: the fingerprint of the keeper.
     """
@@ -48,6 +66,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     created_ns: int
     signer: str
     signature: bytes
+    since: Since | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def message(self) -> bytes:
@@ -59,10 +78,16 @@ class Declared:
 
     def __init__(self, counting: Sequence[Declaration]) -> None:
         """Lowest generation first; at least one."""
+        self.counting = tuple(counting)
         self.newest = counting[-1]
         self.origin = self.newest.origin
         self.keys = [parse_vkey(one) for one in self.newest.keys]
-        self.all_keys = list(dict.fromkeys(parse_vkey(key) for one in counting for key in one.keys))
+        eras = [
+            Era(tuple(parse_vkey(key) for key in one.keys), one.since.change if one.since else None)
+            for at, one in enumerate(counting)
+            if at == 0 or one.since
+        ]
+        self.all_keys = LogKeys(eras)
         self.witnesses = [parse_vkey(one) for one in self.newest.witnesses]
 
 
@@ -77,8 +102,12 @@ def declare(
     names: bool,
     created_ns: int,
     before: Declared | None,
+    since: Change | None = None,
 ) -> Declaration:
-    """Write the next generation. Raises UsageError, RefusedError (another origin), ConflictError (lost a race)."""
+    """Write the next generation. `since`: where the keys are others than before.
+
+    Raises UsageError, RefusedError (another origin), ConflictError (lost a race).
+    """
     if before is not None and before.origin != origin:
         raise RefusedError(f"the log is {before.origin}; it cannot become {origin}")
     generation = before.newest.generation + 1 if before is not None else 1
@@ -93,9 +122,10 @@ def declare(
         created_ns=created_ns,
         signer=fingerprint(keeper.public),
         signature=b"",
+        since=Since(**since._asdict()) if since is not None else msgspec.UNSET,
     )
     declaration = msgspec.structs.replace(bare, signature=keeper.sign(bare.message))
-    problem = _problem(declaration)
+    problem = _problem(declaration) or _problem_with_keys(declaration, before.counting if before is not None else ())
     if problem:
         raise UsageError(f"this cannot be declared: {problem}")
     key = generation_key(DECLARATIONS, declaration.generation)
@@ -162,7 +192,7 @@ def _counts(
         return False
     if keeper.revoked_ns is not None and declaration.created_ns >= keeper.revoked_ns:
         return False
-    if before and before[-1].origin != declaration.origin:
+    if (before and before[-1].origin != declaration.origin) or _problem_with_keys(declaration, before):
         return False
     verify(keeper.public, declaration.message, declaration.signature)
     return True
@@ -186,7 +216,27 @@ def _problem(declaration: Declaration) -> str:
         return "witnesses have cosignature keys, and are 32 at most"
     if not 0 <= declaration.quorum <= len({key.name for key in witnesses}):
         return "a quorum is not larger than the number of witnesses"
+    since = declaration.since
+    if since and not (0 <= since.generation < 10**10 and 0 <= since.size < 1 << 63 and len(since.root) == HASH_SIZE):
+        return "what it says of the change of keys is malformed"
+    if since and since.handed_over and not (since.generation and since.size):
+        return "a log without entries has handed nothing over"
     return "" if 0 <= declaration.created_ns < 1 << 63 else "its time is no time"
+
+
+def _problem_with_keys(declaration: Declaration, before: Sequence[Declaration]) -> str:
+    """Other keys than before say since when, come after those before, and were never the log's."""
+    since = declaration.since
+    if not before or declaration.keys == before[-1].keys:
+        return "it changes the keys, and has the same" if since else ""
+    if not since:
+        return "it has other keys than before, and does not say since when"
+    if any(set(declaration.keys) & set(one.keys) for one in before):
+        return "a key of it was the log's before: a new one has to be new"
+    earlier = [one.since for one in before if one.since]
+    if earlier and not (since.generation > earlier[-1].generation and since.size >= earlier[-1].size):
+        return "its keys would count from before the last change on"
+    return ""
 
 
 def _encode(declaration: Declaration) -> bytes:

@@ -35,9 +35,9 @@ def find_batch(reader: LogReader, newest: Signed) -> Batch | None:
 
 
 def heads_from_entries(reader: LogReader, checkpoint: Checkpoint) -> dict[str, Head]:
-    """The same, from the entries themselves."""
+    """The same, from the entries themselves, each compared with the tree that was signed. Raises DamageError."""
     heads: dict[str, Head] = {}
-    for number, data in reader.entries(0, checkpoint):
+    for number, data in reader.checked_entries(checkpoint):
         try:
             signed = decode_leaf(data, f"entry {number}").signed
         except DamageError:

@@ -21,6 +21,7 @@ from holdfast.ids import new_snapshot_id
 __all__ = ["Journal", "StoreJournal", "SilentJournal", "NameHasher", "Write", "make_entry"]
 
 Write: TypeAlias = Callable[[Entry], object]
+_POLICIES_MAX = 16  # of up to 512 characters each, in an entry of 16 KiB
 
 
 class Journal(Protocol):
@@ -89,6 +90,11 @@ def _fitting(text: str) -> str:
     return clean if len(clean) <= TEXT_MAX else f"{clean[: TEXT_MAX - 1]}…"
 
 
+def _few(policies: list[str]) -> list[str]:
+    """As many as fit into an entry: however many policies agree, what they allowed is recorded."""
+    return policies if len(policies) <= _POLICIES_MAX else [*policies[: _POLICIES_MAX - 1], f"{len(policies)} in all"]
+
+
 class SilentJournal:
     """For vaults without an audit log: nothing is written, and nothing is promised."""
 
@@ -144,7 +150,7 @@ class StoreJournal:
     ) -> bool:
         now_ns = self._clock.now_ns()
         known = {kind: _fitting(what) for kind, what in {**(objects or {}), **self._hashed(names or {})}.items()}
-        fitting = [_fitting(policy) for policy in policies]
+        fitting = _few([_fitting(policy) for policy in policies])
         entry = make_entry(self._actor, action, decision, fitting, known, _fitting(outcome), self._origin, now_ns)
         try:
             self._write(entry)

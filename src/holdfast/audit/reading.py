@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from holdfast.audit.checkpoint_text import Checkpoint, parse_checkpoint_text
 from holdfast.audit.layout import CHECKPOINTS, COSIGNATURES, ROOT, generation_in, generation_key
+from holdfast.audit.log_keys import LogKeys, keys_of_checkpoint
 from holdfast.audit.merkle import (
     Node,
     consistency_proof,
@@ -26,6 +28,8 @@ from holdfast.stores.protocol import Store
 __all__ = ["Signed", "LogReader", "open_checkpoint"]
 
 _TILES_KEPT = 256
+_FOLLOWED_MAX = 64
+_OWN_MAX = 8  # signatures of the log itself below a checkpoint
 _TILES_PER_LEVEL = 8  # levels of the tree that a tile stands for
 
 
@@ -37,8 +41,13 @@ class Signed(NamedTuple):
     checkpoint: Checkpoint
 
 
-def open_checkpoint(data: bytes, origin: str, keys: Sequence[VerifierKey], name: str) -> tuple[Note, Checkpoint]:
+def open_checkpoint(
+    data: bytes, origin: str, keys: Sequence[VerifierKey], name: str, *, generation: int | None = None
+) -> tuple[Note, Checkpoint]:
     """A note that says something of this log, signed by the log in every way that it signs (Ed25519 *and* ML-DSA-44).
+
+    `keys`: where they are `LogKeys`, by those that count for a checkpoint of that size, and of that generation if it
+    was read from the series.
 
     Raises DamageError (no checkpoint), UntrustedError (of another log, or not signed by this one).
     """
@@ -46,6 +55,7 @@ def open_checkpoint(data: bytes, origin: str, keys: Sequence[VerifierKey], name:
     checkpoint = parse_checkpoint_text(note.text, name)
     if checkpoint.origin != origin:
         raise UntrustedError(f"{name} is of the log {checkpoint.origin!r}, not of {origin!r}", object_name=name)
+    keys = keys_of_checkpoint(keys, checkpoint, generation, name)
     signed = open_note(note, keys, name).signed
     kinds = {key.kind for key in keys}
     if {key.kind for key in signed} != kinds:
@@ -53,16 +63,30 @@ def open_checkpoint(data: bytes, origin: str, keys: Sequence[VerifierKey], name:
     return note, checkpoint
 
 
+def _verifies(key: VerifierKey, text: str, one: NoteSignature) -> bool:
+    try:
+        key.verify(text, one.signature, "a cosignature")
+    except UntrustedError:
+        return False
+    return True
+
+
 class LogReader:
     """One log on one store. Tiles that were read are kept: they never change. Not to be shared by threads."""
 
-    def __init__(self, store: Store, origin: str, keys: Sequence[VerifierKey]) -> None:
-        """`keys`: all that may have signed a checkpoint of the log."""
+    def __init__(
+        self, store: Store, origin: str, keys: Sequence[VerifierKey], *, witnesses: Sequence[VerifierKey] = ()
+    ) -> None:
+        """`keys`: all that may have signed a checkpoint of the log; with their times, where they are `LogKeys`.
+
+        `witnesses`: keys of those that are known.
+        """
         self.store = store
         self.origin = origin
-        self.keys = list(keys)
+        self.keys: Sequence[VerifierKey] = keys if isinstance(keys, LogKeys) else list(keys)
+        self.witnesses = list(witnesses)
         self.hint = 0  # a generation that was seen before: older ones are not listed
-        self._checked: set[tuple[int, int, bytes]] = set()
+        self._checked: set[tuple[int, int, bytes, bytes]] = set()
         self._tiles: OrderedDict[tuple[int, int], list[bytes]] = OrderedDict()
 
     def newest(self) -> Signed | None:
@@ -85,6 +109,32 @@ class LogReader:
         self.hint = 0  # the store was put back: all are looked at
         return self.newest()
 
+    def followed(self, newest: Signed) -> Signed:
+        """The last of those that follow it at once, looked for by their names: a listing may lag behind."""
+        for _ in range(_FOLLOWED_MAX):
+            try:
+                newest = self.signed_at(newest.generation + 1)
+            except (DamageError, UntrustedError, ObjectNotFoundError):
+                break
+        return newest
+
+    def largest(self) -> Signed | None:
+        """The first generation of those with the most entries; None for a log without any. Reads all of them.
+
+        Sizes rise with the generations that the log writes. Somebody else, who may only add to the store, can put a
+        copy of an old checkpoint under a later generation: it is signed, and is no commit.
+        """
+        found: Signed | None = None
+        for info in self.store.list(CHECKPOINTS):
+            generation = generation_in(info.key, CHECKPOINTS)
+            try:
+                one = self.signed_at(generation) if generation and info.size <= NOTE_BYTES_MAX else None
+            except (DamageError, UntrustedError, ObjectNotFoundError):
+                continue
+            if one is not None and (found is None or one.checkpoint.size > found.checkpoint.size):
+                found = one
+        return found
+
     def get_newest(self) -> Signed:
         """Raises NotFoundError where there is no checkpoint yet."""
         newest = self.newest()
@@ -97,22 +147,36 @@ class LogReader:
     def signed_at(self, generation: int) -> Signed:
         """Raises ObjectNotFoundError, DamageError, UntrustedError."""
         key = generation_key(CHECKPOINTS, generation)
-        note, checkpoint = open_checkpoint(self.store.get(key), self.origin, self.keys, key)
+        note, checkpoint = open_checkpoint(self.store.get(key), self.origin, self.keys, key, generation=generation)
         return Signed(generation, note, checkpoint)
 
-    def cosignatures(self, generation: int) -> list[NoteSignature]:
-        """What lies there as cosignatures of a checkpoint: nobody's word until it is opened as part of the note."""
-        lines: list[NoteSignature] = []
+    def cosignatures(self, generation: int, witnesses: Sequence[VerifierKey] = ()) -> list[NoteSignature]:
+        """What lies there as cosignatures of a checkpoint: nobody's word until it is opened as part of the note.
+
+        Those of witnesses that are known come first, one of each key, and one that verifies if there is any: whoever
+        may write to the store could else bury them below others.
+        """
+        keys = [*self.witnesses, *witnesses]
+        known = {(key.name, key.key_id): key for key in keys}
+        text = self.signed_at(generation).note.text if known else ""
+        good: dict[tuple[str, bytes], NoteSignature] = {}
+        wrong: dict[tuple[str, bytes], NoteSignature] = {}
+        others: list[NoteSignature] = []
+        for one in self._lines_below(generation):
+            place = (one.name, one.key_id)
+            if place not in known:
+                others += [one] if len(others) < SIGNATURES_MAX else []
+            elif place not in good:
+                kept = good if _verifies(known[place], text, one) else wrong
+                kept.setdefault(place, one)
+        lines = [*good.values(), *(one for place, one in wrong.items() if place not in good), *others]
+        return lines[: SIGNATURES_MAX - _OWN_MAX]  # the log's own are in the same note
+
+    def _lines_below(self, generation: int) -> Iterator[NoteSignature]:
         for info in self.store.list(f"{generation_key(COSIGNATURES, generation)}/"):
-            if info.size > NOTE_BYTES_MAX:
-                continue
-            try:
-                lines += parse_lines(self.store.get(info.key).decode(), info.key)
-            except (DamageError, UnicodeDecodeError, ObjectNotFoundError):
-                continue
-            if len(lines) > SIGNATURES_MAX:
-                break
-        return lines[:SIGNATURES_MAX]
+            if info.size <= NOTE_BYTES_MAX:
+                with suppress(DamageError, UnicodeDecodeError, ObjectNotFoundError):
+                    yield from parse_lines(self.store.get(info.key).decode(), info.key)
 
     def tile(self, level: int, index: int, size: int) -> list[bytes]:
         """The hashes of a tile in a tree of `size` leaves. Raises ObjectNotFoundError, DamageError."""
@@ -186,11 +250,12 @@ class LogReader:
         size = checkpoint.size
         width = min(TILE_WIDTH, (size >> _TILES_PER_LEVEL * level) - number * TILE_WIDTH)
         hashes = self.tile(level, number, size)[:width]
-        place = (level, number, checkpoint.root)
+        # With what it says: a tile that was read anew may be another one than that which was compared.
+        place = (level, number, checkpoint.root, root_of(hashes))
         if place not in self._checked:
             if width == TILE_WIDTH:
                 above = self.checked_tile(level + 1, number // TILE_WIDTH, checkpoint)
-                sound = root_of(hashes) == above[number % TILE_WIDTH]
+                sound = place[-1] == above[number % TILE_WIDTH]
             else:
                 sound = self.frontier(size).root() == checkpoint.root
             if not sound:

@@ -1,4 +1,4 @@
-"""What this machine remembers of logs: the last checkpoint it saw of each, and the last entry of its own members.
+"""What this machine remembers of logs: that there is one, its last checkpoint, the last entry of its own members.
 
 The first look at a log is trusted; from then on it must continue what was seen. Files below
 `$XDG_STATE_HOME/holdfast/audit/`, replaced whole. A state that cannot be read is told, never taken as "all is well".
@@ -23,10 +23,11 @@ from holdfast.events import SILENT, Progress
 from holdfast.homes import state_home
 from holdfast.stores.protocol import Store, store_identity
 
-__all__ = ["Remembered", "Seen", "MemberMemory", "decode_remembered"]
+__all__ = ["Met", "Remembered", "Seen", "MemberMemory", "decode_remembered"]
 
 _BYTES_MAX = 64 << 10
 _HASH = re.compile(r"[0-9a-f]{64}")
+_FORGET = "if you know why, delete the file: the log is then trusted as it is now"
 
 
 class _Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ def decode_remembered(data: bytes, name: str) -> Seen:
     try:
         seen = msgspec.json.decode(data, type=_Seen)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise DamageError(f"{name} is no memory of an audit log", object_name=name) from None
+        raise DamageError(f"{name} is no memory of an audit log", hint=_FORGET, object_name=name) from None
     return Seen(parse_checkpoint_text(seen.text, name) if seen.text else None, seen.keys, seen.declared)
 
 
@@ -73,16 +74,47 @@ class Remembered:
         except OSError as error:
             raise DamageError(
                 f"what was seen of the log before cannot be read from {self.path} ({error.strerror})",
-                hint="if you know why, delete the file: the log is then trusted as it is now",
+                hint=_FORGET,
                 object_name=str(self.path),
             ) from error
         return decode_remembered(data, str(self.path))
 
     def remember(self, seen_now: Seen) -> None:
-        """Raises FailedError: a look that is not remembered protects nobody later."""
+        """Raises FailedError: a look that is not remembered protects nobody later.
+
+        Never goes back: another process of this machine may have seen more meanwhile.
+        """
+        before = self.recall()
+        if before is not None and _size(before) > _size(seen_now):
+            return
         text = seen_now.checkpoint.text if seen_now.checkpoint is not None else ""
         seen = _Seen(place=self._place, declared=seen_now.declared, text=text, keys=seen_now.keys)
         _replace(self.path, msgspec.json.encode(seen))
+
+
+class Met:
+    """That this machine has met a log of this vault at this store: one that is gone is told, not taken for none."""
+
+    def __init__(self, environment: Mapping[str, str], store: Store, vault_id: str) -> None:
+        self._path: Path | None = None  # of a user without a home nothing is remembered
+        self._url = store.url
+        with suppress(FailedError):
+            self._path = _folder(environment) / f"{_short(f'{vault_id} {store_identity(store)}')}.met.json"
+
+    def note(self) -> None:
+        """There is one now. Costs a look at a file, but for the first time."""
+        with suppress(FailedError):  # `Remembered` and `MemberMemory` say what is wrong with the folder
+            if self._path is not None and not self._path.exists():
+                _replace(self._path, msgspec.json.encode(self._url))
+
+    def require_never(self) -> None:
+        """There is none now. Raises DamageError where there was one."""
+        if self._path is not None and self._path.exists():
+            raise DamageError(
+                f"the audit log in {self._url} is gone: this machine saw one there before",
+                hint=f"get it back from another site; if it was taken away on purpose, delete {self._path}",
+                object_name=self._url,
+            )
 
 
 class MemberMemory:
@@ -123,6 +155,10 @@ def _folder(environment: Mapping[str, str]) -> Path:
     return state / "holdfast" / "audit"
 
 
+def _size(seen: Seen) -> int:
+    return seen.checkpoint.size if seen.checkpoint is not None else 0
+
+
 def _short(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:32]
 
@@ -131,7 +167,9 @@ def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_bytes(data)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):

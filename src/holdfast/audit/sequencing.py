@@ -1,5 +1,8 @@
 """Taking what members wrote into the log: in the order of each member's chain, each entry once.
 
+Objects that are in the log are taken away, in the order of their numbers, but each member's last one: what a writer
+concludes from an object that is still there depends on that (`spool`).
+
 An entry whose predecessor is missing waits for a while (listings may lag), and then goes in all the same: the gap
 shows, in the log, for ever. What is not signed by a member in its own name never goes in.
 """
@@ -13,10 +16,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from holdfast.audit.batches import BATCH_BYTES_MAX
-from holdfast.audit.entries import decode_leaf
+from holdfast.audit.groups import NO_HEAD, Head
 from holdfast.audit.layout import PENDING, generation_in, pending_key, pending_prefix
-from holdfast.audit.spool import NO_HEAD, Head, Member, check_signed, head_of
-from holdfast.audit.tiles import ENTRY_BYTES_MAX
+from holdfast.audit.members import SPOOLED_BYTES_MAX, Member, Spooled, decode_spooled
 from holdfast.audit.writing import Appended, LogWriter
 from holdfast.clock import NANOSECONDS, SYSTEM_CLOCK, Clock
 from holdfast.errors import DamageError, HoldfastError, ObjectNotFoundError, UntrustedError
@@ -28,6 +30,7 @@ __all__ = ["GAP_GRACE_SECONDS", "Sequenced", "sequence_pending"]
 GAP_GRACE_SECONDS = 300.0  # longer than any listing of a store that we know lags
 _BATCH_ENTRIES_MAX = 4096
 _AT_ONCE = 256
+_OLDER_MAX = _BATCH_ENTRIES_MAX + 256  # what one sequencer can have left behind, and some
 _WORKERS = 8  # a store answers several requests at once, and signatures are verified without the interpreter's lock
 
 
@@ -56,7 +59,10 @@ def sequence_pending(
     grace_seconds: float = GAP_GRACE_SECONDS,
     progress: Progress = SILENT,
 ) -> Sequenced:
-    """Everything that members have written and that is not in the log yet. Raises what `LogWriter.append` raises."""
+    """Everything that members had written by now and that is not in the log yet.
+
+    Raises what `LogWriter.append` raises.
+    """
     writer.refresh()
     appended: list[Appended] = []
     gaps: dict[str, int] = {}
@@ -67,20 +73,22 @@ def sequence_pending(
             break
         appended.append(done)
         gaps.update({member: gaps.get(member, 0) + holes for member, holes in taking.gaps.items()})
-        _remove_taken(store, taking, progress)
+        taking.remove_taken(progress)
+        if not taking.full:  # it took all that was there; who waits for nothing more to come may wait for ever
+            break
     return Sequenced(appended, taking.refused, gaps, taking.waiting)
 
 
 class _Fetched(NamedTuple):
+    """An object of a spool: what it holds, or why it is not taken."""
+
     info: ObjectInfo
-    number: int
-    data: bytes
-    previous: str
+    spooled: Spooled | None
     error: HoldfastError | None = None
 
 
 class _Taking:
-    """One batch. `gap_before_ns`: an entry that the store wrote before this does not wait for its predecessor."""
+    """One batch. `gap_before_ns`: an object that the store wrote before this does not wait for its predecessor."""
 
     def __init__(self, store: Store, log: str, members: Mapping[str, Member], gap_before_ns: int) -> None:
         self._store = store
@@ -93,8 +101,10 @@ class _Taking:
         self.refused: dict[str, str] = {}
         self.gaps: dict[str, int] = {}
         self.waiting = 0
+        self.full = False  # there may be more
         self.heads: dict[str, Head] = {}
-        self.done_with: list[str] = []  # objects that are in the log, and are no member's last one
+        self._before: dict[str, Head] = {}  # what was in the log
+        self._taken: dict[str, list[str]] = {}  # member → objects, in their order
         self._entries: list[bytes] = []
         self._bytes = 0
 
@@ -109,11 +119,13 @@ class _Taking:
 
     def _take_from(self, member: str, head: Head, pool: Executor) -> None:
         """Some at once are fetched and their signatures verified; then they are looked at in their order."""
+        self._before[member] = head
         after = pending_key(member, head.number) if head.number else ""
         listed = self._store.list(pending_prefix(member), after)
         while some := list(islice(listed, _AT_ONCE)):
             for one in pool.map(partial(self._fetch, member), some):
                 if len(self._entries) >= _BATCH_ENTRIES_MAX or self._bytes > BATCH_BYTES_MAX // 2:
+                    self.full = True
                     return
                 taken = self._take(one, member, head)
                 if taken is None:
@@ -123,48 +135,67 @@ class _Taking:
     def _fetch(self, member: str, info: ObjectInfo) -> _Fetched:
         number = generation_in(info.key, pending_prefix(member))
         try:
-            if info.size > ENTRY_BYTES_MAX:
+            if info.size > SPOOLED_BYTES_MAX:
                 raise DamageError(f"{info.key} is too large to be an entry", object_name=info.key)
             data = self._store.get(info.key)
-            return _Fetched(info, number, data, self._check(info, member, number, data))
+            spooled = decode_spooled(data, self._log, member, number, self._members, info.key)
+            _check_time(spooled, info)
+            return _Fetched(info, spooled)
         except (ObjectNotFoundError, DamageError, UntrustedError) as error:
-            return _Fetched(info, number, b"", "", error)
+            return _Fetched(info, None, error)
 
     def _take(self, one: _Fetched, member: str, head: Head) -> Head | None:
         """The head after this object: the same one where it is refused; None when no more of the member's is taken."""
-        info, number, data, previous, error = one
+        info, spooled, error = one
         if isinstance(error, ObjectNotFoundError):
             return None  # gone since it was listed: the next run sees what is left
-        if error is not None:
-            self.refused[info.key] = error.message
+        if spooled is None:
+            self.refused[info.key] = error.message if error is not None else ""
             return head
-        if previous != head.hash:
+        if generation_in(info.key, pending_prefix(member)) <= head.number:
+            self.refused[info.key] = f"{info.key} has numbers that its member gave to others"
+            return head
+        if spooled.previous != head.hash:
             if info.modified_ns > self._gap_before_ns:
                 self.waiting += 1
                 return None
             self.gaps[member] = self.gaps.get(member, 0) + 1
-        if head.number:
-            self.done_with.append(pending_key(member, head.number))
-        self._entries.append(data)
-        self._bytes += len(data)
-        self.heads[member] = head_of(number, data)
-        return self.heads[member]
+        self._taken.setdefault(member, []).append(info.key)
+        self._entries += spooled.leaves
+        self._bytes += sum(map(len, spooled.leaves))
+        self.heads[member] = spooled.head
+        return spooled.head
 
-    def _check(self, info: ObjectInfo, member: str, number: int, data: bytes) -> str:
-        signed = decode_leaf(data, info.key).signed
-        if signed is None or not number or (signed.member, signed.number) != (member, number):
-            raise UntrustedError(f"{info.key} is not signed as what its name says", object_name=info.key)
-        revoked_ns = check_signed(signed, self._log, self._members, info.key).revoked_ns
-        # A member may write any time into its entry; the store's time tells when it really came.
-        if revoked_ns is not None and max(signed.entry.at_ns, info.modified_ns) >= revoked_ns:
-            raise UntrustedError(f"{info.key} was written after its member was revoked", object_name=info.key)
-        return signed.previous
+    def remove_taken(self, progress: Progress) -> None:
+        """What is in the log goes. A store that refuses to delete keeps it, which hurts nothing."""
+        try:
+            for member, taken in self._taken.items():
+                older = self._older(member, taken[0])
+                for key in (*older, *taken[:-1]) if older is not None else ():
+                    self._store.delete(key)
+        except HoldfastError as error:
+            progress.note(f"entries that are in the audit log also stay in {PENDING}: {error.message}")
+
+    def _older(self, member: str, first: str) -> list[str] | None:
+        """Objects below `first` that are in the log: the member's last one of before, and what a sequencer that died
+        left. Each is found by its hash in the one that follows on it; others are left alone, as whoever wrote them may
+        be about to see that they do not count. None where there are too many: on such a store, nothing is taken away.
+        """
+        wanted, found = self._before[member], []
+        older = list(islice(self._store.list(pending_prefix(member)), _OLDER_MAX + 1))
+        if len(older) > _OLDER_MAX and older[-1].key < first:
+            return None
+        older = [info for info in older if info.key < first]
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="holdfast-audit") as pool:
+            for info, spooled, _ in pool.map(partial(self._fetch, member), reversed(older)):
+                if spooled is not None and spooled.head.hash == wanted.hash:
+                    found.append(info.key)
+                    wanted = Head(0, spooled.previous)
+        return found[::-1]
 
 
-def _remove_taken(store: Store, taking: _Taking, progress: Progress) -> None:
-    """The last one of each member stays: from it the member's machines know where their chain is."""
-    try:
-        for key in taking.done_with:  # in this order: `Spool` concludes from a number that is gone that those below are
-            store.delete(key)
-    except HoldfastError as error:
-        progress.note(f"entries that are in the audit log also stay in {PENDING}: {error.message}")
+def _check_time(spooled: Spooled, info: ObjectInfo) -> None:
+    revoked_ns = spooled.member.revoked_ns
+    # A member may write any time into its entry; the store's time tells when it really came.
+    if revoked_ns is not None and max(spooled.at_ns, info.modified_ns) >= revoked_ns:
+        raise UntrustedError(f"{info.key} was written after its member was revoked", object_name=info.key)

@@ -1,47 +1,51 @@
 """Entries of members who have no key of the log: a series of their own, signed, each naming the one before.
 
-`audit/pending/<member>/<number>`, created once. Who holds the log's key puts them into the log as they are. A member
-can add entries in its own name and nothing else; what is taken out or changes places shows in the chain.
+`audit/pending/<member>/<number>`, created once: an entry, or a group of entries that came at once (`groups`). Who holds
+the log's key puts them into the log as they are. A member can add entries in its own name and nothing else; what is
+taken out or changes places shows in the chain.
+
+A writer knows its last object, and counts on from there; it lists only where that tells it too little. A number may be
+free because what had it is in the log and was taken away. Objects are taken away in the order of their numbers, and
+never the last one: so a number that was free is free for the first time as long as the object before it is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-import msgspec
-
-from holdfast.audit.entries import Entry, MemberEntry, check_entry, decode_leaf, encode
+from holdfast.audit.entries import Entry, check_entry, decode_leaf, encode
+from holdfast.audit.groups import (
+    GROUP_BYTES_MAX,
+    GROUP_ENTRIES_MAX,
+    NO_HEAD,
+    Head,
+    decode_group,
+    head_of,
+    is_group,
+    sign_group,
+)
 from holdfast.audit.layout import create_same, generation_in, pending_key, pending_prefix
-from holdfast.audit.tiles import ENTRY_BYTES_MAX
-from holdfast.errors import AlreadyExistsError, ConflictError, DamageError, ObjectNotFoundError, UntrustedError
+from holdfast.audit.members import SPOOLED_BYTES_MAX, Member, check_signed, decode_spooled, sign_entry
+from holdfast.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    DamageError,
+    FailedError,
+    HoldfastError,
+    ObjectNotFoundError,
+    UntrustedError,
+)
 from holdfast.stores.protocol import Store
-from holdfast.trust.signing import SigningKey, fingerprint, verify
+from holdfast.trust.signing import SigningKey, fingerprint
 
-__all__ = ["Member", "Head", "NO_HEAD", "Memory", "Spool", "sign_entry", "check_signed", "head_of"]
+__all__ = ["NO_HEAD", "Head", "Member", "Memory", "Spool", "check_signed", "head_of", "sign_entry"]
 
 _ATTEMPTS = 50
-_STATEMENT = b"holdfast 1 audit entry\0"
-
-
-class Member(NamedTuple):
-    """Someone who may sign entries. `public`: 1,984 bytes. `revoked_ns`: what it signs after that does not count."""
-
-    label: str
-    role: str
-    public: bytes
-    revoked_ns: int | None = None
-
-
-class Head(NamedTuple):
-    """The last entry of a member: its number, and the SHA-256 of its bytes in hex."""
-
-    number: int
-    hash: str
-
-
-NO_HEAD = Head(0, "")
+_WAIT_SECONDS = 0.002  # for the others who recorded at the same time before; who is alone never waits
+_GROUP_ENTRIES_BYTES = GROUP_BYTES_MAX // 2  # of entries; besides them there is a signature, and little else
 
 
 class Memory(Protocol):
@@ -60,38 +64,31 @@ class _Forgetful:
         return
 
 
-def sign_entry(signer: SigningKey, log: str, number: int, previous: str, entry: Entry) -> bytes:
-    """The bytes of the entry in the member's hand. Raises UsageError for what cannot be an entry."""
-    check_entry(entry)
-    bare = MemberEntry(
-        log=log, member=fingerprint(signer.public), number=number, previous=previous, entry=entry, signature=b""
-    )
-    return encode(msgspec.structs.replace(bare, signature=signer.sign(_STATEMENT + encode(bare))))
+class _Ticket:
+    """One call of `append`: what it wants written, and what came of it."""
 
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.key: str | None = None
+        self.error: HoldfastError | None = None
 
-def check_signed(signed: MemberEntry, log: str, members: Mapping[str, Member], name: str) -> Member:
-    """That it is of this log, of a member, in that member's own name. Raises UntrustedError.
+    @property
+    def done(self) -> bool:
+        return self.key is not None or self.error is not None
 
-    Whether the member was revoked is another question: see `Member.revoked_ns`.
-    """
-    member = members.get(signed.member)
-    if member is None:
-        raise UntrustedError(f"{name} is signed by {signed.member[:8]}…, who is not a member", object_name=name)
-    actor = signed.entry.actor
-    if (actor.fingerprint, actor.label, actor.role) != (signed.member, member.label, member.role):
-        raise UntrustedError(f"{name} is signed by {member.label!r} and speaks for somebody else", object_name=name)
-    if signed.log != log:
-        raise UntrustedError(f"{name} was written for another log", object_name=name)
-    verify(member.public, _STATEMENT + encode(msgspec.structs.replace(signed, signature=b"")), signed.signature)
-    return member
-
-
-def head_of(number: int, data: bytes) -> Head:
-    return Head(number, sha256(data).hexdigest())
+    def result(self) -> str:
+        if self.error is not None:
+            raise self.error
+        assert self.key is not None
+        return self.key
 
 
 class Spool:
-    """The series of one member on one store. Several machines may share a member's key: they take turns."""
+    """The series of one member on one store. Several machines may share a member's key: they take turns.
+
+    May be shared by threads: what they record while an object is being written goes into the next one, together. Each
+    call returns when its own entry is durable.
+    """
 
     def __init__(
         self,
@@ -101,92 +98,197 @@ class Spool:
         *,
         memory: Memory | None = None,
         sequenced: Callable[[], Head] = lambda: NO_HEAD,
+        holds: Callable[[Head], bool] = lambda head: True,
     ) -> None:
-        """`sequenced`: this member's last entry in the log itself; asked only where the store has no other trace."""
+        """`sequenced`: this member's last entry in the log itself; asked only where the store has no other trace.
+
+        `holds`: whether the log has that entry of this member; asked only where what was just written is gone, and
+        what follows does not build on it.
+        """
         self._store = store
         self._log = log
         self._signer = signer
         self.member = fingerprint(signer.public)
         self._memory = memory or _Forgetful()
         self._sequenced = sequenced
+        self._holds = holds
         self._head: Head | None = None
+        self._last = ""  # the object that the head is in, if that is known
+        self._guessed = False  # what a machine remembers is a number: the object may have another name
+        self._queue: list[_Ticket] = []
+        self._lock = threading.Lock()
+        self._came = threading.Condition(self._lock)
+        self._ended = threading.Condition(self._lock)
+        self._busy = False  # one thread writes, for all
+        self._lately = 1  # entries in the last object: how many threads there are to wait for
 
     def append(self, entry: Entry) -> str:
-        """Write the next one; returns its key. A create and a listing, as a rule.
+        """Write the next one; returns the key of its object. A create and a look at the object before, as a rule.
 
-        Raises UsageError, ConflictError (others took every number that was tried), and what the store raises.
+        Raises UsageError, ConflictError (others took every number that was tried), and what the store raises; where
+        somebody else's record was written together with this one, both get the error.
         """
+        check_entry(entry)
+        ticket = _Ticket(entry)
+        with self._lock:
+            self._queue.append(ticket)
+            self._came.notify()
+        while not self._is_done(ticket):
+            self._write_for_all()
+        return ticket.result()
+
+    def _is_done(self, ticket: _Ticket) -> bool:
+        """Waits while another thread writes; if False, this one is to write now."""
+        with self._lock:
+            while self._busy and not ticket.done:
+                self._ended.wait()
+            self._busy = self._busy or not ticket.done
+            return ticket.done
+
+    def _write_for_all(self) -> None:
+        tickets: list[_Ticket] = []
+        try:
+            with self._lock:
+                if self._lately > 1:
+                    self._came.wait_for(lambda: len(self._queue) >= self._lately, _WAIT_SECONDS)
+                tickets = _first_of(self._queue)
+                del self._queue[: len(tickets)]
+            self._write_all(tickets)
+        finally:
+            with self._lock:
+                self._busy, self._lately = False, len(tickets)
+                self._ended.notify_all()
+
+    def _write_all(self, tickets: Sequence[_Ticket]) -> None:
+        try:
+            key = self._write([one.entry for one in tickets])
+            for one in tickets:
+                one.key = key
+        except HoldfastError as error:
+            for one in tickets:
+                one.error = error
+        finally:  # whatever ended this thread: the others hear of it
+            if any(one.key is None for one in tickets):
+                self._head = None  # what was tried may be there or not
+            for one in tickets:
+                if not one.done:
+                    one.error = FailedError("what records was interrupted; whether it was recorded is not known")
+
+    def _write(self, entries: Sequence[Entry]) -> str:
         head = self._head or self._find_head()
         number = head.number + 1
         for _ in range(_ATTEMPTS):
             key = pending_key(self.member, number)
-            data = sign_entry(self._signer, self._log, number, head.hash, entry)
+            data, mine = self._sign(number, head.hash, entries)
             if create_same(self._store, key, data):
-                mine = head_of(number, data)
-                later = self._overtaken(mine)
+                sure = number == head.number + 1 and self._is_last(head)
+                later = None if sure else self._overtaken(mine, key)
                 if later is None:
-                    self._note(mine)
+                    self._note(mine, key)
                     return key
                 head, number = later, later.number + 1
                 continue
-            other = self._own(key)
-            if other is not None:  # another machine with this key was faster
-                head = other
-            number += 1  # somebody without it only sits on the number: the chain goes on above
+            found = self._find_after(key)
+            if found is not None:  # another machine with this key was faster
+                head, number = found, found.number + 1
+            else:
+                number += 1  # somebody without it only sits on the number: the chain goes on above
         raise ConflictError(f"{_ATTEMPTS} numbers of {pending_prefix(self.member)} were taken", hint="try again")
 
-    def _overtaken(self, mine: Head) -> Head | None:
+    def _sign(self, number: int, previous: str, entries: Sequence[Entry]) -> tuple[bytes, Head]:
+        if len(entries) > 1:
+            return sign_group(self._signer, self._log, number, previous, entries)
+        data = sign_entry(self._signer, self._log, number, previous, entries[0])
+        return data, Head(number, sha256(data).hexdigest())
+
+    def _is_last(self, head: Head) -> bool:
+        """Whether the object of that head is still there: then nobody has written more, and had it taken away."""
+        if not self._guessed:
+            return bool(self._last) and self._is_there(self._last)
+        own = self._own(self._last)
+        return own is not None and own.head == head
+
+    def _is_there(self, key: str) -> bool:
+        try:
+            self._store.head(key)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def _overtaken(self, mine: Head, key: str) -> Head | None:
         """The member's last entry, where another machine wrote it without knowing of this one.
 
-        A number may be free because what had it is in the log and was taken away. The last one of a member is never
-        taken away: so whoever got such a number sees a higher one now, and what he wrote there will not be looked at.
+        Who wrote under a number that was taken away sees a higher one now, as a member's last one never is; and what
+        he wrote there will not be looked at.
         """
-        prefix = pending_prefix(self.member)
-        listed = self._store.list(prefix, pending_key(self.member, mine.number))
-        keys = [info.key for info in listed if info.size <= ENTRY_BYTES_MAX]
-        found = [own for key in keys[-_ATTEMPTS:] if (own := self._own(key)) is not None]
-        if not found or self._previous(found[0]) == mine.hash:
+        listed = self._store.list(pending_prefix(self.member), key)
+        keys = [info.key for info in listed if info.size <= SPOOLED_BYTES_MAX]
+        found = [own for one in keys[-_ATTEMPTS:] if (own := self._own(one)) is not None]
+        if not found or found[0].previous == mine.hash:
             return None
-        try:
-            self._store.head(pending_key(self.member, mine.number))
-        except ObjectNotFoundError:
+        if not self._is_there(key) and self._holds(mine):
             return None  # it is in the log already, and so are those that followed on it
-        return found[-1]
+        self._found(found[-1])
+        return found[-1].head
 
-    def _previous(self, head: Head) -> str:
-        key = pending_key(self.member, head.number)
-        try:
-            signed = decode_leaf(self._store.get(key), key).signed
-        except (ObjectNotFoundError, DamageError):
-            return ""
-        return signed.previous if signed is not None else ""
+    def _found(self, own: _Own) -> None:
+        self._last, self._guessed = pending_key(self.member, own.number), False
 
-    def _note(self, head: Head) -> None:
-        self._head = head
+    def _note(self, head: Head, key: str) -> None:
+        self._head, self._last, self._guessed = head, key, False
         self._memory.remember(self.member, head)
 
     def _find_head(self) -> Head:
         """The last entry that is this member's, wherever a trace of it is left."""
-        prefix, known = pending_prefix(self.member), self._memory.recall(self.member)
-        after = pending_key(self.member, known.number) if known.number else ""
-        keys = [info.key for info in self._store.list(prefix, after) if info.size <= ENTRY_BYTES_MAX]
-        for key in reversed(keys[-_ATTEMPTS:]):
-            found = self._own(key)
-            if found is not None:
-                return found
-        return known if known.number else self._sequenced()
+        known = self._memory.recall(self.member)
+        if known.number:
+            self._last, self._guessed = pending_key(self.member, known.number), True
+            return known
+        return self._find_after("") or self._sequenced()
 
-    def _own(self, key: str) -> Head | None:
-        """The head that this object is, if it is truly this member's."""
+    def _find_after(self, key: str) -> Head | None:
+        """The last entry that is this member's, in the object of that key or one after it."""
+        after = pending_key(self.member, generation_in(key, pending_prefix(self.member)) - 1) if key else ""
+        listed = self._store.list(pending_prefix(self.member), after)
+        keys = [info.key for info in listed if info.size <= SPOOLED_BYTES_MAX]
+        for one in reversed(keys[-_ATTEMPTS:]):
+            found = self._own(one)
+            if found is not None:
+                self._found(found)
+                return found.head
+        return None
+
+    def _own(self, key: str) -> _Own | None:
+        """What this object says of the chain, if it is truly this member's."""
         number = generation_in(key, pending_prefix(self.member))
         try:
             data = self._store.get(key)
-            signed = decode_leaf(data, key).signed
-            if signed is None or (signed.member, signed.number) != (self.member, number):
-                return None
-            actor = signed.entry.actor
-            own = {self.member: Member(actor.label, actor.role, self._signer.public)}
-            check_signed(signed, self._log, own, key)
+            found = decode_spooled(data, self._log, self.member, number, self._itself(data, key), key)
         except (ObjectNotFoundError, DamageError, UntrustedError, AlreadyExistsError):
             return None
-        return head_of(number, data)
+        return _Own(number, found.previous, found.head)
+
+    def _itself(self, data: bytes, key: str) -> Mapping[str, Member]:
+        """This member, whatever label and role it had when it wrote that."""
+        signed = decode_group(data, key).entries[0] if is_group(data) else decode_leaf(data, key).entry
+        return {self.member: Member(signed.actor.label, signed.actor.role, self._signer.public)}
+
+
+class _Own(NamedTuple):
+    """An object of the member: its number, the hash before it, the head after it."""
+
+    number: int
+    previous: str
+    head: Head
+
+
+def _first_of(queue: Sequence[_Ticket]) -> list[_Ticket]:
+    """As many as fit into one object, at least one. A group holds entries of one actor, as its member is one."""
+    found: list[_Ticket] = []
+    size = 0
+    for one in queue[:GROUP_ENTRIES_MAX]:
+        size += len(encode(one.entry))
+        if found and size > _GROUP_ENTRIES_BYTES:
+            break
+        found.append(one)
+    return found

@@ -83,7 +83,8 @@ def verify_proof(
 
 
 def witness_names(note: Note, witnesses: Sequence[VerifierKey], name: str) -> set[str]:
-    """The witnesses that have cosigned, by name: those of which each key that is known here has signed.
+    """The witnesses that have cosigned, by name: those of which each key that is known here has signed. The log itself
+    is none, whose key is of the same kind.
 
     Raises UntrustedError when a cosignature of one of them is wrong.
     """
@@ -91,7 +92,8 @@ def witness_names(note: Note, witnesses: Sequence[VerifierKey], name: str) -> se
     if not any((one.name, one.key_id) in known for one in note.signatures):
         return set()
     signed = open_note(note, witnesses, name).signed
-    return {key.name for key in signed} - {key.name for key in witnesses if key not in signed}
+    origin = note.text.partition("\n")[0]
+    return {key.name for key in signed} - {key.name for key in witnesses if key not in signed} - {origin}
 
 
 def _extra(text: str, name: str) -> bytes:

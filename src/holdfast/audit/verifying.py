@@ -277,7 +277,7 @@ class _Verifying:
     def _witnesses_of(self, one: Signed) -> set[str]:
         if not self._witnesses:
             return set()
-        note = one.note.with_signatures(self._reader.cosignatures(one.generation))
+        note = one.note.with_signatures(self._reader.cosignatures(one.generation, self._witnesses))
         try:
             return witness_names(note, self._witnesses, f"{CHECKPOINTS}{one.generation:010d}")
         except UntrustedError as error:

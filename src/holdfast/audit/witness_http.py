@@ -19,12 +19,20 @@ from holdfast.audit.notes import NoteSignature, parse_lines
 from holdfast.audit.reading import LogReader, Signed
 from holdfast.audit.verifier_keys import VerifierKey
 from holdfast.audit.witnessing import REQUEST_BYTES_MAX, SIZE_TYPE, Answer, Request, Witness, encode_request
-from holdfast.errors import DamageError, FailedError, HoldfastError, StoreUnreachableError, UsageError
+from holdfast.errors import (
+    DamageError,
+    FailedError,
+    HoldfastError,
+    ObjectNotFoundError,
+    StoreUnreachableError,
+    UsageError,
+)
 
 __all__ = ["WitnessServer", "http_asker", "ask_witness"]
 
 _PATH = "/add-checkpoint"
-_SECONDS = 30.0
+_SECONDS = 30.0  # for connecting, and for each read
+_SECONDS_IN_ALL = 60.0
 _ANSWER_BYTES_MAX = 64 << 10
 _ATTEMPTS = 3
 
@@ -104,20 +112,39 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def http_asker(url: str, data: bytes) -> Answer:
-    """Send one request to the witness at a submission prefix. Raises UsageError, StoreUnreachableError."""
+    """Send one request to the witness at a submission prefix. Raises UsageError, StoreUnreachableError.
+
+    A witness that answers drop by drop is one that does not answer: else it could keep the log from going on.
+    """
     if not url.startswith(("http://", "https://")):
         raise UsageError("a witness is asked at http:// or https://", hint="for example http://127.0.0.1:8080")
     request = urllib.request.Request(  # noqa: S310 - the scheme was looked at just above
         url.rstrip("/") + _PATH, data=data, method="POST", headers={"Content-Type": "text/plain; charset=utf-8"}
     )
+    given: list[Answer | Exception] = []
+
+    def ask() -> None:
+        try:
+            given.append(_asked(request))
+        except (OSError, ValueError, HTTPException) as error:
+            given.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)  # no time-out of a socket ends what goes on drop by drop
+    asking.start()
+    asking.join(_SECONDS_IN_ALL)
+    answer = given[0] if given else TimeoutError("time is up")
+    if isinstance(answer, Exception):
+        raise StoreUnreachableError(f"the witness at {url} does not answer: {answer}", object_name=url) from answer
+    return answer
+
+
+def _asked(request: urllib.request.Request) -> Answer:
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310
             return _answer(response.status, response.headers.get("Content-Type", ""), response.read(_ANSWER_BYTES_MAX))
     except urllib.error.HTTPError as error:
         with error:
             return _answer(error.code, error.headers.get("Content-Type", ""), error.read(_ANSWER_BYTES_MAX))
-    except (OSError, ValueError, HTTPException) as error:
-        raise StoreUnreachableError(f"the witness at {url} does not answer: {error}", object_name=url) from error
 
 
 def ask_witness(
@@ -142,6 +169,8 @@ def ask_witness(
             return _cosignatures(answer, signed, keys, name)
         size = parse_decimal(answer.body.strip()) if answer.status == 409 and answer.content_type == SIZE_TYPE else None
         if size is not None and size > checkpoint.size:
+            if _went_on(reader, signed, size):
+                raise FailedError(f"the log went on while {name} was asked", hint="ask again")
             raise DamageError(
                 f"{name} saw {size} entries of this log before, and now {checkpoint.size}: it was rolled back",
                 hint="keep what is there as evidence; compare with the copies at other sites",
@@ -155,6 +184,18 @@ def ask_witness(
             raise FailedError(f"{name} refuses the checkpoint ({answer.status}): {answer.body.strip()[:200]}")
         old = size
     raise FailedError(f"{name} keeps moving on while it is asked; ask again")
+
+
+def _went_on(reader: LogReader, asked: Signed, size: int) -> bool:
+    """Whether the log itself has that many entries by now: somebody else appended, and had that witnessed."""
+    newest = reader.newest()
+    if newest is None or newest.checkpoint.size < size:
+        return False
+    try:
+        reader.check_extends(asked.checkpoint, newest.checkpoint)
+    except (DamageError, ObjectNotFoundError):
+        return False
+    return True
 
 
 def _cosignatures(answer: Answer, signed: Signed, keys: Sequence[VerifierKey], name: str) -> list[NoteSignature]:

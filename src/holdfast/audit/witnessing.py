@@ -129,9 +129,11 @@ class Witness:
                 return Answer(200, state.cosignatures)  # the same as before: nothing to move on to
             time = self._clock.now_ns() // NANOSECONDS
             cosignatures = self.key.sign(checkpoint, time)
-            mine = Note(note.text, (*self._of_log(note), *cosignatures))
+            mine = Note(note.text, (*self._of_log(note, checkpoint.origin), *cosignatures)).encode()
+            if len(mine) > NOTE_BYTES_MAX:  # it could not be read again, and this log never be witnessed any more
+                return Answer(400, "the checkpoint is too large to be remembered\n")
             key = generation_key(self._prefix(checkpoint.origin), state.generation + 1)
-            if create_same(self._store, key, mine.encode()):
+            if create_same(self._store, key, mine):
                 return Answer(200, "".join(one.line for one in cosignatures))
         return _conflict(self._state(checkpoint.origin).size)
 
@@ -151,9 +153,13 @@ class Witness:
         named = f"{self.key.name}\n{origin}".encode()
         return f"{WITNESS_ROOT}{sha256(named).hexdigest()[:32]}/"
 
-    def _of_log(self, note: Note) -> list[NoteSignature]:
-        known = {(key.name, key.key_id) for keys in self._logs.values() for key in keys}
-        return [one for one in note.signatures if (one.name, one.key_id) in known]
+    def _of_log(self, note: Note, origin: str) -> list[NoteSignature]:
+        """The lines that were verified: the first of each key. Whoever asks may have put any others below them."""
+        first: dict[tuple[str, bytes], NoteSignature] = {}
+        for one in note.signatures:
+            first.setdefault((one.name, one.key_id), one)
+        places = [(key.name, key.key_id) for key in self._logs[origin]]
+        return [first[place] for place in places if place in first]
 
 
 def _refusal(state: _State, request: Request, checkpoint: Checkpoint) -> Answer | None:

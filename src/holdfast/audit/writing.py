@@ -20,13 +20,15 @@ from typing import NamedTuple
 
 from holdfast.audit.batches import BATCH_BYTES_MAX, Batch, batch_key, batch_prefix, encode_batch
 from holdfast.audit.checkpoint_text import Checkpoint
+from holdfast.audit.groups import Head
 from holdfast.audit.heads import find_batch, heads_from_entries
+from holdfast.audit.key_changes import Named, named_keys
 from holdfast.audit.layout import BATCHES, CHECKPOINT, CHECKPOINTS, ROOT, create_same, generation_key
+from holdfast.audit.log_keys import current_keys, keys_of_batch
 from holdfast.audit.merkle import hash_leaf
-from holdfast.audit.notes import Note
+from holdfast.audit.notes import Note, NoteSignature
 from holdfast.audit.reading import LogReader, Signed
 from holdfast.audit.signing_keys import NoteKey
-from holdfast.audit.spool import Head
 from holdfast.audit.tiles import ENTRY_BYTES_MAX, TILE_WIDTH, Frontier, Tile, bundle_path, encode_bundle, tile_path
 from holdfast.clock import NANOSECONDS, SYSTEM_CLOCK, Clock
 from holdfast.errors import (
@@ -35,6 +37,7 @@ from holdfast.errors import (
     DamageError,
     HoldfastError,
     ObjectNotFoundError,
+    RefusedError,
     UntrustedError,
     UsageError,
 )
@@ -61,6 +64,11 @@ class _State:
     frontier: Frontier
     heads: Mapping[str, Head]
     tail: list[bytes]  # entries of the last, partial bundle
+    last: bytes  # the last entry, or nothing
+
+    def named(self) -> Named | None:
+        """The keys that the log has handed over to, if that is the last thing it did."""
+        return named_keys(self.last) if self.last else None
 
 
 class LogWriter:
@@ -69,8 +77,8 @@ class LogWriter:
     def __init__(
         self, store: Store, key: NoteKey, *, clock: Clock = SYSTEM_CLOCK, progress: Progress = SILENT, reader: LogReader
     ) -> None:
-        """`reader`: of the same log. Raises CredentialError when the key is not one of the log's."""
-        if not set(key.keys) <= set(reader.keys) or key.use != "log":
+        """`reader`: of the same log. Raises CredentialError when the key is not the one that signs for the log now."""
+        if not set(key.keys) <= set(current_keys(reader.keys)) or key.use != "log":
             raise CredentialError(f"the key of {key.name} is not the key of the log {reader.origin}")
         self._store = store
         self._key = key
@@ -93,8 +101,9 @@ class LogWriter:
         """Add entries: these, or what `choose` makes of the members' last entries (called anew after a lost race).
 
         `choose` gives the entries and the heads that changed. Returns None when there is nothing to add. Raises
-        UsageError (an entry or all of them too large), ConflictError, DamageError (the log is not whole), and what the
-        store raises; then the entries may be in the log, or be put there by who writes next.
+        UsageError (an entry or all of them too large), RefusedError (the log has handed over to another key),
+        ConflictError, DamageError (the log is not whole), and what the store raises; then the entries may be in the
+        log, or be put there by who writes next.
         """
         for _ in range(_ATTEMPTS):
             state = self._load()
@@ -102,11 +111,45 @@ class LogWriter:
             if not entries:
                 return None
             _check_sizes(entries)
-            done = self._try(state, entries, {**state.heads, **changed})
+            self._check_not_handed_over(state)
+            done = self._try(state, entries, {**state.heads, **changed}, self._key.sign)
             if done is not None:
                 return done
             self._state = None
         raise ConflictError(f"others kept writing to the audit log in {self._store.url}", hint="try again")
+
+    def hand_over(self, key: NoteKey, entry: bytes, *, anew: bool = False) -> Signed:
+        """Add the entry that names `key` as the next one, and sign the checkpoint with both; where that was done
+        already, and nothing since, nothing is added. Nothing more can be appended until a keeper has declared the new
+        key. `anew`: even if it was handed over to another key, which nobody has declared. Raises what `append` raises,
+        UsageError for an entry that does not name that key.
+        """
+        if named_keys(entry) != Named.of(key.keys):
+            raise UsageError("the entry that hands a log over names the new key")
+
+        def sign(checkpoint: Checkpoint, time: int) -> list[NoteSignature]:
+            return [*self._key.sign(checkpoint, time), *key.sign(checkpoint, time)]
+
+        for _ in range(_ATTEMPTS):
+            state = self._load()
+            if state.named() == Named.of(key.keys):
+                return self.reader.signed_at(state.generation)
+            if not anew:
+                self._check_not_handed_over(state)
+            done = self._try(state, [entry], state.heads, sign)
+            if done is not None:
+                return done.signed
+            self._state = None
+        raise ConflictError(f"others kept writing to the audit log in {self._store.url}", hint="try again")
+
+    def _check_not_handed_over(self, state: _State) -> None:
+        declared = keys_of_batch(self.reader.keys, state.generation) == current_keys(self.reader.keys)
+        if declared and state.named() not in (None, Named.of(self._key.keys)):
+            raise RefusedError(
+                "the log has handed over to a new key, which is not declared yet",
+                hint="whoever changes the key has to finish it: `holdfast audit rotate-key`",
+                object_name=CHECKPOINTS,
+            )
 
     def publish(self) -> Signed | None:
         """Write `audit/checkpoint`: the newest generation, with the cosignatures that there are. None: no log yet."""
@@ -121,18 +164,24 @@ class LogWriter:
                 return newest
         raise ConflictError(f"others kept writing to the audit log in {self._store.url}", hint="try again")
 
-    def _try(self, state: _State, entries: Sequence[bytes], heads: Mapping[str, Head]) -> Appended | None:
+    def _try(
+        self,
+        state: _State,
+        entries: Sequence[bytes],
+        heads: Mapping[str, Head],
+        sign: Callable[[Checkpoint, int], list[NoteSignature]],
+    ) -> Appended | None:
         frontier = state.frontier.copy()
         full = list(frontier.grow(map(hash_leaf, entries)))
         checkpoint = Checkpoint(self._key.name, frontier.size, frontier.root())
-        signatures = self._key.sign(checkpoint, self._clock.now_ns() // NANOSECONDS)
+        signatures = sign(checkpoint, self._clock.now_ns() // NANOSECONDS)
         note = Note(checkpoint.text, tuple(signatures))
         for generation in range(state.generation + 1, state.generation + 1 + _ATTEMPTS):
             batch = encode_batch(Batch(generation, state.frontier.size, checkpoint.root, heads, entries), self._key)
             self._store.put(batch_key(generation, batch), batch)
             if create_same(self._store, generation_key(CHECKPOINTS, generation), note.encode()):
                 break
-            if self._is_signed(generation):
+            if self._goes_on(generation, state.checkpoint.size):
                 return None
             self._progress.note(f"{generation_key(CHECKPOINTS, generation)} is not of this log, and is passed over")
         else:
@@ -140,17 +189,17 @@ class LogWriter:
         before = state.checkpoint.size
         self._write_tiles(before, state.tail, entries, full, list(frontier.partial()))
         tail = [*state.tail, *entries][-(checkpoint.size % TILE_WIDTH) :] if checkpoint.size % TILE_WIDTH else []
-        self._state = _State(generation, checkpoint, frontier, heads, tail)
+        self._state = _State(generation, checkpoint, frontier, heads, tail, entries[-1])
         self.publish()
         self._tidy(generation, [tile for tile, _ in full])
         return Appended(before, len(entries), Signed(generation, note, checkpoint))
 
-    def _is_signed(self, generation: int) -> bool:
+    def _goes_on(self, generation: int, size: int) -> bool:
+        """Whether the log was continued there; a copy of an old checkpoint does not do that."""
         try:
-            self.reader.signed_at(generation)
+            return self.reader.signed_at(generation).checkpoint.size > size
         except (DamageError, UntrustedError):
             return False
-        return True
 
     def _write_tiles(
         self,
@@ -186,9 +235,13 @@ class LogWriter:
     def _read_state(self) -> _State:
         newest = self.reader.newest()
         if newest is None:
-            return _State(0, Checkpoint(self._key.name, 0, Frontier().root()), Frontier(), {}, [])
+            return _State(0, Checkpoint(self._key.name, 0, Frontier().root()), Frontier(), {}, [], b"")
         generation, checkpoint = newest.generation, newest.checkpoint
         batch = find_batch(self.reader, newest)
+        if batch is None:  # lost, or this is a copy of an old checkpoint under a later generation
+            newest = self.reader.largest() or newest
+            batch = find_batch(self.reader, newest)
+            generation, checkpoint = newest.generation, newest.checkpoint
         try:
             frontier = self.reader.frontier(checkpoint.size)
         except (ObjectNotFoundError, DamageError):
@@ -196,9 +249,9 @@ class LogWriter:
         if frontier is None or frontier.root() != checkpoint.root:
             frontier = self._complete(newest, batch)
         heads = batch.heads if batch is not None else heads_from_entries(self.reader, checkpoint)
-        start = checkpoint.size - checkpoint.size % TILE_WIDTH
-        tail = [entry for _, entry in self.reader.entries(start, checkpoint)] if checkpoint.size > start else []
-        return _State(generation, checkpoint, frontier, heads, tail)
+        tail = self._tail(checkpoint)
+        last = tail[-1:] or [entry for _, entry in self.reader.entries(max(0, checkpoint.size - 1), checkpoint)]
+        return _State(generation, checkpoint, frontier, heads, tail, last[-1] if last else b"")
 
     def _complete(self, newest: Signed, batch: Batch | None) -> Frontier:
         """Write the tiles of a checkpoint that was committed by who did not live to write them."""
@@ -216,14 +269,23 @@ class LogWriter:
             raise DamageError(
                 f"the tiles below the first {batch.start} entries are not those that were signed", object_name=ROOT
             )
-        start = batch.start - batch.start % TILE_WIDTH
-        tail = [entry for _, entry in self.reader.entries(start, base)] if batch.start > start else []
+        tail = self._tail(base)
         self._write_tiles(batch.start, tail, batch.entries, full, list(frontier.partial()))
         self.publish()
         self._progress.note(
             f"completed the audit log up to entry {checkpoint.size}, which a writer had left unfinished"
         )
         return frontier
+
+    def _tail(self, at: Checkpoint) -> list[bytes]:
+        """The entries of the last bundle, if it is partial. They are written once more: they have to be the log's."""
+        start = at.size - at.size % TILE_WIDTH
+        if at.size == start:
+            return []
+        tail = [entry for _, entry in self.reader.entries(start, at)]
+        if [hash_leaf(entry) for entry in tail] != self.reader.tile(0, start // TILE_WIDTH, at.size)[: len(tail)]:
+            raise DamageError(f"entries from {start} on are not what was signed", hint="see `holdfast audit verify`")
+        return tail
 
     def _tidy(self, generation: int, full: Sequence[Tile]) -> None:
         """Never fails what was done: where nothing can be deleted (object lock), everything stays."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from holdfast.authority.principals import Elevation, Principal
+from holdfast.authority.principals import BREAK_GLASS_ROLE, Elevation, Principal
 from holdfast.clock import NANOSECONDS, to_rfc3339
 from holdfast.errors import CredentialError, UsageError
 from holdfast.units import format_duration, parse_duration
@@ -65,7 +65,9 @@ def checked_reason(reason: str) -> str:
 
 
 def elevated_by(principal: Principal, session: Session, now_ns: int) -> Principal:
-    """The principal in its session; as it was where the session is over, or somebody else's."""
+    """The principal in its session; as it was where that is over, somebody else's, or they are no longer listed."""
+    if BREAK_GLASS_ROLE not in principal.roles(now_ns):
+        return principal
     if session.principal != _name(principal) or not session.since <= now_ns < session.until:
         return principal
     return principal.elevated(Elevation(session.id, session.reason, session.since, session.until))

@@ -7,7 +7,7 @@ more, against the authorities of `authority.yaml`: a server that is set up to ta
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -55,9 +55,9 @@ def principal_of_certificate(
         raise CredentialError(f"a chain has 1 to {CHAIN_MAX} certificates, not {len(chain)}")
     leaf, *others = [parse_certificate(one) for one in chain]
     moment = _moment(leaf, rules, now_ns)
-    if f"{leaf.serial_number:x}" in {one.lower().lstrip("0") for one in rules.revoked}:
-        raise CredentialError(f"the certificate {leaf.serial_number:x} was revoked")
-    _verify(leaf, others, authorities, moment)
+    revoked = {one.lower().lstrip("0") for one in rules.revoked}
+    _require_not_revoked([leaf], revoked)
+    _require_not_revoked(_verified(leaf, others, authorities, moment), revoked)
     name = _name(leaf)
     person = f"machine:{name}"
     return Principal(
@@ -105,12 +105,20 @@ def _moment(leaf: x509.Certificate, rules: Certificates, now_ns: int) -> datetim
     return min(max(now, begin), end)
 
 
-def _verify(
+def _require_not_revoked(chain: Sequence[x509.Certificate], revoked: Set[str]) -> None:
+    """Nobody's whose own certificate, or that of an authority on the way, is listed. Raises CredentialError."""
+    for one in chain:
+        if f"{one.serial_number:x}" in revoked:
+            raise CredentialError(f"the certificate {one.serial_number:x} was revoked")
+
+
+def _verified(
     leaf: x509.Certificate, others: list[x509.Certificate], authorities: Sequence[x509.Certificate], moment: datetime
-) -> None:
+) -> Sequence[x509.Certificate]:
+    """The chain that leads to one of the authorities."""
     try:
         verifier: ClientVerifier = PolicyBuilder().store(Store(list(authorities))).time(moment).build_client_verifier()
-        verifier.verify(leaf, others)
+        return verifier.verify(leaf, others).chain
     except (VerificationError, ValueError, InvalidSignature, UnsupportedAlgorithm, TypeError) as error:
         raise CredentialError(
             "the certificate does not lead to an authority that is accepted here",

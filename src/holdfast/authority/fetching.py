@@ -6,10 +6,12 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
-from holdfast.clock import SYSTEM_CLOCK
 from holdfast.errors import StoreUnreachableError, UsageError
 from holdfast.version import VERSION
 
@@ -38,14 +40,20 @@ def fetch_document(url: str, *, authorities: str | None = None, timeout: float =
             host, port, timeout=timeout, context=context
         )
     elif parts.scheme == "http" and _is_here(host):
-        connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        connection, context = http.client.HTTPConnection(host, port, timeout=timeout), None
     else:
         raise UsageError(f"{url!r} is not fetched: only https:// is, so that nobody on the way answers instead")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection.request("GET", path, headers={"Accept": "application/json", "User-Agent": f"holdfast/{VERSION}"})
-        with connection.getresponse() as answer:
-            body = _body(answer, SYSTEM_CLOCK.monotonic() + 2 * timeout)
+        headers = {"Accept": "application/json", "User-Agent": f"holdfast/{VERSION}"}
+        plain = socket.create_connection((connection.host, connection.port), timeout)
+        with _ended_after(2 * timeout, plain):
+            connection.sock = plain
+            if context is not None:
+                connection.sock = context.wrap_socket(plain, server_hostname=connection.host)
+            connection.request("GET", path, headers=headers)
+            with connection.getresponse() as answer:
+                body = answer.read(DOCUMENT_BYTES_MAX + 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise StoreUnreachableError(f"{host} does not answer ({_why(error)})", object_name=url) from error
     finally:
@@ -57,17 +65,33 @@ def fetch_document(url: str, *, authorities: str | None = None, timeout: float =
     return body
 
 
-def _body(answer: http.client.HTTPResponse, deadline: float) -> bytes:
-    """At most one byte more than is allowed. Raises TimeoutError for one that comes drop by drop."""
-    body = b""
-    while len(body) <= DOCUMENT_BYTES_MAX:
-        piece = answer.read1(64 << 10)
-        if not piece:
-            break
-        body += piece
-        if SYSTEM_CLOCK.monotonic() > deadline:
-            raise TimeoutError
-    return body
+@contextmanager
+def _ended_after(seconds: float, connected: socket.socket) -> Iterator[None]:
+    """Ends what is done on this connection when time is up: its time-out is only one for each read, and whoever
+    answers drop by drop (the handshake, the headers, the body) could go on for ever. Raises TimeoutError then.
+    """
+    over = threading.Event()
+    other = connected.dup()  # TLS takes the socket itself over
+
+    def end() -> None:
+        over.set()
+        with suppress(OSError):
+            other.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException, ValueError):
+        if not over.is_set():
+            raise
+    finally:
+        timer.cancel()
+        timer.join()
+        other.close()
+    if over.is_set():
+        raise TimeoutError  # also for what seems to be whole: it was cut off
 
 
 def _is_here(host: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from holdfast.authority.fetching import fetch_document
+from holdfast.authority.policy_folder import check_owner
 from holdfast.authority.settings import Issuer
 from holdfast.clock import NANOSECONDS, SYSTEM_CLOCK, Clock, to_rfc3339
 from holdfast.errors import CredentialError, HoldfastError
@@ -217,12 +218,14 @@ class KeyCache:
         return self.folder / f"{hashlib.sha256(issuer.issuer.encode()).hexdigest()[:32]}.keys"
 
     def _read(self, issuer: Issuer) -> IssuerKeys | None:
-        """What is kept on disk; nothing where that cannot be read, or is another issuer's."""
+        """What is kept on disk; nothing where that cannot be read, may be written by others, or is another issuer's."""
         path = self._file(issuer)
         if path is None:
             return None
         try:
-            kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+            with path.open("rb") as file:
+                check_owner(path, os.fstat(file.fileno()))
+                kept = msgspec.json.decode(file.read(), type=_Kept)
             if kept.issuer != issuer.issuer:
                 return None
             return IssuerKeys(parse_key_set(kept.key_set, issuer.issuer), kept.fetched_ns)

@@ -119,11 +119,15 @@ def check_owner(path: Path, status: os.stat_result) -> None:
 
 
 def _read_kept(path: Path | None) -> Policies | None:
-    """The last good set, if it is there and still good with the defaults and the schema of today."""
+    """The last good set, if it is there, nobody else may write to it, and it is still good with the defaults and the
+    schema of today.
+    """
     if path is None:
         return None
     try:
-        kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+        with path.open("rb") as file:
+            check_owner(path, os.fstat(file.fileno()))
+            kept = msgspec.json.decode(file.read(), type=_Kept)
         return load_policies(kept.files)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError, CredentialError):
         return None

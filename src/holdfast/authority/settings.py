@@ -102,9 +102,9 @@ class Settings(_Part, frozen=True, kw_only=True):
 
 def parse_settings(data: bytes, name: str = "authority.yaml") -> Settings:
     """Raises UsageError naming file and line, or what is the matter."""
-    from holdfast.authority.strict_yaml import parse_strictly  # most installations have no such file
+    from holdfast.strict_yaml import parse_strictly  # most installations have no such file
 
-    settings = parse_strictly(data, Settings, name)
+    settings = parse_strictly(data, Settings, name, "see docs/authority.md for an example")
     problem = _problem(settings)
     if problem:
         raise UsageError(f"{name}: {problem}", hint="see docs/authority.md")

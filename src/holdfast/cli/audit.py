@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from holdfast.cli.audit_keys import add_to as add_keys
 from holdfast.cli.audit_options import Keepers, LogKeys, Quorum, Witnesses, opened_log, verifier_keys
 from holdfast.cli.audit_witness import add_to as add_witnessing
 from holdfast.cli.exit_codes import exit_codes
@@ -169,7 +170,7 @@ def verify(
     from holdfast.cli.views.audit import verified_lines
 
     output: Output = context.obj
-    log = opened_log(output, vault, store_option, keeper, log_key)
+    log = opened_log(output, "audit.verify", vault, store_option, keeper, log_key)
     report = log.verify(witnesses=verifier_keys(witness), quorum=quorum)
     record = verified_facts(log, report, log.declared.newest.quorum if quorum is None else quorum)
     output.give(record, verified_lines)
@@ -198,7 +199,7 @@ def prove(
     from holdfast.control.proof_files import write_proof
 
     output: Output = context.obj
-    log = opened_log(output, vault, store_option, keeper, log_key)
+    log = opened_log(output, "audit.prove", vault, store_option, keeper, log_key)
     size = write_proof(log, number, out)
     record = AuditProved(origin=log.declared.origin, number=number, size=size, file=str(out))
     output.give(record, proved_lines)
@@ -232,7 +233,7 @@ def show(
 
     output: Output = context.obj
     wanted = Wanted(actor, action, decision, *_times(since, until))
-    log = opened_log(output, vault, store_option, keeper, log_key)
+    log = opened_log(output, "audit.show", vault, store_option, keeper, log_key)
     found = shown_facts(log, wanted)
     shown = 0
     while some := list(itertools.islice(found, 1 if output.json else _AT_ONCE)):
@@ -269,3 +270,4 @@ def _time(text: str, option: str) -> int:
 
 
 add_witnessing(app)
+add_keys(app)

@@ -33,13 +33,19 @@ Quorum = Annotated[
 
 
 def opened_log(
-    output: Output, vault: str, store_option: list[str] | None, keeper: list[str] | None, log_key: list[str] | None
+    output: Output,
+    action: str,
+    vault: str,
+    store_option: list[str] | None,
+    keeper: list[str] | None,
+    log_key: list[str] | None,
 ) -> AuditLog:
-    """The log, by a key of the vault or as a stranger."""
+    """The log, by a key of the vault or as a stranger, for an action that is allowed."""
     from holdfast.control.audit_doors import open_for_audit
 
     return open_for_audit(
         vault,
+        action,
         options=pairs(store_option, "--store-option"),
         keepers=keeper or (),
         log_keys=verifier_keys(log_key),

@@ -42,13 +42,15 @@ def witness(
     from holdfast.control.witnesses import serve_witness, witness_log, witness_of
 
     output: Output = context.obj
-    log = opened_log(output, vault, store_option, keeper, log_key)
+    log = opened_log(output, "audit.witness", vault, store_option, keeper, log_key)
+    log.require_declared()
     one = witness_of(log, key, state, progress=output.progress)
     if listen:
         output.say(f"{one.key.name} witnesses {log.declared.origin}; stop it with Ctrl-C")
         serve_witness(one, listen, output.say)
         return
     record = witnessed_facts(log, one, witness_log(log, one))
+    log.remember_declared()
     output.give(record, witnessed_lines)
     output.finish(f"cosigned {count(record.size, 'entry')} of {record.origin} as {record.witness}")
 

@@ -72,9 +72,11 @@ class Program(Group):
             "restore",
             "watch",
             "replicate",
+            "site",
             "key",
             "audit",
             "policy",
+            "config",
         )
         return sorted(self.commands, key=order.index)
 

@@ -39,6 +39,28 @@ def list_(context: typer.Context, json: Json = False, quiet: Quiet = False) -> N
 
 
 @app.command(
+    "export-keeper",
+    cls=Command,
+    epilog=exit_codes(0, 1, 2, 3, 6, 8, _5="refused: the label or FILE is taken", _7="this is not the keeper's key"),
+)
+def export_keeper(
+    context: typer.Context,
+    label: Label,
+    vault: VaultOption,
+    to: KeyFile,
+    store_option: StoreOptions = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Admit another keeper, and put its key into FILE.
+
+    A keeper may do everything: read, add, drop, admit and revoke, other keepers too. Have a second one away from the
+    first. To renew a keeper's key: admit the new one, and with it revoke the old one. Needs a keeper's key.
+    """
+    _export(context.obj, "keeper", label, vault, to, store_option)
+
+
+@app.command(
     "export-writer",
     cls=Command,
     epilog=exit_codes(0, 1, 2, 3, 6, 8, _5="refused: the label or FILE is taken", _7="this is not the keeper's key"),
@@ -90,8 +112,8 @@ def export_reader(
         2,
         6,
         8,
-        _3="not found: no such vault or writer",
-        _5="refused: keepers and readers are not revoked this way",
+        _3="not found: no such vault or member",
+        _5="refused: a reader, or the key in use",
         _7="this is not the keeper's key",
     ),
 )
@@ -103,9 +125,10 @@ def revoke(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Revoke a writer: what it signs from now on does not count. What it signed before stays.
+    """Revoke a writer or a keeper: what it signs from now on does not count.
 
-    Needs the keeper's key.
+    What it signed before stays. A keeper is revoked by another one, and goes on opening the vault until it is no
+    recipient any more, and the keys are new. Needs a keeper's key.
     """
     from holdfast.cli.schemas.keys import KeyRevoked
     from holdfast.cli.views.keys import revoked_lines
@@ -118,8 +141,10 @@ def revoke(
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     guard(opened, "key.revoke")
     with recorded_on(opened, "key.revoke", names={"member": label}):
-        revoke_signer(opened.handle, label)
+        revoked = revoke_signer(opened.handle, label)
     output.give(KeyRevoked(vault=opened.id, label=label), revoked_lines)
+    if revoked.role == "keeper":
+        output.warn(f"{label} can still open the vault: `holdfast key remove-recipient`, then `holdfast key rotate`")
     output.finish(f"revoked {label} of vault {opened.id}")
 
 
@@ -133,7 +158,11 @@ def _export(output: Output, role: str, label: str, vault: str, to: str, store_op
 
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     guard(opened, f"key.export-{role}")
-    export = key_files.export_writer if role == "writer" else key_files.export_reader
+    export = {
+        "keeper": key_files.export_keeper,
+        "writer": key_files.export_writer,
+        "reader": key_files.export_reader,
+    }[role]
     with recorded_on(opened, f"key.export-{role}", names={"member": label}):
         record = exported_facts(export(opened, label, Path(to)), Path(to))
     output.give(record, exported_lines)

@@ -79,12 +79,20 @@ def rotate(
     guard(opened, "key.rotate")
     if not dry_run:
         wanted = suite_of(suite) if suite is not None else None
-        with recorded_on(opened, "key.rotate"):
-            rotate_epoch(opened.handle, passphrase=passphrase_from_environment(), suite=wanted)
+        with recorded_on(opened, "key.rotate") as record:
+            number = rotate_epoch(opened.handle, passphrase=passphrase_from_environment(), suite=wanted)
+            record.objects["epoch"] = str(number)
     facts = None
     if again:
-        with nullcontext() if dry_run else recorded_on(opened, "key.reseal"):
-            facts = resealed_facts(resealing.reseal(opened.handle, dry_run=dry_run, after_rotation=dry_run))
+        try:
+            with nullcontext() if dry_run else recorded_on(opened, "key.reseal"):
+                facts = resealed_facts(resealing.reseal(opened.handle, dry_run=dry_run, after_rotation=dry_run))
+        except BaseException:
+            if not dry_run:
+                output.warn(
+                    "the new epoch was opened, but not everything sealed anew: go on with `holdfast key reseal`"
+                )
+            raise
     last = opened.handle.keys.config.epochs[-1]
     members = [one.label for one in last.recipients]
     output.give(KeyRotated(vault=opened.id, epoch=last.number, members=members, resealed=facts), rotated_lines)

@@ -157,15 +157,18 @@ def add_recipient(
     words = passphrase_from_environment() if passphrase else None
     if passphrase and words is None:
         raise UsageError("HOLDFAST_PASSPHRASE is not set", hint="secrets are never options: set it")
+    name = public.label if public is not None else label or (kms_label(uri) if uri is not None else "passphrase")
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     guard(opened, "key.add-recipient")
-    with recorded_on(opened, "key.add-recipient", names={"recipient": label or ""}):
+    with recorded_on(opened, "key.add-recipient", names={"recipient": name}) as facts:
         if public is not None:
+            facts.objects["recipient-id"] = public.id
             added = add_from_file(opened.handle, public)
         elif uri is not None:
-            added = add_key_service(opened.handle, label or kms_label(uri), uri.text, KeyServices())
+            added = add_key_service(opened.handle, name, uri.text, KeyServices())
         else:
-            added = add_passphrase(opened.handle, label or "passphrase", words or "")
+            added = add_passphrase(opened.handle, name, words or "")
+        facts.objects["recipient-id"] = added.id
     record = RecipientAdded(vault=opened.id, label=added.label, kind=added.kind, id=added.id, epochs=added.epochs)
     output.give(record, added_lines)
     if uri is not None:
@@ -238,8 +241,9 @@ def split(
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     guard(opened, "key.split")
-    with recorded_on(opened, "key.split", names={"recipient": label}):
+    with recorded_on(opened, "key.split", names={"recipient": label}) as facts:
         made = split_key(opened, label, to, shares=shares, threshold=threshold)
+        facts.objects["recipient-id"] = made.added.id
     files = [clean(str(file.absolute())) for file in made.files]
     record = KeySplit(vault=opened.id, label=label, id=made.added.id, threshold=threshold, files=files)
     output.give(record, split_lines)

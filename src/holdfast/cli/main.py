@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.audit import app as audit_app
+from holdfast.cli.config import app as config_app
 from holdfast.cli.demo import add_to as add_demo
 from holdfast.cli.exit_codes import PIPE_CLOSED
 from holdfast.cli.failing import tell_failure, tell_interrupt, tell_unexpected, tell_usage
@@ -21,6 +22,7 @@ from holdfast.cli.policy import app as policy_app
 from holdfast.cli.replicate import add_to as add_replicate
 from holdfast.cli.restore import add_to as add_restore
 from holdfast.cli.retention import app as retention_app
+from holdfast.cli.site import app as site_app
 from holdfast.cli.snapshot import app as snapshot_app
 from holdfast.cli.vault import app as vault_app
 from holdfast.cli.watch import add_to as add_watch
@@ -47,9 +49,11 @@ app.add_typer(lock_app, name="lock")
 add_restore(app)
 add_watch(app)
 add_replicate(app)
+app.add_typer(site_app, name="site")
 app.add_typer(key_app, name="key")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")
+app.add_typer(config_app, name="config")
 
 
 def _print_version(wanted: bool) -> None:

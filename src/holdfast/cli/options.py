@@ -13,6 +13,7 @@ __all__ = [
     "Quiet",
     "VaultUrl",
     "VaultOption",
+    "DeclaredVaultOption",
     "StoreOptions",
     "FromUrls",
     "FromStoreOptions",
@@ -30,6 +31,16 @@ VaultUrl = Annotated[
 ]
 VaultOption = Annotated[
     str, typer.Option("--vault", metavar="URL", envvar="HOLDFAST_VAULT", show_envvar=True, help="The vault.")
+]
+DeclaredVaultOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vault",
+        metavar="URL",
+        envvar="HOLDFAST_VAULT",
+        show_envvar=True,
+        help="The vault; without it, the asset's home in holdfast.yaml.",
+    ),
 ]
 StoreOptions = Annotated[
     list[str] | None,

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.exit_codes import exit_codes
+from holdfast.cli.fanning import FanoutOption, bulk_on
 from holdfast.cli.help import Command
 from holdfast.cli.options import Json, Quiet, StoreOptions, pairs
 from holdfast.cli.output import Output
 from holdfast.cli.phrases import count
+from holdfast.errors import UsageError
 from holdfast.units import parse_rate
 
 __all__ = ["add_to"]
@@ -26,6 +28,7 @@ def replicate(
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="RATE", help="Use no more of the line than this: 100MiB/s.")
     ] = None,
+    fanout: FanoutOption = "threads",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be copied; write nothing.")] = False,
     store_option: StoreOptions = None,
     to_store_option: Annotated[
@@ -39,6 +42,7 @@ def replicate(
 
     What TO has already is not sent again, and an interrupted copy goes on where it was. With a key that reads,
     snapshots are copied one by one, the newest first; without, all objects are. Every object is checked on the way.
+    With --fanout, the machines of a cluster copy packs.
     """
     from holdfast.cli.facts.moves import replicated_facts, replication_plan_facts
     from holdfast.cli.views.moves import replicated_lines
@@ -47,22 +51,31 @@ def replicate(
 
     output: Output = context.obj
     rate = parse_rate(limit) if limit is not None else None
-    opened = open_source(source, options=pairs(store_option, "--store-option"), progress=output.progress)
+    if rate is not None and fanout != "threads":
+        raise UsageError("--limit is for one line, and with --fanout each machine uses its own")
+    here, to = pairs(store_option, "--store-option"), pairs(to_store_option, "--to-store-option")
+    opened = open_source(source, options=here, progress=output.progress)
     if opened.vault is not None:
-        guard(opened.vault, "replicate", asset=asset)
+        guard(opened.vault, "replicate", asset=asset, to=target)
     else:
-        guard_mirror(opened.store, progress=output.progress)
+        guard_mirror(opened.store, to=target, progress=output.progress)
     there = open_target(
         target,
-        options=pairs(to_store_option, "--to-store-option"),
+        options=to,
         bytes_per_second=rate,
         progress=output.progress,
     )
     if dry_run:
         record = replication_plan_facts(opened, there, asset, plan_copy(opened, there, asset=asset))
     else:
-        copied = copy_vault(opened, there, asset=asset, progress=output.progress)
-        record = replicated_facts(opened, there, asset, copied)
+        bulk = bulk_on(fanout, output)
+        carrier = None
+        if bulk is not None:
+            from holdfast.control.bulk.spreading import place_at
+
+            carrier = bulk.carrier(place_at(opened.store, here), place_at(there, to))
+        copied = copy_vault(opened, there, asset=asset, carrier=carrier, progress=output.progress)
+        record = replicated_facts(opened, there, asset, copied, bulk)
     output.give(record, replicated_lines)
     hurt = f", {count(len(record.damaged), 'damaged object')} at the source," if record.damaged else ""
     output.finish("dry run: nothing was copied," if dry_run else f"replicated to {record.target}{hurt}")

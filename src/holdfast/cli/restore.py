@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.exit_codes import exit_codes
+from holdfast.cli.fanning import FanoutOption, bulk_on
 from holdfast.cli.help import Command
 from holdfast.cli.options import FromStoreOptions, FromUrls, Json, Overwrite, Quiet, StoreOptions, VaultOption, pairs
 from holdfast.cli.output import Output
@@ -36,6 +37,7 @@ def restore(
         bool, typer.Option("--rehearsal", help="Do not count it among the attempts that demote a snapshot.")
     ] = False,
     from_: FromUrls = None,
+    fanout: FanoutOption = "threads",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")] = False,
     store_option: StoreOptions = None,
     from_store_option: FromStoreOptions = None,
@@ -46,7 +48,8 @@ def restore(
 
     TARGET appears when everything is there and checked; an interrupted restore goes on where it was. With --tensor, the
     matching tensors become TARGET (if it ends in .safetensors) or TARGET/tensors.safetensors. What the vault cannot
-    give soundly is read from its replicas: those of --from, and other places where this machine opened it.
+    give soundly is read from its replicas: those of --from, and other places where this machine opened it. With
+    --fanout, the machines of a cluster write parts of it: TARGET is on a file system that they share.
     """
     from holdfast.control.guarding import guard
     from holdfast.control.opening import open_at
@@ -55,7 +58,10 @@ def restore(
     output: Output = context.obj
     if only is not None and tensor is not None:
         raise UsageError("--only chooses files and --tensor chooses tensors", hint="give one of them")
-    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    if tensor is not None and fanout != "threads":
+        raise UsageError("--fanout is for files, and --tensor reads a few chunks", hint="give one of them")
+    options = pairs(store_option, "--store-option")
+    opened = open_at(vault, options=options, progress=output.progress)
     named = replicas_at(from_ or (), options=pairs(from_store_option, "--from-store-option"), progress=output.progress)
     known = [
         one for one in known_replicas(opened, progress=output.progress) if one.url not in {url.url for url in named}
@@ -84,7 +90,14 @@ def restore(
             planned = plan_restore(opened, ref, Path(target), only=only, overwrite=overwrite)
             record = restore_plan_facts(planned)
         else:
-            record = restored_facts(opened.restore(ref, target, only=only, overwrite=overwrite, rehearsal=rehearsal))
+            bulk = bulk_on(fanout, output)
+            writing = None
+            if bulk is not None:
+                from holdfast.control.bulk.spreading import place_at
+
+                writing = bulk.writing(opened, place_at(opened.handle.own.store, options), [*named, *known])
+            written = opened.restore(ref, target, only=only, overwrite=overwrite, rehearsal=rehearsal, writing=writing)
+            record = restored_facts(written, bulk)
         output.give(record, restored_lines)
         done = record.snapshot.id
     output.finish("dry run: nothing was written," if dry_run else f"restored {done}")
@@ -98,6 +111,7 @@ def add_to(app: typer.Typer) -> None:
             0,
             1,
             2,
+            6,
             7,
             8,
             _3="not found: no such vault or snapshot, or nothing matches",

@@ -96,7 +96,8 @@ def apply(
 ) -> None:
     """Drop and thin what the plan says, if the vault is still as the plan saw it. `vault collect` frees the bytes.
 
-    An interrupted run goes on when the same PLAN is applied again. Needs the keeper's key.
+    What the store keeps locked waits, and is named. An interrupted run goes on, and what waited goes after its lock,
+    when the same PLAN is applied again. Needs the keeper's key.
     """
     from holdfast.cli.facts.retention import retention_applied_facts
     from holdfast.cli.views.retention import retention_applied_lines
@@ -113,7 +114,9 @@ def apply(
     made = _plan(opened, plan, policy)
     record = retention_applied_facts(made, opened.apply_retention(made))
     output.give(record, retention_applied_lines)
-    output.finish(f"applied {count(len(record.dropped) + len(record.thinned), 'change')}, {made.digest[:12]},")
+    waiting = f", {len(record.waiting)} wait for their locks" if record.waiting else ""
+    changes = count(len(record.dropped) + len(record.thinned), "change")
+    output.finish(f"applied {changes}{waiting}, {made.digest[:12]},")
 
 
 def _plan(opened: Vault, plan: str | None, policy: str | None) -> RetentionPlan:

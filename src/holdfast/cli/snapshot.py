@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.exit_codes import exit_codes
+from holdfast.cli.fanning import FanoutOption, bulk_on
 from holdfast.cli.help import Command, Group
 from holdfast.cli.holding import add_to as add_holds
-from holdfast.cli.options import Json, NoVerify, Policy, Quiet, StoreOptions, VaultOption, pairs
+from holdfast.cli.options import DeclaredVaultOption, Json, NoVerify, Policy, Quiet, StoreOptions, VaultOption, pairs
 from holdfast.cli.output import Output, no_collection
 from holdfast.cli.phrases import count
 from holdfast.cli.rota import verify_in_turn
@@ -48,13 +49,14 @@ Reference = Annotated[
         _4="damage found: it did not read back as saved",
         _5="refused: validation found something and the policy is `refuse`",
         _6="lost a race: save again",
+        _9="objective not met: fewer sites have it than holdfast.yaml says",
     ),
 )
 def save(
     context: typer.Context,
     path: Annotated[str, typer.Argument(metavar="PATH", help="A file or a folder.")],
-    vault: VaultOption,
     asset: Annotated[str, typer.Option("--asset", metavar="NAME", help="The asset that this is a state of.")],
+    vault: DeclaredVaultOption = None,
     step: Annotated[int | None, typer.Option("--step", metavar="N", help="The training step.")] = None,
     meta: Annotated[
         list[str] | None, typer.Option("--meta", metavar="K=V", help="A fact to keep with it; repeatable.")
@@ -75,13 +77,15 @@ def save(
 
     Only what the vault lacks is stored. `validated` moves to the snapshot when it was read back and nothing was found
     wrong with it (NaN, changed shapes, missing tensors, norms that jump, weights or a loss unlike the last snapshots').
+    Without --vault it is saved as holdfast.yaml declares the asset: at its home, and if its class owes that, at other
+    sites before any pointer moves.
     """
+    from holdfast.cli.declared import vault_for_saving
     from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
 
     output: Output = context.obj
     facts, metrics = pairs(meta, "--meta"), _numbers(metric)
-    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    opened, committed, reached = vault_for_saving(vault, asset, pairs(store_option, "--store-option"), output)
     guard(opened, "save", asset=asset)
     if dry_run:
         from holdfast.cli.facts.plans import save_plan_facts
@@ -104,13 +108,15 @@ def save(
         policy=policy,
         verify=not no_verify,
         metrics=metrics,
+        committed=committed,
     )
     record = saved_facts(report, opened.handle.clock.now_ns())
     output.give(record, saved_lines)
     if record.findings:
         output.warn(f"{count(len(record.findings), 'finding')}: `validated` did not move to this snapshot")
     state = "quarantined" if record.snapshot.verdict == "quarantined" else "saved"
-    output.finish(f"{state} {record.snapshot.id}")
+    where = f" at {' and '.join(reached[0].sites)}" if reached else ""
+    output.finish(f"{state} {record.snapshot.id}{where}")
 
 
 def _numbers(given: list[str] | None) -> dict[str, float]:
@@ -206,7 +212,20 @@ def diff(
     output.finish(f"compared {record.before.id} with {record.after.id}")
 
 
-@app.command(cls=Command, epilog=exit_codes(1, 2, 3, 7, 8, _0="it is good", _4="damage found: the message names it"))
+@app.command(
+    cls=Command,
+    epilog=exit_codes(
+        1,
+        2,
+        3,
+        6,
+        7,
+        8,
+        _0="it is good",
+        _4="damage found: the message names it",
+        _5="refused: with --fanout, a machine sees another vault",
+    ),
+)
 def verify(
     context: typer.Context,
     vault: VaultOption,
@@ -232,6 +251,7 @@ def verify(
         list[str] | None,
         typer.Option("--replica", metavar="URL", help="With --rota: what is there, too, is less urgent; repeatable."),
     ] = None,
+    fanout: FanoutOption = "threads",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --rota: show the order and why; read nothing.")
     ] = False,
@@ -250,10 +270,13 @@ def verify(
     from holdfast.control.opening import open_at
 
     output: Output = context.obj
-    opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
+    options = pairs(store_option, "--store-option")
+    opened = open_at(vault, options=options, progress=output.progress)
     ref = guard(opened, "verify", reference=ref or None).reference
     if rota != (not ref) or (rota and (deep or accept_findings)):
         raise UsageError("verify takes a snapshot or --rota", hint="--deep and --accept-findings are for one snapshot")
+    if fanout != "threads" and (rota or deep):
+        raise UsageError("--fanout is for reading one snapshot back, without --rota and --deep")
     if not rota and (budget or number or worth or replica or dry_run):
         raise UsageError("--budget, --count, --worth, --replica and --dry-run are for --rota")
     if rota:
@@ -261,8 +284,14 @@ def verify(
             output, opened, worth=worth, budget=budget, count=number, replicas=replica or (), dry_run=dry_run
         )
         return
-    report = opened.verify(ref, accept_findings=accept_findings, deep=deep)
-    record = verified_facts(opened, report, deep=deep)
+    bulk = bulk_on(fanout, output)
+    reading = None
+    if bulk is not None:
+        from holdfast.control.bulk.spreading import place_at
+
+        reading = bulk.reading(opened, place_at(opened.handle.store, options))
+    report = opened.verify(ref, accept_findings=accept_findings, deep=deep, reading=reading)
+    record = verified_facts(opened, report, deep=deep, bulk=bulk)
     output.give(record, verified_lines)
     if record.deep:
         output.finish(f"verified {record.snapshot.id}: its manifest and its bytes differ,")

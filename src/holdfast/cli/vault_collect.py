@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli.fanning import FanoutOption, bulk_on
 from holdfast.cli.options import Json, Quiet, StoreOptions, VaultUrl, pairs, percentage
 from holdfast.cli.output import Output
 
@@ -36,6 +37,7 @@ def collect(
             "--no-waiting", help="Delete at once: only when nobody else uses this vault. Asks, without --yes."
         ),
     ] = False,
+    fanout: FanoutOption = "threads",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     store_option: StoreOptions = None,
     json: Json = False,
@@ -45,7 +47,7 @@ def collect(
 
     Safe beside saves and copies. What nothing needs is condemned, and deleted by a later run when a day has passed, no
     save that began before is still running, and nothing needs it again. Packs that are mostly dead are rewritten first.
-    Needs the keeper's key.
+    Needs the keeper's key. With --fanout, the machines of a cluster read and rewrite packs.
     """
     from holdfast.cli.facts.collecting import collected_facts
     from holdfast.cli.views.collecting import collected_lines
@@ -63,7 +65,8 @@ def collect(
         budget=parse_size(budget),
         give_up=frozenset(give_up or ()),
     )
-    vault = open_at(url, options=pairs(store_option, "--store-option"), progress=output.progress)
+    at = pairs(store_option, "--store-option")
+    vault = open_at(url, options=at, progress=output.progress)
     guard(vault, "retention.plan" if dry_run else "collect")
     if no_waiting and not (yes or dry_run):
         output.pause()
@@ -77,8 +80,14 @@ def collect(
                 "not collected: only when nobody else uses the vault may all be deleted at once",
                 hint="without --no-waiting it is safe at any time; --yes says so without being asked",
             )
-    report = vault.collect(options, dry_run=dry_run)
-    record = collected_facts(vault, report)
+    bulk = None if dry_run else bulk_on(fanout, output)
+    helpers = None
+    if bulk is not None:
+        from holdfast.control.bulk.spreading import place_at
+
+        helpers = bulk.helpers(vault, place_at(vault.handle.store, at))
+    report = vault.collect(options, dry_run=dry_run, helpers=helpers)
+    record = collected_facts(vault, report, bulk)
     output.give(record, collected_lines)
     if dry_run:
         output.finish(f"looked at vault {record.vault}: {format_size(record.condemned.bytes)} would be condemned")

@@ -6,15 +6,21 @@ import os
 from collections.abc import Mapping, Sequence
 
 from holdfast.audit.declaration import read_declared
+from holdfast.audit.remembered import Met
 from holdfast.audit.verifier_keys import VerifierKey
+from holdfast.authority.resources import vault_resource
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.control.auditing import AuditLog, log_of, members_of
+from holdfast.control.authorising import Authority
+from holdfast.control.authority_home import AuthorityHome
+from holdfast.control.guarding import guard
 from holdfast.control.opening import open_at
-from holdfast.errors import CredentialError, UntrustedError
+from holdfast.errors import CredentialError, NotFoundError, UntrustedError
 from holdfast.events import SILENT, Progress
 from holdfast.stores.opening import open_store
 from holdfast.trust.keyring import KEY_FILE_VARIABLE, key_folder, passphrase_from_environment
-from holdfast.vault.access.configuration import load_config, read_keepers, read_vault_id
+from holdfast.trust.suites import Suite
+from holdfast.vault.access.configuration import load_config, read_keepers, read_suite, read_vault_id
 
 __all__ = ["open_for_audit", "open_log"]
 
@@ -39,7 +45,13 @@ def open_log(
     if not keepers and not log_keys:
         progress.note("no key was at hand: the vault's first keeper was taken at its word, and so is the log's key")
     members = members_of(stored.config)
-    declared = read_declared(store, members)
+    met = Met(environment, store, stored.vault.hex())
+    try:
+        declared = read_declared(store, members)
+    except NotFoundError:
+        met.require_never()
+        raise
+    met.note()
     missing = [key for key in log_keys if key not in declared.all_keys]
     if missing:
         raise UntrustedError(
@@ -54,6 +66,7 @@ def open_log(
 
 def open_for_audit(
     url: str,
+    action: str,
     *,
     options: Mapping[str, str] | None = None,
     keepers: Sequence[str] = (),
@@ -61,7 +74,11 @@ def open_for_audit(
     environment: Mapping[str, str] = os.environ,
     progress: Progress = SILENT,
 ) -> AuditLog:
-    """The log of the vault at a URL: by a key of the vault, if this machine has one, else as a stranger."""
+    """The log of the vault at a URL: by a key of the vault, if this machine has one, else as a stranger.
+
+    `action`: what is going to be done (`audit.verify`, …), by whoever the environment names, the member, or nobody in
+    particular. Raises PermissionDeniedError where that is not allowed, and what opening raises.
+    """
     vault = None
     if not keepers and not log_keys:
         try:
@@ -72,10 +89,13 @@ def open_for_audit(
             if _has_key(url, options, environment):
                 raise
     if vault is not None:
+        guard(vault, action, environment=environment)
         return log_of(vault.handle, environment=environment)
-    return open_log(
-        url, options=options, keepers=keepers, log_keys=log_keys, environment=environment, progress=progress
-    )
+    log = open_log(url, options=options, keepers=keepers, log_keys=log_keys, environment=environment, progress=progress)
+    authority = Authority(AuthorityHome(environment, progress=progress))
+    at = vault_resource(log.vault_id, encrypted=read_suite(log.store) is not Suite.PLAIN)
+    authority.authorise(authority.identify(), action, at)
+    return log
 
 
 def _has_key(url: str, options: Mapping[str, str] | None, environment: Mapping[str, str]) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from holdfast.vault.retaining.planning import RetentionPlan
     from holdfast.vault.snapshots.dropping import DropPlan
     from holdfast.vault.snapshots.quarantine import SetAside
+    from holdfast.vault.tensors.loading import LazyTensors
 
 __all__ = ["AuditedVault", "JournalDecisions", "audited", "decision_logs", "recorded_on"]
 
@@ -52,6 +53,13 @@ class AuditedVault(Vault):
             facts.objects |= _of(done.root)
             facts.names |= {"asset": done.root.asset}
         return done
+
+    def load(self, reference: str, **options: Any) -> LazyTensors:
+        with recorded(self.journal, "read", names={"reference": reference}) as facts:
+            root = self.find(reference)
+            facts.objects |= _of(root)
+            facts.names |= {"asset": root.asset}
+            return super().load(root.id, **options)
 
     def with_replicas(self, *args: Any, **options: Any) -> Vault:
         """What is restored with the help of replicas is recorded, too."""

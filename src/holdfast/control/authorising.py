@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from holdfast.authority.actions import action_named
 from holdfast.authority.break_glass import Session, banner, begin_session, elevated_by
 from holdfast.authority.deciding import Circumstances, Decision, decide, roles_that_may
@@ -112,8 +114,18 @@ class Authority:
         return session
 
     def end_break_glass(self) -> Session | None:
-        """End the session of this machine, if there is one."""
-        return end_session(self.home)
+        """End the session of this machine, if there is one. It is recorded, too."""
+        ended = end_session(self.home)
+        if ended is not None:
+            by = Principal(
+                kind="Anonymous", id=ended.principal, name=ended.person, person=ended.person, how="its session"
+            )
+            end = Decision(True, (), ("the session was ended on its machine",))
+            now = self.home.clock.now_ns()
+            entry = decision_record(by, "break-glass.end", PLANE, end, at_ns=now, origin=self.origin)
+            about = {"id": ended.id, "reason": ended.reason}
+            self._record(msgspec.structs.replace(entry, break_glass=about), required=False)
+        return ended
 
     def findings(self) -> list[str]:
         """What somebody should look at: sentences."""

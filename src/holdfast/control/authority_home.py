@@ -81,7 +81,7 @@ class AuthorityHome:
         path = self.folder / "authority.yaml"
         try:
             with path.open("rb") as file:
-                from holdfast.authority.strict_yaml import YAML_BYTES_MAX
+                from holdfast.strict_yaml import YAML_BYTES_MAX
 
                 check_owner(path, os.fstat(file.fileno()))
                 data = file.read(YAML_BYTES_MAX + 1)

@@ -83,7 +83,7 @@ def _of_api_key(authority: Authority, name: str) -> Principal:
         how="supposed",
         grants=(*grants, *authority.home.settings.grants_for(frozenset({f"api-key:{record.id}"}))),
         scopes=None if record.scopes is None else frozenset(record.scopes),
-        until_ns=record.revoked if record.revoked is not None else record.expires,
+        until_ns=min(record.revoked, authority.home.clock.now_ns()) if record.revoked is not None else record.expires,
     )
 
 

@@ -10,11 +10,13 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped,unused-ignore]
 
+from holdfast.control.audited_vault import recorded_on
 from holdfast.control.guarding import guard
 from holdfast.control.opened_vault import OpenedVault
 from holdfast.control.opening import open_at
@@ -264,7 +266,8 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
         with process.lock:
             if process.opened is None:
                 with as_os_errors(self._vault or self._vault_name):
-                    process.opened = OpenedVault(self._open_vault(), self._cache_bytes)
+                    vault = self._open_vault()
+                    process.opened = OpenedVault(vault, self._cache_bytes, allow=partial(self._allow, vault))
             return process.opened
 
     def _here(self) -> _Process:
@@ -275,9 +278,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
         return process
 
     def _open_vault(self) -> Vault:
-        environment = dict(os.environ)
-        if self._key_file is not None:
-            environment[KEY_FILE_VARIABLE] = self._key_file
+        environment = self._environment()
         if self._vault is None and not self._vault_name:
             raise UsageError("no vault is named", hint="write holdfast://<vault>/…, or give the option `vault`")
         place = Place(self._vault, {}) if self._vault is not None else known_place(self._vault_name, environment)
@@ -288,8 +289,21 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
                 f"the vault at {vault.url} is not called {self._vault_name!r}",
                 hint="leave the name out (holdfast:///…), or the option `vault`",
             )
-        guard(vault, "read", environment=environment)
+        guard(vault, "read", environment=self._environment())
         return vault
+
+    def _environment(self) -> dict[str, str]:
+        environment = dict(os.environ)
+        if self._key_file is not None:
+            environment[KEY_FILE_VARIABLE] = self._key_file
+        return environment
+
+    def _allow(self, vault: Vault, snapshot: str) -> None:
+        """That this snapshot may be read, too (a policy may be about an asset), and the record that it was."""
+        guarded = guard(vault, "read", reference=snapshot, environment=self._environment())
+        names = {} if guarded.snapshot is None else {"asset": guarded.snapshot.asset}
+        with recorded_on(vault, "read", objects={"snapshot": snapshot}, names=names):
+            pass
 
 
 def _raise_all_but_missing(error: OSError) -> None:

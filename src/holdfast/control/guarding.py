@@ -92,12 +92,17 @@ def guard_creation(
     return asked.authorise(asked.identify(), "vault.create", place)
 
 
-def guard_mirror(store: Store, *, environment: Mapping[str, str] = os.environ, progress: Progress = SILENT) -> Decision:
-    """The same before the objects of a vault are copied as they are, without a key that opens it."""
+def guard_mirror(
+    store: Store, *, to: str | None = None, environment: Mapping[str, str] = os.environ, progress: Progress = SILENT
+) -> Decision:
+    """The same before the objects of a vault are copied to a place as they are, without a key that opens it."""
     authority = Authority(AuthorityHome(environment, progress=progress))
     sealed = read_suite(store) is not Suite.PLAIN
     return authority.authorise(
-        authority.identify(), "replicate", vault_resource(read_vault_id(store), encrypted=sealed)
+        authority.identify(),
+        "replicate",
+        vault_resource(read_vault_id(store), encrypted=sealed),
+        to=None if to is None else site_resource(to),
     )
 
 

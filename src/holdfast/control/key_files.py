@@ -10,10 +10,10 @@ from typing import NamedTuple
 from holdfast.errors import HoldfastError, PermissionDeniedError, RefusedError, StoreUnreachableError
 from holdfast.trust.credentials import Credential, load_credential, write_credential
 from holdfast.trust.keyring import KEY_FILE_VARIABLE, key_folder
-from holdfast.vault.access.members import admit_reader, admit_writer
+from holdfast.vault.access.members import admit_keeper, admit_reader, admit_writer
 from holdfast.vault.vault import Vault
 
-__all__ = ["KeyFile", "list_key_files", "export_writer", "export_reader"]
+__all__ = ["KeyFile", "list_key_files", "export_keeper", "export_writer", "export_reader"]
 
 
 class KeyFile(NamedTuple):
@@ -48,6 +48,11 @@ def _named_file(environment: Mapping[str, str]) -> Path | None:
     """The file that HOLDFAST_KEY_FILE names, if it does."""
     named = environment.get(KEY_FILE_VARIABLE, "")
     return Path(named) if named else None
+
+
+def export_keeper(vault: Vault, label: str, file: Path) -> Credential:
+    """Admit a keeper and put its key into a new file. Raises RefusedError (label or file taken), CredentialError."""
+    return _export(file, lambda keep: admit_keeper(vault.handle, label, keep=keep))
 
 
 def export_writer(vault: Vault, label: str, file: Path) -> Credential:

@@ -1,14 +1,15 @@
 """Which vault this machine has seen at which place: one that takes another's place must not go unnoticed.
 
 A key proves what it opens; but a vault without encryption opens without any. So the first opening is trusted, and what
-was seen then must be seen again: the vault's id, its suite, and a configuration that does not go back.
+was seen then must be seen again: the vault's id, its suite, and a configuration that goes on from the one of then.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,17 +19,19 @@ from holdfast.events import Progress
 from holdfast.homes import state_home
 from holdfast.stores.protocol import Store
 from holdfast.trust.suites import Suite
+from holdfast.vault.access.descent import SeenConfig, require_descent, seen_config
 from holdfast.vault.vault import Vault
 
 __all__ = ["KnownVaults", "known_vaults_file"]
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    """What was seen at a place. `generation`: of the configuration, the highest so far."""
+    """What was seen at a place. `generation`, `mark`: of the configuration, the highest so far (`SeenConfig`)."""
 
     vault: str
     suite: int
     generation: int
+    mark: str = ""
 
 
 def known_vaults_file(environment: Mapping[str, str]) -> Path:
@@ -64,22 +67,21 @@ class KnownVaults:
     def remember(self, vault: Vault, options: Mapping[str, str] | None, *, anew: bool = False) -> None:
         """After it was opened. `anew`: it was just created, and whatever was there before is gone.
 
-        Raises UntrustedError when its configuration went back.
+        Raises UntrustedError when its configuration went back, or does not go on from the one that was seen.
         """
         store, config = vault.handle.store, vault.handle.keys.config
         if not store.capabilities.durable:
             return
-        place, known = _place(store, options), self._read(quiet=not anew)
-        seen = known.get(place)
-        if seen is not None and not anew and config.generation < seen.generation:
-            raise self._untrusted(
-                store,
-                f"the configuration of the vault at {store.url} went back from {seen.generation} to "
-                f"{config.generation}: who was revoked since would count again",
-            )
-        now = _Seen(vault.id, config.suite, config.generation)
+        place = _place(store, options)
+        seen = self._read(quiet=not anew).get(place)
+        if seen is not None and not anew:
+            try:
+                require_descent(store, SeenConfig(seen.generation, seen.mark), config)
+            except UntrustedError as error:
+                raise self._untrusted(store, error.message) from error
+        now = _Seen(vault.id, config.suite, *seen_config(config))
         if now != seen:
-            self._write(known | {place: now})
+            self._write(place, now, anew=anew)
 
     def _untrusted(self, store: Store, message: str) -> UntrustedError:
         return UntrustedError(
@@ -90,7 +92,7 @@ class KnownVaults:
 
     def _read(self, *, quiet: bool = False) -> dict[str, _Seen]:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, _Seen])
+            return _decoded(self._path.read_bytes())
         except FileNotFoundError:
             return {}
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -98,18 +100,45 @@ class KnownVaults:
                 self._progress.note(f"which vaults were seen before cannot be read from {self._path} ({error})")
             return {}
 
-    def _write(self, known: Mapping[str, _Seen]) -> None:
+    def _write(self, place: str, now: _Seen, *, anew: bool) -> None:
         """One line for each place, so that a person can delete one. Never fails the opening."""
-        lines = [f"{_json(place)}: {_json(seen)}" for place, seen in sorted(known.items())]
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        temporary = self._path.with_name(f".{self._path.name}.new")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
-            temporary.replace(self._path)
+            with self._alone():
+                known = self._read(quiet=True)
+                meanwhile = known.get(place)
+                if meanwhile is not None and not anew and meanwhile.generation > now.generation:
+                    return  # another program has opened a newer one
+                lines = [f"{_json(name)}: {_json(seen)}" for name, seen in sorted((known | {place: now}).items())]
+                with temporary.open("w", encoding="utf-8") as file:
+                    file.write("{\n" + ",\n".join(lines) + "\n}\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self._path)
         except OSError as error:
             self._progress.note(f"which vault was seen cannot be remembered in {self._path} ({error.strerror})")
-            with suppress(OSError):
-                temporary.unlink()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other program or thread of this user writes meanwhile: it would forget what this one adds."""
+        lock = self._path.with_name(f".{self._path.name}.lock")
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _decoded(text: bytes) -> dict[str, _Seen]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, _Seen])
+    except msgspec.DecodeError:
+        # Whoever deletes the last line by hand leaves the comma of the one before it.
+        lines = [line.strip().rstrip(b",") for line in text.splitlines()]
+        joined = b",".join(line for line in lines if line not in (b"", b"{", b"}"))
+        return msgspec.json.decode(b"{" + joined + b"}", type=dict[str, _Seen])
 
 
 def _json(value: str | _Seen) -> str:

@@ -6,22 +6,27 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from holdfast.clock import SYSTEM_CLOCK, Clock
+from holdfast.clock import NANOSECONDS, SYSTEM_CLOCK, Clock
 from holdfast.control.opening import Options, open_on
 from holdfast.errors import CredentialError, HoldfastError, RefusedError, UsageError
 from holdfast.events import SILENT, Progress
+from holdfast.objectives.calendar import LONGEST_NS
+from holdfast.objectives.lock_terms import longest_promise, usual_least
+from holdfast.objectives.retention_rules import Policy
 from holdfast.stores.protocol import Store
 from holdfast.stores.retention.opening import locks_at, open_lockable
 from holdfast.stores.retention.past import PastStore
-from holdfast.stores.retention.port import ObjectLocks, Period, locks_of, parse_period
+from holdfast.stores.retention.port import Mode, ObjectLocks, Period, locks_of, parse_period
 from holdfast.trust.keyring import find_credential, passphrase_from_environment
 from holdfast.trust.suites import Suite
 from holdfast.vault.access.configuration import read_suite, read_vault_id
 from holdfast.vault.handle import Handle
+from holdfast.vault.locking.extending import Extended, extend_locks
 from holdfast.vault.locking.memory import memory_of
-from holdfast.vault.locking.protecting import Extended, extend_locks, require_locks
+from holdfast.vault.locking.moments import MOMENTS_MAX, Moment, find_moments
+from holdfast.vault.locking.protecting import require_locks
 from holdfast.vault.locking.recovering import Recovered, RecoveryPlan, apply_recovery, plan_recovery
-from holdfast.vault.locking.setting import LockSetting, write_setting
+from holdfast.vault.locking.setting import LockSetting, open_policy, proposed, read_setting, write_setting
 from holdfast.vault.locking.state import LockReport, lock_report
 from holdfast.vault.vault import Vault, open_vault
 
@@ -29,6 +34,8 @@ __all__ = [
     "Planned",
     "open_locked",
     "lockable_period",
+    "period_of",
+    "plan_lock",
     "set_lock",
     "show_locks",
     "extend_vault_locks",
@@ -36,6 +43,8 @@ __all__ = [
     "go_back",
     "lock_again",
     "open_past_vault",
+    "moments_of",
+    "weakens",
 ]
 
 
@@ -71,14 +80,39 @@ def lockable_period(text: str, url: str, options: Options = None) -> Period:
     return period
 
 
-def set_lock(vault: Vault, period: Period | None) -> tuple[LockSetting, Extended | None]:
-    """Lock what the vault holds, and will hold, for that long; None: no longer what is saved from now on.
+def period_of(text: str | None, policy: Policy | None) -> Period | None:
+    """The period that `text` says; None for `off`. Without a text, what suits the policy. Raises UsageError."""
+    if policy is not None and longest_promise(policy) * NANOSECONDS > LONGEST_NS:
+        raise UsageError("the policy promises to keep snapshots for more than 100 years, which no store locks for")
+    if text == "off":
+        if policy is not None:
+            raise UsageError("`off` locks nothing, whatever a policy keeps", hint="leave --from-policy away")
+        return None
+    if text is not None:
+        return parse_period(text)
+    if policy is None:
+        raise UsageError("for how long?", hint="give a PERIOD (30d, 90d:compliance, off), or --from-policy FILE")
+    return Period(usual_least(policy))
+
+
+def plan_lock(vault: Vault, period: Period, policy: Policy | None) -> LockReport:
+    """What is locked, and for how long it would have to be by that setting. Changes nothing.
+
+    Raises RefusedError when the bucket was made without locks.
+    """
+    require_locks(vault.handle)
+    return lock_report(vault.handle, proposed(vault.handle, period, policy))
+
+
+def set_lock(vault: Vault, period: Period | None, policy: Policy | None = None) -> tuple[LockSetting, Extended | None]:
+    """Lock what the vault holds, and will hold, for that long, and for as long as the policy keeps it; None: no longer
+    what is saved from now on.
 
     Raises CredentialError for all but keepers, RefusedError when the bucket was made without locks.
     """
     if period is not None:
         require_locks(vault.handle)
-    setting = write_setting(vault.handle, period)
+    setting = write_setting(vault.handle, period, policy)
     return setting, extend_locks(vault.handle) if period is not None else None
 
 
@@ -142,6 +176,35 @@ def open_past_vault(
     """The vault as it was at that time, read-only: whatever stood then restores from there, and nothing changes."""
     past = PastStore(store, _locks(store), time_ns)
     return Vault(_open_past(past, environment, SYSTEM_CLOCK, progress))
+
+
+def moments_of(
+    store: Store,
+    *,
+    most: int = MOMENTS_MAX,
+    past_whole: bool = False,
+    environment: Mapping[str, str] = os.environ,
+    clock: Clock = SYSTEM_CLOCK,
+    progress: Progress = SILENT,
+) -> list[Moment]:
+    """As `find_moments`: the vault at each is opened with the credential of the environment. It need not open now."""
+
+    def open_past(past: Store) -> Handle:
+        return _open_past(past, environment, clock, progress)
+
+    return find_moments(store, _locks(store), open_past, most=most, past_whole=past_whole, progress=progress)
+
+
+def weakens(vault: Vault, period: Period | None, policy: Policy | None) -> bool:
+    """Whether a lock setting would lock what is saved from now on for less than the one that is in force."""
+    setting = read_setting(vault.handle)
+    before = setting.period if setting is not None else None
+    if setting is None or before is None:
+        return False
+    if period is None or period.seconds < before.seconds:
+        return True
+    weaker = before.mode is Mode.COMPLIANCE and period.mode is not Mode.COMPLIANCE
+    return weaker or (bool(setting.policy) and policy != open_policy(vault.handle.keys, setting))
 
 
 def _locks(store: Store) -> ObjectLocks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from holdfast.control.snapshot_paths import reference_of
 from holdfast.vault.files.reading import PartReader
@@ -23,8 +23,10 @@ class OpenedVault:
     The lock is held for moments only, never while something is read.
     """
 
-    def __init__(self, vault: Vault, cache_bytes: int) -> None:
+    def __init__(self, vault: Vault, cache_bytes: int, *, allow: Callable[[str], None] = lambda snapshot: None) -> None:
+        """`allow`: asked once for each snapshot, by its id, before any of it is read; raises where it is denied."""
         self.vault = vault
+        self._allow = allow
         self.parts = PartReader(vault.handle, cache_bytes=cache_bytes)
         self._lock = threading.Lock()
         self._meant: dict[str, str] = {}
@@ -67,6 +69,7 @@ class OpenedVault:
         with self._lock:
             tree = self._trees.get(root.id)
         if tree is None:
+            self._allow(root.id)
             tree = SnapshotTree(self.vault.handle, root)
         with self._lock:
             meant[snapshot] = root.id

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.control.known_vaults import KnownVaults
-from holdfast.errors import CredentialError
+from holdfast.errors import CredentialError, UntrustedError
 from holdfast.events import SILENT, Progress
 from holdfast.stores.opening import open_store
 from holdfast.stores.protocol import Store
@@ -19,13 +19,21 @@ from holdfast.trust.keyring import (
     KEY_FILE_VARIABLE,
     SHARES_VARIABLE,
     find_credential,
+    has_key_file,
+    keeper_from_environment,
     key_services_from_environment,
     passphrase_from_environment,
     store_credential,
 )
 from holdfast.trust.kms.services import KeyServices
 from holdfast.trust.suites import Suite
-from holdfast.vault.access.configuration import create_vault, read_suite, read_vault_id, wants_key_service
+from holdfast.vault.access.configuration import (
+    create_vault,
+    load_config,
+    read_suite,
+    read_vault_id,
+    wants_key_service,
+)
 from holdfast.vault.vault import Vault, open_vault
 
 __all__ = ["CreatedVault", "create", "open_at", "open_on"]
@@ -99,27 +107,53 @@ def open_on(
     vault_id, suite = read_vault_id(store), read_suite(store)
     known = KnownVaults(environment, progress)
     known.check(store, options, vault_id, suite)
-    passphrase: str | KeyServices | None = passphrase_from_environment(environment)
-    credential: Credential | None
-    try:
-        credential = find_credential(vault_id, environ=environment)
-    except CredentialError:
-        # What was named, and a folder without a key for an encrypted vault, are errors of the user's.
-        public = suite is Suite.PLAIN
-        named = environment.get(KEY_FILE_VARIABLE) or environment.get(SHARES_VARIABLE)
-        if not named and passphrase is None and not public and wants_key_service(store):
-            passphrase = key_services_from_environment(environment)
-        if named or (passphrase is None and not public):
-            raise
-        credential = None
-    if credential is None and suite is Suite.PLAIN:
-        passphrase = None  # nothing is wrapped under one there
-        progress.note(f"{store.url} was opened without a key: nobody's signature was checked")
-    vault = open_vault(
-        store, credential, passphrase=passphrase if credential is None else None, clock=clock, progress=progress
-    )
+    credential, other = _key_for(store, vault_id, suite, environment, progress)
+    vault = open_vault(store, credential, passphrase=other, clock=clock, progress=progress)
+    if isinstance(other, str):
+        _require_keeper_named(vault, environment)
     known.remember(vault, options)
     return _audited(vault, environment)
+
+
+def _key_for(
+    store: Store, vault_id: str, suite: Suite, environment: Mapping[str, str], progress: Progress
+) -> tuple[Credential | None, str | KeyServices | None]:
+    """The key file's credential; else what opens without one: a passphrase, key services, nothing for public data."""
+    try:
+        return find_credential(vault_id, environ=environment), None
+    except CredentialError as error:
+        # What was named, and a folder without a key for an encrypted vault, are errors of the user's.
+        passphrase = passphrase_from_environment(environment) if suite is not Suite.PLAIN else None
+        named = environment.get(KEY_FILE_VARIABLE) or environment.get(SHARES_VARIABLE)
+        unusable = has_key_file(vault_id, environment)
+        if not named and unusable and passphrase is not None:
+            progress.note(f"opened by the passphrase: {error.message}")
+        if named or (unusable and passphrase is None):
+            raise  # also for public data: with the key, signatures would be checked
+        if passphrase is not None:
+            return None, passphrase
+        if suite is not Suite.PLAIN and not wants_key_service(store):
+            raise
+    if suite is not Suite.PLAIN:
+        return None, key_services_from_environment(environment)
+    keeper = keeper_from_environment(environment)
+    if keeper is not None:
+        return None, KeyServices([keeper])  # none is asked: it only says whose signature counts
+    progress.note(f"{store.url} was opened without a key: nobody's signature was checked")
+    return None, None
+
+
+def _require_keeper_named(vault: Vault, environment: Mapping[str, str]) -> None:
+    """A passphrase vouches for a keeper before who does not know it; HOLDFAST_KEEPER, before those who do, too.
+
+    Raises UntrustedError when the configuration is not that keeper's.
+    """
+    keeper = keeper_from_environment(environment)
+    if keeper is None:
+        return
+    store, config = vault.handle.store, vault.handle.keys.config
+    if load_config(store, [keeper], expected_vault=vault.id).config != config:
+        raise UntrustedError(f"the configuration at {store.url} changed while it was opened", hint="try again")
 
 
 def _audited(vault: Vault, environment: Mapping[str, str]) -> Vault:

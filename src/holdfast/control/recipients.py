@@ -70,13 +70,16 @@ def create_key(
             f"{keeper} is no keeper of the vault at {store.url}",
             hint="compare it with what `holdfast key show` says on the keeper's machine",
         )
-    _require_absent(public_file)
     opener = SealingKey.generate(suite)
     keepers = (keeper,) if keeper is not None else claimed
     credential = Credential(role="reader", vault_id=vault, label=label, opener=opener, keepers=keepers)
-    text = encode_recipient_file(vault, label, opener.public)
-    file = store_credential(credential, to, environ=environment)
-    write_recipient_file(public_file, text)
+    # The secret half last: where it lies without the other, it is in the way of what else opens the vault here.
+    write_recipient_file(public_file, encode_recipient_file(vault, label, opener.public))
+    try:
+        file = store_credential(credential, to, environ=environment)
+    except BaseException:
+        public_file.unlink(missing_ok=True)  # nobody has the key to it
+        raise
     return CreatedKey(credential, file, public_file, keeper is not None)
 
 

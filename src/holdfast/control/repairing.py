@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from holdfast.control.guarding import guard
 from holdfast.control.known_vaults import known_vaults_file
 from holdfast.control.opening import open_at
 from holdfast.errors import CredentialError, DamageError, HoldfastError, NotFoundError
@@ -40,7 +41,7 @@ def replicas_at(
         def opened() -> Handle:
             return open_at(url, options=options, environment=environment, progress=progress).handle
 
-        return Replica(url, opened)
+        return Replica(url, opened, options or {})
 
     return [replica(url) for url in urls]
 
@@ -87,6 +88,8 @@ def open_for_repair(
             except HoldfastError as trouble:
                 progress.note(f"{replica.url} cannot help: {trouble.message}")
                 continue
+            # Before the first byte is written: the vault itself does not open, but a copy of it says who is a member.
+            guard(Vault(helper), "vault.check" if dry_run else "repair", logs=(), environment=environment)
             fixed = repair_config(store, helper, dry_run=dry_run)
             for fix in fixed:
                 progress.note(f"{fix.key} {'would be' if dry_run else 'was'} {fix.how} ({fix.why})")

@@ -12,6 +12,7 @@ from holdfast.control.opening import open_on
 from holdfast.errors import CredentialError, HoldfastError, NotFoundError
 from holdfast.events import SILENT, Progress
 from holdfast.replication.copying import Replicated, mirror, replicate
+from holdfast.replication.pieces import Carrier
 from holdfast.replication.planning import ReplicationPlan, plan_mirror, plan_replication
 from holdfast.stores.opening import open_store
 from holdfast.stores.protocol import Store
@@ -69,9 +70,10 @@ def copy_vault(
     asset: str | None = None,
     recheck: bool = True,
     verify: bool = False,
+    carrier: Carrier | None = None,
     progress: Progress = SILENT,
 ) -> Replicated:
-    """Copy snapshot by snapshot, or mirror all objects. `recheck`, `verify`: as for `replicate`.
+    """Copy snapshot by snapshot, or mirror all objects. `recheck`, `verify`, `carrier`: as for `replicate`.
 
     Raises CredentialError when an asset is to be chosen, or the copy to be read back, without a key that reads,
     NotFoundError when the asset has no snapshots, and what replicating raises.
@@ -79,14 +81,16 @@ def copy_vault(
     vault = _chosen(source, asset)
     if vault is not None:
         with recorded_on(vault, "replicate", names={"site": target.url, **({"asset": asset} if asset else {})}):
-            done = replicate(vault.handle, target, asset=asset, recheck=recheck, verify=verify, progress=progress)
+            done = replicate(
+                vault.handle, target, asset=asset, recheck=recheck, verify=verify, carrier=carrier, progress=progress
+            )
         return _with_log(done, source.store, target, progress)
     if verify:
         raise CredentialError(
             "reading a copy back needs a reader's or keeper's key",
             hint="set HOLDFAST_KEY_FILE or HOLDFAST_PASSPHRASE, or replicate without reading back",
         )
-    return _with_log(mirror(source.store, target, progress=progress), source.store, target, progress)
+    return _with_log(mirror(source.store, target, carrier=carrier, progress=progress), source.store, target, progress)
 
 
 def _with_log(done: Replicated, source: Store, target: Store, progress: Progress) -> Replicated:

@@ -8,22 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Literal, NoReturn, TypeVar, cast
+from typing import Any, Literal, NoReturn, TypeVar
 
-import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from holdfast.errors import UsageError
 from holdfast.objectives.retention_rules import ALL, BUCKETS, Amount, Keep, Policy, Rule
+from holdfast.strict_yaml import StrictYaml
 from holdfast.units import parse_duration
 
-__all__ = ["parse_policy", "POLICY_BYTES_MAX"]
+__all__ = ["parse_policy", "POLICY_BYTES_MAX", "COMPONENTS", "KEPT_TOGETHER"]
 
 POLICY_BYTES_MAX = 1 << 20
 _DEPTH_MAX = 20
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_COMPONENTS = ("weights", "optimizer", "rng", "dataloader")
-_KEPT_TOGETHER = "other"  # folders, links and small files: without them the rest cannot be restored
+COMPONENTS = ("weights", "optimizer", "rng", "dataloader")
+KEPT_TOGETHER = "other"  # folders, links and small files: without them the rest cannot be restored
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def parse_policy(text: str, name: str = "the policy") -> Policy:
 
 class _Parser:
     def __init__(self, name: str) -> None:
-        self._name = name
+        self._file = StrictYaml(name, "docs/retention.md says what there is")
 
     def policy(self, text: str) -> Policy:
         top = self._compose(text)
@@ -54,26 +54,8 @@ class _Parser:
 
     def _compose(self, text: str) -> Node:
         if len(text) > POLICY_BYTES_MAX:
-            raise UsageError(f"{self._name} has more than {POLICY_BYTES_MAX >> 20} MiB: it is no policy")
-        try:
-            depth = 0
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
-                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-                if depth > _DEPTH_MAX:
-                    self._fail(event, "this is nested too deeply to be a policy")
-                if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-                    self._fail(event, "anchors and aliases are not understood here")
-                if getattr(event, "tag", None) is not None:
-                    self._fail(event, f"the tag {event.tag} is not understood here")
-            top = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f", line {mark.line + 1}" if mark is not None else ""
-            what = getattr(error, "problem", None) or "it cannot be read"
-            raise UsageError(f"{self._name}{where}: no YAML: {what}") from error
-        if top is None:
-            raise UsageError(f"{self._name} is empty", hint="see docs/retention.md for an example")
-        return cast(Node, top)
+            raise UsageError(f"{self._file.name} has more than {POLICY_BYTES_MAX >> 20} MiB: it is no policy")
+        return self._file.compose(text, _DEPTH_MAX)
 
     def _rule(self, node: Node) -> Rule:
         fields = self._fields(node, ("assets", "keep", "tags", "components"), "rule")
@@ -98,10 +80,10 @@ class _Parser:
 
     def _components(self, node: Node) -> Iterator[tuple[str, Keep]]:
         for name, (key, value) in self._pairs(node).items():
-            if name == _KEPT_TOGETHER:
+            if name == KEPT_TOGETHER:
                 self._fail(key, "`other` holds folders and links, and goes only with its snapshot")
-            if name not in _COMPONENTS:
-                self._fail_unknown(key, "a snapshot has no component", name, _COMPONENTS)
+            if name not in COMPONENTS:
+                self._fail_unknown(key, "a snapshot has no component", name, COMPONENTS)
             yield name, self._keep(value)
 
     def _tags(self, node: Node) -> Literal["protect", "ignore"] | list[str]:
@@ -173,6 +155,4 @@ class _Parser:
             self._fail(node, error.message)
 
     def _fail(self, node: Any, message: str) -> NoReturn:
-        raise UsageError(
-            f"{self._name}, line {node.start_mark.line + 1}: {message}", hint="docs/retention.md says what there is"
-        )
+        self._file.fail(node, message)

@@ -18,6 +18,7 @@ from holdfast.replication.lanes import NORMAL, Lane
 from holdfast.replication.mirroring import mirror
 from holdfast.replication.needing import packs_of
 from holdfast.replication.objects import ObjectCopier
+from holdfast.replication.pieces import Carrier
 from holdfast.replication.planning import check_same_vault
 from holdfast.replication.pointers import copy_pointers
 from holdfast.replication.replicated import Replicated
@@ -47,12 +48,14 @@ def replicate(
     only: Collection[str] | None = None,
     lane: Lane | None = None,
     priority: int = NORMAL,
+    carrier: Carrier | None = None,
     progress: Progress = SILENT,
 ) -> Replicated:
     """Copy all snapshots (of one asset) and what they reach, the newest snapshot first.
 
     `only`: the ids of those that are to be copied; pointers move as far as what they lead to is there. `lane`: shared
-    with the other copies to this target, among which this one has `priority`.
+    with the other copies to this target, among which this one has `priority`. `carrier`: who copies the packs, by
+    default threads of this process.
 
     Of a snapshot that is at the target, its root and parts are read there, and its packs looked for by name and size;
     what is damaged or missing is sent again. Without `recheck` such a snapshot is taken as whole: for who has looked a
@@ -64,15 +67,23 @@ def replicate(
     """
     source.keys.require_reader("replicating single snapshots")
     with nullcontext() if lane is None else lane.copying(priority):
-        return _Replication(source, target, lane, priority, progress).run(asset, recheck, verify, only)
+        return _Replication(source, target, lane, priority, progress, carrier).run(asset, recheck, verify, only)
 
 
 class _Replication:
-    def __init__(self, source: Handle, target: Store, lane: Lane | None, priority: int, progress: Progress) -> None:
+    def __init__(
+        self,
+        source: Handle,
+        target: Store,
+        lane: Lane | None,
+        priority: int,
+        progress: Progress,
+        carrier: Carrier | None,
+    ) -> None:
         self._source = source
         self._target = Handle(target, source.keys, source.clock, progress)
         self._progress = progress
-        self._copier = ObjectCopier(source.store, target, progress, lane, priority)
+        self._copier = ObjectCopier(source.store, target, progress, lane, priority, carrier)
         self._thinned = ThinnedSides(source, self._target)
         self._arrivals = Arrivals(self._target, self._copier, self._thinned)
         self._listed: set[PackId] = set()
@@ -125,6 +136,7 @@ class _Replication:
 
     def _copy_snapshot(self, key: str, root: Root) -> bool:
         """Packs, an index of them, parts, what was given up, then the root. False when something needed is damaged."""
+        Proofs(self._target).forget(snapshots=[root.id])  # it was read back there, was it? It is not there any more
         copier, arrivals = self._copier, self._arrivals
         if not self._claims.claim(link_keys(self._thinned.links(root))):
             return False

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from holdfast.events import SILENT, Progress
 from holdfast.replication.objects import ObjectCopier
+from holdfast.replication.pieces import Carrier
 from holdfast.replication.planning import check_same_vault
 from holdfast.replication.pointers import mirror_pointers
 from holdfast.replication.replicated import Replicated
@@ -19,15 +20,16 @@ __all__ = ["mirror"]
 _ATTEMPTS = 5
 
 
-def mirror(source: Store, target: Store, *, progress: Progress = SILENT) -> Replicated:
+def mirror(source: Store, target: Store, *, carrier: Carrier | None = None, progress: Progress = SILENT) -> Replicated:
     """Copy every object that the vault has now, in the order that keeps the target sound at each moment. Needs no key.
 
     Of the configuration, only what a keeper signed whom the target's newest generation trusts (or, at a new target, the
     source's oldest). Without keys nobody knows which snapshots need what is damaged at the source: see `_after_damage`.
-    Raises RefusedError when the target holds another vault, DamageError for a damaged configuration.
+    `carrier`: who copies the packs, by default threads of this process. Raises RefusedError when the target holds
+    another vault, DamageError for a damaged configuration.
     """
     check_same_vault(source, target)
-    copier = ObjectCopier(source, target, progress)
+    copier = ObjectCopier(source, target, progress, carrier=carrier)
     # What is added while the copying runs is for the next time: its packs may have come after theirs were listed.
     pointers, roots = list(source.list(REFS)), list(source.list(SNAPSHOTS))
     thinned = list(source.list(THINNED))  # before the parts: what is given up after this is there for a while

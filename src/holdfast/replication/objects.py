@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from holdfast.errors import ConflictError, DamageError, NotFoundError, RefusedError
 from holdfast.events import Progress
 from holdfast.replication.lanes import NORMAL, Lane
+from holdfast.replication.pieces import Carrier
 from holdfast.replication.trusting import Generations
 from holdfast.stores.protocol import ObjectInfo, Store
 from holdfast.vault.format.names import INDEX, PACKS, PARTS, REFS
@@ -28,8 +29,16 @@ class ObjectCopier:
     """
 
     def __init__(
-        self, source: Store, target: Store, progress: Progress, lane: Lane | None = None, priority: int = NORMAL
+        self,
+        source: Store,
+        target: Store,
+        progress: Progress,
+        lane: Lane | None = None,
+        priority: int = NORMAL,
+        carrier: Carrier | None = None,
     ) -> None:
+        """`carrier`: who copies packs, by default threads of this process."""
+        self._carrier = carrier
         self.source = source
         self.target = target
         self.progress = progress
@@ -115,6 +124,10 @@ class ObjectCopier:
         `replace`: those of them that are damaged at the target, and are written anew there.
         """
         failed: set[str] = set()
+        if self._carrier is not None:
+            keys = list(keys)
+            failed |= self._carry(self._carrier, [key for key in keys if key.startswith(PACKS) and key not in replace])
+            keys = [key for key in keys if not key.startswith(PACKS) or key in replace]
 
         def one(key: str) -> None:
             try:
@@ -129,6 +142,19 @@ class ObjectCopier:
 
         with ThreadPoolExecutor(_STREAMS) as pool:
             list(pool.map(one, keys))
+        return failed
+
+    def _carry(self, carrier: Carrier, keys: Sequence[str]) -> set[str]:
+        failed: set[str] = set()
+        for done in carrier(keys) if keys else ():
+            if not done.problem:
+                self._count(done.key, done.size)
+                self.progress.advance(done.size, done.size)
+                continue
+            self.damaged[done.key] = done.problem
+            failed.add(done.key)
+            if done.gone:
+                self._gone.add(done.key)
         return failed
 
     def put(self, key: str, data: bytes) -> None:

@@ -23,7 +23,7 @@ from holdfast.errors import (
 )
 from holdfast.stores.buffers import as_views, check_create_size
 from holdfast.stores.cloud_errors import RAISED_BY_OBSTORE, misconfigured, translated
-from holdfast.stores.cloud_options import CloudSettings, cloud_identity, sort_options
+from holdfast.stores.cloud_options import CloudSettings, cloud_identity, sort_options, with_credentials
 from holdfast.stores.keys import check_key, is_key
 from holdfast.stores.offsets import safe_offset
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo
@@ -48,9 +48,15 @@ _REPEATING: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=
 _ONCE: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=30)}
 
 
-def connect(scheme: str, container: str, prefix: str, options: Mapping[str, str]) -> CloudStore:
+def connect(
+    scheme: str,
+    container: str,
+    prefix: str,
+    options: Mapping[str, str],
+    credentials: Mapping[str, str] | None = None,
+) -> CloudStore:
     """The store `scheme://container/prefix`; nothing is sent yet. Raises UsageError for options that make no sense."""
-    settings = sort_options(scheme, options)
+    settings = with_credentials(scheme, sort_options(scheme, options), credentials or {})
     url = f"{scheme}://{container}/{prefix}".rstrip("/")
     try:
         repeating = _backend(scheme, container, prefix, settings, _REPEATING)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from holdfast.errors import UsageError
 
-__all__ = ["CloudSettings", "cloud_identity", "sort_options", "option_names"]
+__all__ = ["CloudSettings", "cloud_identity", "sort_options", "with_credentials", "option_names"]
 
 # Durations are written as obstore reads them: `90s`, `5m`.
 _CLIENT = frozenset(
@@ -148,6 +148,15 @@ def sort_options(scheme: str, options: Mapping[str, str]) -> CloudSettings:
     if "root_certificate" in client:
         client["root_certificate"] = _certificates(client["root_certificate"])
     return CloudSettings(_STORE_DEFAULTS.get(scheme, {}) | store, _CLIENT_DEFAULTS | client)
+
+
+def with_credentials(scheme: str, settings: CloudSettings, credentials: Mapping[str, str]) -> CloudSettings:
+    """The settings, with secrets (by the names that `sort_options` refuses). Raises UsageError for another name."""
+    for name in credentials:
+        if name not in _SECRET[scheme]:
+            known = ", ".join(sorted(_SECRET[scheme]))
+            raise UsageError(f"{scheme}:// stores have no credential {name!r}", hint=f"known are: {known}")
+    return settings._replace(store={**settings.store, **credentials})
 
 
 def cloud_identity(scheme: str, url: str, options: Mapping[str, str], environment: Mapping[str, str]) -> str:

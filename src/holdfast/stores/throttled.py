@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import UsageError
 from holdfast.stores.buffers import total_size
+from holdfast.stores.lines.shaper import Shaper
+from holdfast.stores.lines.terms import USUAL_PRIORITY, Schedule
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store, store_identity
 
 __all__ = ["ThrottledStore"]
@@ -18,19 +19,30 @@ _BURST_SECONDS = 1.0
 class ThrottledStore:
     """`store`, with the contents of objects moved at `bytes_per_second` at most, in both directions together.
 
-    A token bucket that holds one second's worth. Writers wait before they send. Readers wait after they have
-    received, for only then is the size known; whoever comes next waits for that debt too. Requests are not counted.
+    Up to one second's worth is saved while nothing moves. Or, in place of a number, `shapers` = (up, down) that others
+    use too: then what has a higher `priority` goes first, slice by slice. Writers wait before they send. Readers wait
+    after they have received, for only then is the size known. Requests are not counted.
     """
 
-    def __init__(self, store: Store, bytes_per_second: float, clock: Clock = SYSTEM_CLOCK) -> None:
-        if not bytes_per_second > 0:
-            raise UsageError("a store cannot be limited to no bytes per second", hint="leave the limit away instead")
+    def __init__(
+        self,
+        store: Store,
+        bytes_per_second: float | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        shapers: tuple[Shaper, Shaper] | None = None,
+        priority: int = USUAL_PRIORITY,
+    ) -> None:
+        if shapers is None:
+            if bytes_per_second is None or not bytes_per_second > 0:
+                raise UsageError(
+                    "a store cannot be limited to no bytes per second", hint="leave the limit away instead"
+                )
+            both = Shaper(Schedule(bytes_per_second), clock, burst_s=_BURST_SECONDS)
+            shapers = both, both
         self._store = store
-        self._rate = bytes_per_second
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._tokens = bytes_per_second * _BURST_SECONDS  # bytes; negative: debt
-        self._counted_at = clock.monotonic()
+        self._up, self._down = shapers
+        self._priority = priority
 
     @property
     def url(self) -> str:
@@ -45,21 +57,21 @@ class ThrottledStore:
         return self._store.capabilities
 
     def put(self, key: str, data: Buffer | Sequence[Buffer]) -> ObjectInfo:
-        self._pay(total_size(data))
+        self._up.acquire(total_size(data), self._priority)
         return self._store.put(key, data)
 
     def create(self, key: str, data: Buffer | Sequence[Buffer]) -> ObjectInfo:
-        self._pay(total_size(data))
+        self._up.acquire(total_size(data), self._priority)
         return self._store.create(key, data)
 
     def get(self, key: str) -> bytes:
         content = self._store.get(key)
-        self._pay(len(content))
+        self._down.acquire(len(content), self._priority)
         return content
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         pieces = self._store.get_ranges(key, ranges)
-        self._pay(sum(map(len, pieces)))
+        self._down.acquire(sum(map(len, pieces)), self._priority)
         return pieces
 
     def head(self, key: str) -> ObjectInfo:
@@ -73,14 +85,3 @@ class ThrottledStore:
 
     def delete(self, key: str) -> None:
         self._store.delete(key)
-
-    def _pay(self, size: int) -> None:
-        """Take `size` bytes out of the bucket, and wait until it is not in debt any more."""
-        with self._lock:
-            now = self._clock.monotonic()
-            earned = (now - self._counted_at) * self._rate
-            self._tokens = min(self._tokens + earned, self._rate * _BURST_SECONDS) - size
-            self._counted_at = now
-            wait = -self._tokens / self._rate
-        if wait > 0:
-            self._clock.sleep(wait)

@@ -81,6 +81,16 @@ class Bucket:
                 return self._upload(request)
             return self._read(request) if request.method in ("GET", "HEAD") else self._change(request)
 
+    def contents(self) -> dict[str, bytes]:
+        """All objects as they are now, seen past the network."""
+        with self._lock:
+            return {name: found.content for name, found in self._objects.items()}
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put an object there, past the network."""
+        with self._lock:
+            self._store(name, content, _md5(content))
+
     def _change(self, request: Request) -> Answer:
         if not self._precondition_holds(request):
             return error_answer(412, "PreconditionFailed")

@@ -38,7 +38,7 @@ __all__ = [
 
 _BLOCK = 4 << 20
 _NAMES = re.compile(
-    r"config/\d{10}|packs/([0-9a-f]{2})/\1[0-9a-f]{62}|index/[0-9a-f]{64}|parts/[0-9a-f]{64}"
+    r"(?:config|locks)/\d{10}|packs/([0-9a-f]{2})/\1[0-9a-f]{62}|index/[0-9a-f]{64}|parts/[0-9a-f]{64}"
     r"|snapshots/[0-9a-f]{32}/[0-7][0-9a-hjkmnp-tv-z]{25}|refs/[0-9a-f]{32}/[0-9a-f]{32}/\d{10}"
     r"|audit/(checkpoint|(log|checkpoints)/\d{10}|tile/(entries|\d{1,2})/(x\d{3}/)*\d{3}(\.p/\d{1,3})?"
     r"|batches/\d{10}-[0-9a-f]{32}|cosignatures/\d{10}/[0-9a-f]{32}|pending/[0-9a-f]{32}/\d{10})"

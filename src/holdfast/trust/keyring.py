@@ -23,6 +23,7 @@ __all__ = [
     "KEEPER_VARIABLE",
     "key_folder",
     "find_credential",
+    "has_key_file",
     "list_credentials",
     "store_credential",
     "passphrase_from_environment",
@@ -70,17 +71,33 @@ def find_credential(
     if shares:
         combined = combine_shares([read_share(Path(path)) for path in shares.split(os.pathsep) if path])
         return _suitable(combined, f"the key {combined.label!r} of the shares", vault_id, prefer)
-    folder = key_folder(environ)
-    files = _key_files(folder)
-    for role in prefer:
+    path = _fitting_file(vault_id, prefer, environ)
+    if path is not None:
+        return _suitable(load_credential(path), f"the key file {path}", vault_id, prefer)
+    raise CredentialError(
+        f"there is no {_either(prefer)} key for the vault {vault_id} in {key_folder(environ)}",
+        hint=f"copy the key file there, name it in {KEY_FILE_VARIABLE}, or set {PASSPHRASE_VARIABLE}",
+    )
+
+
+def has_key_file(vault_id: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether something says which key this vault is opened with: a variable, or a file's name in the key folder."""
+    if environ.get(KEY_FILE_VARIABLE) or environ.get(SHARES_VARIABLE):
+        return True
+    try:
+        return _fitting_file(vault_id, ROLES, environ) is not None
+    except CredentialError:  # there is no folder, or it cannot be looked into
+        return False
+
+
+def _fitting_file(vault_id: str, roles: Sequence[Role], environ: Mapping[str, str]) -> Path | None:
+    files = _key_files(key_folder(environ))
+    for role in roles:
         stem = f"{vault_id}.{role}"
         for path in files:
             if path.name == stem + _SUFFIX or path.name.startswith(stem + "-"):
-                return _suitable(load_credential(path), f"the key file {path}", vault_id, prefer)
-    raise CredentialError(
-        f"there is no {_either(prefer)} key for the vault {vault_id} in {folder}",
-        hint=f"copy the key file there, name it in {KEY_FILE_VARIABLE}, or set {PASSPHRASE_VARIABLE}",
-    )
+                return path
+    return None
 
 
 def _suitable(credential: Credential, what: str, vault_id: str, roles: Sequence[Role]) -> Credential:

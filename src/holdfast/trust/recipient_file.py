@@ -95,10 +95,16 @@ def read_recipient_file(path: Path) -> RecipientFile:
 
 def write_recipient_file(path: Path, text: bytes) -> None:
     """A new file. Raises RefusedError when the name is taken, FailedError when it cannot be written."""
+    made = False
     try:
         with path.open("xb") as file:
+            made = True
             file.write(text)
     except FileExistsError as error:
-        raise RefusedError(f"{path} exists", hint="name another file", object_name=str(path)) from error
+        raise RefusedError(
+            f"{path} exists, and is not overwritten", hint="name another", object_name=str(path)
+        ) from error
     except OSError as error:
+        if made:  # half a file would be in the way
+            path.unlink(missing_ok=True)
         raise FailedError(f"{path} cannot be written ({error.strerror})", object_name=str(path)) from error

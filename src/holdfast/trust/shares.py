@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from itertools import combinations, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ __all__ = [
 
 SHARES_MAX = 16  # of SLIP-39: its numbers have four bits
 _SEED, _FINGERPRINT = 32, 16
+_TRIES_MAX = 13_000  # all choices of 8 shares of 16, of which there are most: 12,870
 _WORDS_A_LINE = 8
 _FIELDS = ("vault", "label", "share", "threshold")
 _TITLE = "holdfast key share 1"
@@ -87,12 +89,11 @@ def split_key(vault_id: str, label: str, keeper: str, *, shares: int, threshold:
 
 
 def combine_shares(shares: Sequence[Share]) -> Credential:
-    """The reader's credential that the shares open. More than needed may be given; equal ones count once.
+    """The reader's credential that the shares open. More than needed may be given, also some that do not belong to the
+    others; equal ones count once.
 
     Raises WrongKeyError (too few, or of different vaults, keys or splits), UnsupportedFormatError (a newer suite).
     """
-    from shamir_mnemonic import MnemonicError, combine_mnemonics
-
     if not shares:
         raise WrongKeyError("no share was given", hint="set HOLDFAST_KEY_SHARES to the share files, joined by ':'")
     _require_one_key(shares)
@@ -105,11 +106,9 @@ def combine_shares(shares: Sequence[Share]) -> Credential:
             f"(number {held})",
             hint=f"{first.threshold - len(different)} more are needed",
         )
-    try:
-        secret = combine_mnemonics([share.words for share in different[: first.threshold]])
-    except (MnemonicError, ValueError):  # not chained: its message holds words of the shares
-        secret = b""
-    if len(secret) != _SEED + _FINGERPRINT + 2:
+    tried = islice(combinations(different, first.threshold), _TRIES_MAX)
+    secret = next((found for found in map(_secret_of, tried) if found), b"")
+    if not secret:
         raise WrongKeyError(
             f"these shares of {first.label!r} do not belong together",
             hint="they are of different splits, or one says what it is not: try others",
@@ -121,6 +120,17 @@ def combine_shares(shares: Sequence[Share]) -> Credential:
         opener=SealingKey.from_seed(secret[:_SEED], suite_of(int.from_bytes(secret[-2:], "little"))),
         keepers=(secret[_SEED:-2].hex(),),
     )
+
+
+def _secret_of(shares: Sequence[Share]) -> bytes:
+    """What they were split from, by their checksum; nothing when they do not belong together."""
+    from shamir_mnemonic import MnemonicError, combine_mnemonics
+
+    try:
+        secret = combine_mnemonics([share.words for share in shares])
+    except (MnemonicError, ValueError):  # not chained: its message holds words of the shares
+        return b""
+    return secret if len(secret) == _SEED + _FINGERPRINT + 2 else b""
 
 
 def _require_one_key(shares: Sequence[Share]) -> None:

@@ -13,6 +13,7 @@ from holdfast.vault.index import ChunkIndex, Located
 
 __all__ = ["Believing"]
 
+_STEPS_MAX = 8  # from delta to base, as readers follow them
 _OF_THIS_PROCESS = ""  # in the index of one who cannot read footers
 
 
@@ -22,12 +23,22 @@ class Believing:
     def __init__(self, keys: VaultKeys) -> None:
         self._signers = None if keys.can_read else _believed_by_writer(keys)
 
-    def places(self, index: ChunkIndex, chunk: ChunkId) -> list[Located]:
-        """Where the chunk lies, as far as that is believed."""
+    def places(self, index: ChunkIndex, chunk: ChunkId, steps: int = _STEPS_MAX) -> list[Located]:
+        """Where the chunk lies, as far as that is believed, and the bases that it needs there, too.
+
+        A keeper builds on what it reads, whoever wrote it: its word is of the delta alone. What this process wrote is
+        first: where a chunk was stored again, as the other pack is condemned, it is the new one that is read back.
+        """
         places = index.places(chunk)
         if self._signers is None:
             return places
-        return [located for located in places if index.signer_of(located.pack) in self._signers]
+        believed = (located for located in places if index.signer_of(located.pack) in self._signers)
+        grounded = [
+            located
+            for located in believed
+            if not located.place.base or (steps > 0 and self.places(index, located.place.base, steps - 1))
+        ]
+        return sorted(grounded, key=lambda located: index.signer_of(located.pack) != _OF_THIS_PROCESS)
 
 
 def _believed_by_writer(keys: VaultKeys) -> set[str]:

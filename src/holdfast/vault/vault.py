@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from holdfast.vault.checking.verifying import Verified
     from holdfast.vault.checking.whole_vault import CheckReport
     from holdfast.vault.collecting.collect import CollectOptions
+    from holdfast.vault.collecting.helping import PackHelpers
     from holdfast.vault.collecting.report import CollectReport
     from holdfast.vault.locking.protecting import Protected
     from holdfast.vault.repairing.model import Repaired
     from holdfast.vault.restoring.fallback import Replica
-    from holdfast.vault.restoring.restore import Restored
+    from holdfast.vault.restoring.restore import Restored, Writing
     from holdfast.vault.retaining.applying import Applied
     from holdfast.vault.retaining.planning import RetentionPlan
     from holdfast.vault.saving.hooks import SaveCheck
@@ -152,17 +153,20 @@ class Vault:
         overwrite: bool = False,
         rehearsal: bool = False,
         replicas: Sequence[Vault | Replica] = (),
+        writing: Writing | None = None,
     ) -> Restored:
         """Write a snapshot's files, byte for byte. `only` is a glob over their paths. See `vault.restoring.restore`.
 
         A `rehearsal` is not counted as an attempt to go on from the snapshot: however often it is done, it demotes
-        nothing. `replicas` stand in for what cannot be read soundly here, as in `with_replicas`.
+        nothing. `replicas` stand in for what cannot be read soundly here, as in `with_replicas`. `writing`: who fills
+        the files, by default threads of this process.
         """
         from holdfast.vault.restoring.restore import restore
         from holdfast.vault.snapshots.restores import note_restore
 
         vault = self.with_replicas(replicas)
-        done = restore(vault.handle, vault.find(reference), Path(target), only=only, overwrite=overwrite)
+        root = vault.find(reference)
+        done = restore(vault.handle, root, Path(target), only=only, overwrite=overwrite, writing=writing)
         if only is None and not rehearsal:
             note_restore(self.handle.own, done.root, done.target)
         return done
@@ -212,12 +216,19 @@ class Vault:
 
         return snapshot_entries(self.handle, root)
 
-    def verify(self, reference: str, *, accept_findings: bool = False, deep: bool = False) -> SaveReport:
+    def verify(
+        self,
+        reference: str,
+        *,
+        accept_findings: bool = False,
+        deep: bool = False,
+        reading: Callable[[Handle, Root], Verified] | None = None,
+    ) -> SaveReport:
         """Read a snapshot back. If it is good (or its findings are accepted) and newer, `validated` moves to it.
 
         With `deep`, what the bytes say is compared with what the manifest says of them (`checking.deep`); where they
-        differ, that is in `found`, and `validated` moves only if findings are accepted. Raises DamageError naming what
-        is wrong.
+        differ, that is in `found`, and `validated` moves only if findings are accepted. `reading`: who reads it all
+        back, by default threads of this process. Raises DamageError naming what is wrong.
         """
         from holdfast.vault.checking.deep import DEEP, verify_deep
         from holdfast.vault.checking.proofs import Proofs
@@ -230,7 +241,7 @@ class Vault:
             found = tuple(looked.findings)
             verified = Verified(DECODED, looked.files, looked.chunks, looked.bytes)
         else:
-            verified = verify_decoded(self.handle, root)
+            verified = (reading or verify_decoded)(self.handle, root)
         if not found:
             Proofs(self.handle).credit_snapshot(root.id, DEEP if deep else DECODED)
         good = not found or accept_findings
@@ -329,11 +340,16 @@ class Vault:
 
         return check_vault(self.handle, read_data=read_data, sample=sample, seed=seed)
 
-    def collect(self, options: CollectOptions | None = None, *, dry_run: bool = False) -> CollectReport:
-        """Free what no snapshot needs any more, safely beside writers. See `vault.collecting.collect`."""
+    def collect(
+        self, options: CollectOptions | None = None, *, dry_run: bool = False, helpers: PackHelpers | None = None
+    ) -> CollectReport:
+        """Free what no snapshot needs any more, safely beside writers. See `vault.collecting.collect`.
+
+        `helpers`: who reads and rewrites packs, by default this process.
+        """
         from holdfast.vault.collecting.collect import collect
 
-        return collect(self.handle, options, dry_run=dry_run)
+        return collect(self.handle, options, dry_run=dry_run, helpers=helpers)
 
     def _move_validated(self, root: Root, verified: Verified, *, accept_findings: bool = False) -> bool:
         from holdfast.vault.checking.verifying import move_validated

@@ -61,3 +61,12 @@ def test_one_witness_counts_once() -> None:
     report = log.verify(witnesses=list(witness.key.keys), quorum=2)
     assert report.witnesses == {"b.test/w"}
     assert "unwitnessed" in {one.kind for one in report.findings}
+
+
+def test_a_log_is_no_witness_of_itself() -> None:
+    """Its ML-DSA key is of the kind that witnesses have, and its line is below every checkpoint."""
+    log = new_trial_log(MemoryStore())
+    log.append(5)
+    report = log.verify(witnesses=[log.key.keys[1]], quorum=1)
+    assert report.witnesses == set()
+    assert {one.kind for one in report.findings} == {"unwitnessed"}

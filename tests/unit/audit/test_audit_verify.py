@@ -7,18 +7,26 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from holdfast.audit import reading
 from holdfast.audit.checkpoint_text import Checkpoint
 from holdfast.audit.cosigning import store_cosignatures, witness_here
-from holdfast.audit.entries import decode_leaf, encode
-from holdfast.audit.layout import CHECKPOINT, CHECKPOINTS
-from holdfast.audit.merkle import hash_leaf
+from holdfast.audit.entries import Actor, decode_leaf, encode
+from holdfast.audit.heads import heads_from_entries
+from holdfast.audit.layout import CHECKPOINT, CHECKPOINTS, COSIGNATURES, generation_key
+from holdfast.audit.merkle import hash_leaf, root_of
+from holdfast.audit.notes import NoteSignature, parse_note
+from holdfast.audit.reading import LogReader
 from holdfast.audit.signing_keys import NoteKey
 from holdfast.audit.spool import sign_entry
 from holdfast.audit.tiles import decode_bundle, encode_bundle
+from holdfast.audit.tlog_proofs import witness_names
 from holdfast.audit.witnessing import Witness
+from holdfast.audit.writing import LogWriter
 from holdfast.errors import DamageError, HoldfastError
 from holdfast.stores.memory import MemoryStore
+from holdfast.stores.protocol import Store
 from holdfast.testing.audit_trials import TrialLog, an_entry, new_trial_log, put_back
+from holdfast.testing.counting import CountingStore
 from holdfast.trust.signing import SigningKey
 
 _BUNDLE = "audit/tile/entries/000"
@@ -262,6 +270,11 @@ def test_an_entry_that_the_logs_keeper_forged_for_a_member_is_told(log: TrialLog
     assert _kinds(log) == {"untrusted", "duplicate"}
 
 
+def test_an_entry_that_the_logs_keeper_wrote_as_if_a_member_had_is_told(log: TrialLog) -> None:
+    log.writer().append([encode(an_entry(log.actor("a"), "snapshot.drop"))])
+    assert _kinds(log) == {"untrusted"}
+
+
 def test_an_entry_of_a_member_that_the_sequencer_left_out_is_a_gap(log: TrialLog) -> None:
     spool = log.spool("a")
     keys = [spool.append(an_entry(log.actor("a"))) for _ in range(3)]
@@ -297,3 +310,78 @@ def test_a_cosignature_that_is_wrong_counts_for_nothing(log: TrialLog) -> None:
     report = log.verify(witnesses=list(witness.key.keys), quorum=1)
     assert report.witnesses == set()
     assert {one.kind for one in report.findings} == {"untrusted", "unwitnessed"}
+
+
+@pytest.mark.parametrize("whose", ["of strangers", "in the witness's name"])
+def test_cosignatures_are_not_buried_below_others(log: TrialLog, whose: str) -> None:
+    witness = Witness(NoteKey.generate("witness", "b.test/w"), MemoryStore(), {log.key.name: log.key.keys})
+    signed, keys = log.reader().get_newest(), witness.key.keys
+    store_cosignatures(log.store, signed.generation, witness_here(witness, log.reader(), signed))
+    names = [("x.test", b"abcd")] * 64 if whose == "of strangers" else [(one.name, one.key_id) for one in keys] * 32
+    lines = [NoteSignature(name, key_id, bytes([at])) for at, (name, key_id) in enumerate(names)]
+    junk = "".join(one.line for one in lines).encode()
+    log.store.put(f"{generation_key(COSIGNATURES, signed.generation)}/{'0' * 32}", junk)
+    report = log.verify(witnesses=keys, quorum=1)
+    assert (report.witnesses, report.findings) == ({"b.test/w"}, [])
+    reader = LogReader(log.store, log.key.name, log.key.keys, witnesses=keys)
+    LogWriter(log.store, log.key, reader=reader).publish()
+    published = parse_note(log.store.get(CHECKPOINT), CHECKPOINT)
+    assert witness_names(published, keys, CHECKPOINT) == {"b.test/w"}
+
+
+def test_heads_are_not_taken_from_entries_that_were_not_signed(log: TrialLog) -> None:
+    """Else whoever can write to the store silences a member for ever, by a number that it will never reach."""
+    log.append(1)  # the batch of the last commit has the heads: without it, they are taken from the entries
+    newest = log.reader().get_newest()
+    for info in list(log.store.list("audit/batches/")):
+        log.store.delete(info.key)
+    assert {head.number for head in heads_from_entries(log.reader(), newest.checkpoint).values()} == {5}
+
+    def claim(entries: list[bytes]) -> None:
+        at, signed = next((at, leaf.signed) for at, one in enumerate(entries) if (leaf := decode_leaf(one, "x")).signed)
+        assert signed is not None
+        entries[at] = encode(replace(signed, number=9_000_000_000))
+
+    key = "audit/tile/entries/001"
+    entries = decode_bundle(log.store.get(key), 256, key)
+    claim(entries)
+    log.store.put(key, encode_bundle(entries))
+    with pytest.raises(DamageError, match="not what was signed"):
+        log.append(1)
+
+
+class _TwoFaced(CountingStore):
+    """A store that shows one object as it is for some times, and then, like others, as somebody changed it."""
+
+    def __init__(self, store: Store, changed: dict[str, bytes], key: str, times: int) -> None:
+        super().__init__(store)
+        self._changed, self._key, self._times = changed, key, times
+
+    def get(self, key: str) -> bytes:
+        if key == self._key and self._times > 0:
+            self._times -= 1
+            return super().get(key)
+        return self._changed.get(key) or super().get(key)
+
+
+@pytest.mark.parametrize("times", range(6))
+def test_a_tile_that_is_another_one_when_it_is_read_again(
+    log: TrialLog, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """It was compared with the root, and had to make room for others since: in a log of 131,072 entries it has to."""
+    monkeypatch.setattr(reading, "_TILES_KEPT", 1)
+    key, above = "audit/tile/entries/001", "audit/tile/1/000.p/2"
+    forged = decode_bundle(log.store.get(key), 256, key)
+    forged[0] = encode(an_entry(Actor(fingerprint="", label="program", role="log")))
+    leaves = [hash_leaf(one) for one in forged]
+    changed = {
+        key: encode_bundle(forged),
+        "audit/tile/0/001": b"".join(leaves),
+        above: log.store.get(above)[:32] + root_of(leaves),
+    }
+    reader = LogReader(_TwoFaced(log.store, changed, above, times), log.key.name, log.key.keys)
+    given: list[bytes] = []
+    with pytest.raises(DamageError):
+        for _, entry in reader.checked_entries(log.checkpoint()):
+            given.append(entry)
+    assert forged[0] not in given

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 import pytest
 
+from holdfast.audit import witness_http
 from holdfast.audit.checkpoint_text import Checkpoint
 from holdfast.audit.cosigning import witness_at, witness_here
-from holdfast.audit.notes import Note, open_note, parse_lines, parse_note
+from holdfast.audit.merkle import EMPTY_ROOT
+from holdfast.audit.notes import NOTE_BYTES_MAX, Note, open_note, parse_lines, parse_note
 from holdfast.audit.reading import LogReader
 from holdfast.audit.signing_keys import NoteKey
 from holdfast.audit.verifier_keys import Kind
 from holdfast.audit.witness_http import WitnessServer, http_asker
 from holdfast.audit.witnessing import Request, Witness, decode_request, encode_request
 from holdfast.clock import ManualClock
-from holdfast.errors import CredentialError, DamageError, StoreUnreachableError, UsageError
+from holdfast.errors import CredentialError, DamageError, FailedError, StoreUnreachableError, UsageError
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.audit_trials import TrialLog, new_trial_log
 
@@ -236,3 +240,58 @@ def test_a_state_that_was_changed_is_damage_and_never_passed_over(log: TrialLog)
     store.put(info.key, store.get(info.key).replace(b"\n2\n", b"\n1\n"))
     with pytest.raises(Exception, match="wrong"):
         witness.add_checkpoint(_request(log, 2))
+
+
+@pytest.mark.parametrize("size", [1, 2400])
+def test_a_stranger_who_adds_lines_does_not_take_the_witness_its_memory(log: TrialLog, size: int) -> None:
+    """Anybody who reads the log can be first to show its checkpoint, with lines below it in the log's name."""
+    log.append(3)
+    store, signed = MemoryStore(), log.reader().get_newest()
+    one = signed.note.signatures[0]
+    junk = [one._replace(signature=bytes([number]) * size) for number in range(62)]
+    padded = Note(signed.note.text, (*signed.note.signatures, *junk))
+    assert _witness(log, store).add_checkpoint(encode_request(Request(0, [], padded.encode()))).status == 200
+    log.append(1)
+    assert _witness(log, store).add_checkpoint(_request(log, 3)).status == 200
+    kept = [parse_note(store.get(info.key), info.key) for info in store.list("")]
+    assert [len(note.signatures) for note in kept] == [4, 4]
+
+
+def test_a_checkpoint_that_could_not_be_remembered_is_not_cosigned(log: TrialLog) -> None:
+    checkpoint = Checkpoint(log.key.name, 0, EMPTY_ROOT, ("x" * (NOTE_BYTES_MAX - 6000),))
+    note = Note(checkpoint.text, tuple(log.key.sign(checkpoint, 1)))
+    store = MemoryStore()
+    answer = _witness(log, store).add_checkpoint(encode_request(Request(0, [], note.encode())))
+    assert (answer.status, list(store.list(""))) == (400, [])
+
+
+def test_a_log_that_went_on_while_the_witness_was_asked_was_not_rolled_back(log: TrialLog) -> None:
+    log.append(3)
+    reader, witness = log.reader(), _witness(log)
+    signed = reader.get_newest()
+    log.append(1)
+    witness_here(witness, log.reader(), log.reader().get_newest())
+    with pytest.raises(FailedError, match="went on while"):
+        witness_here(witness, reader, signed)
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.0 200 OK\r\n\r\n"])
+def test_a_witness_that_answers_drop_by_drop_does_not_answer(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    monkeypatch.setattr(witness_http, "_SECONDS_IN_ALL", 0.3)
+    listening = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def drip() -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.sendall(head)
+            while not ended.wait(0.02):
+                connection.sendall(b"a")
+
+    dripping = threading.Thread(target=drip, daemon=True)
+    dripping.start()
+    with pytest.raises(StoreUnreachableError, match="time is up"):
+        http_asker(f"http://127.0.0.1:{listening.getsockname()[1]}", b"x")
+    ended.set()
+    dripping.join()
+    listening.close()

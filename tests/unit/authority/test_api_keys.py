@@ -59,6 +59,14 @@ def test_two_keys_are_never_alike_and_a_registers_hashes_are_its_own() -> None:
         principal_of_api_key(key, elsewhere, Settings(), NOW)
 
 
+def test_a_revoked_key_counts_no_more_whatever_the_clock_says() -> None:
+    """The clock that it was revoked by was ahead, or the one of now is behind."""
+    register, key, record = made()
+    gone, _ = revoked_key(register, record.id, NOW + 7200 * NANOSECONDS)
+    with pytest.raises(CredentialError, match="was revoked"):
+        principal_of_api_key(key, gone, Settings(), NOW)
+
+
 @pytest.mark.parametrize(
     ("at_ns", "said"),
     [(NOW + DAY, "expired at"), (NOW + 9 * DAY, "expired at"), (NOW - DAY, "created at .* which is not")],

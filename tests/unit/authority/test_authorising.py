@@ -299,6 +299,13 @@ class TestBreakGlass:
         assert ready.authority().identify(KEEPER).elevation is None
         assert ready.authority().findings() == []
 
+    def test_it_ends_for_whoever_is_taken_off_the_list(self, ready: Place) -> None:
+        authority = ready.authority()
+        authority.break_glass(authority.identify(KEEPER), "an incident, number 12", lasts="1h")
+        assert ready.authority().identify(KEEPER).elevation is not None
+        ready.settings(break_glass={"who": [f"member:{VAULT}/ann"], "longest": "2h"})
+        assert ready.authority().identify(KEEPER).elevation is None
+
     def test_it_destroys_nothing(self, ready: Place) -> None:
         authority = ready.authority()
         authority.break_glass(authority.identify(KEEPER), "an incident, number 12", lasts="1h")
@@ -377,6 +384,27 @@ def test_a_service_sees_what_changed_and_keeps_what_it_fetched(place: Place, pro
     later = Authority(home.renewed())
     assert later.authorise(later.identify_bearer(provider.token("ann")), "save", MODEL)
     assert len(provider.requests) == asked
+
+
+def test_two_who_find_the_log_full_at_once_lose_nothing_of_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have written to the full file; the second must not put the new, short one over what the first put aside."""
+    monkeypatch.setattr(decision_log, "ROTATE_BYTES", 2_000)
+    authority = place.authority()
+    principal = authority.identify(KEEPER)
+    rotate = decision_log._rotate
+
+    def late(path: Path) -> None:
+        rotate(path)
+        authority.authorise(principal, "save", MODEL)  # a third process, into the new file
+        rotate(path)  # and only now the second one, which saw the old one full
+
+    monkeypatch.setattr(decision_log, "_rotate", late)
+    count = 0
+    while not place.records("decisions.jsonl.1"):
+        authority.authorise(principal, "save", MODEL)
+        count += 1
+    assert len(place.records("decisions.jsonl.1")) == count
+    assert len(place.records()) == 1
 
 
 def test_the_local_log_does_not_grow_for_ever(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

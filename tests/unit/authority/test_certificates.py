@@ -133,6 +133,11 @@ def test_a_revoked_certificate(settings) -> None:
     assert whom(settings(", revoked: ['abcdef']"), CLIENT, MIDDLE_DER)
 
 
+def test_a_revoked_authority_on_the_way(settings) -> None:
+    with pytest.raises(CredentialError, match="was revoked"):
+        whom(settings(f", revoked: ['{MIDDLE.certificate.serial_number:x}']"), CLIENT, MIDDLE_DER)
+
+
 @pytest.mark.parametrize(
     "chain", [[], [b""], [b"x" * 40_000], [CLIENT[:-9]], [CLIENT] * 9, [CLIENT, b"\0"], [VERSION_8]]
 )

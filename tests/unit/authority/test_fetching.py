@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -138,6 +140,40 @@ def test_answers_that_do_not_come(plain: Server) -> None:
         with pytest.raises(StoreUnreachableError, match="time is up"):
             fetch_document(f"http://127.0.0.1:{plain.port}/", timeout=0.2)
         assert time.monotonic() - begun < 1.4
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_headers_and_a_handshake_that_come_drop_by_drop(scheme: str) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            # The beginning of a TLS record that is never whole, or of a header that has no end.
+            connection.sendall(b"\x16\x03\x03\x3f\xff\x02" if scheme == "https" else b"HTTP/1.1 200 OK\r\nX: ")
+            for _ in range(100):
+                connection.sendall(b"a")
+                time.sleep(0.05)
+
+    dripping = threading.Thread(target=drip, daemon=True)
+    dripping.start()
+    begun = time.monotonic()
+    with pytest.raises(StoreUnreachableError, match="time is up"):
+        fetch_document(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/", timeout=0.2)
+    assert time.monotonic() - begun < 1.4
+    dripping.join()
+    listening.close()
+
+
+def test_what_is_cut_off_when_time_is_up_is_no_document(plain: Server) -> None:
+    def drip(one: BaseHTTPRequestHandler) -> None:  # the end of the connection is the end of the document
+        for piece in (b"HTTP/1.0 200 OK\r\n\r\n{}", *[b" "] * 100):
+            one.wfile.write(piece)
+            time.sleep(0.05)
+
+    plain.act = drip
+    with pytest.raises(StoreUnreachableError, match="time is up"):
+        fetch_document(f"http://127.0.0.1:{plain.port}/", timeout=0.2)
 
 
 def test_nobody_there(plain: Server) -> None:

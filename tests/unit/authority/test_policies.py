@@ -143,6 +143,18 @@ def test_policies_that_others_may_write_are_not_believed(tmp_path: Path) -> None
     assert policies_in_force(folder, None).source == "folder"
 
 
+def test_a_last_good_set_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
+    folder, kept = tmp_path / "policies", tmp_path / "policies.kept"
+    folder.mkdir()
+    (folder / "mine.cedar").write_text(SOUND)
+    policies_in_force(folder, kept)
+    (folder / "mine.cedar").write_text("permit (")
+    assert policies_in_force(folder, kept).source == "last good"
+    kept.chmod(0o620)
+    with pytest.raises(CredentialError, match=r"mine\.cedar, line 1"):
+        policies_in_force(folder, kept)
+
+
 def test_odd_things_in_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "policies"
     folder.write_text("a file")

@@ -265,6 +265,17 @@ def test_a_cache_that_is_damaged_is_fetched_anew(world: World, kept: bytes) -> N
     assert world.principal(world.provider.token())
 
 
+def test_kept_keys_that_others_may_write_are_not_believed(world: World) -> None:
+    world.principal(world.provider.token())
+    [file] = world.folder.iterdir()
+    world.provider.down = True
+    world.cache = world.fresh_cache()
+    assert world.principal(world.provider.token())
+    file.chmod(0o602)
+    world.cache = world.fresh_cache()
+    assert "keys of the identity provider" in world.refusal(world.provider.token())
+
+
 def test_discovery_of_another_issuer_is_not_believed(world: World) -> None:
     provider = world.provider
     honest = provider.answer

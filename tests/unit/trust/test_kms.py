@@ -7,6 +7,7 @@ themselves answer like this is not shown here.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -35,6 +36,7 @@ from holdfast.errors import (
     WrongKeyError,
 )
 from holdfast.trust.kms import aws as aws_adapter
+from holdfast.trust.kms import rest
 from holdfast.trust.kms.aws import AwsKey
 from holdfast.trust.kms.azure import AzureKey
 from holdfast.trust.kms.google import GoogleKey, crc32c
@@ -404,6 +406,76 @@ def test_what_is_cut_short_asks_nobody(wrapped: bytes) -> None:
                 INFO,
                 BINDING,
             )
+
+
+class _Dripping(BaseHTTPRequestHandler):
+    """Half of an answer at once, and then a byte now and then, for ever."""
+
+    def do_POST(self) -> None:
+        server: Any = self.server
+        with contextlib.suppress(OSError):
+            self.wfile.write(server.begin)
+            while not server.over.wait(0.05):
+                self.wfile.write(server.drop)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("begin", "drop"),
+    [
+        (b"", b"H"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n{\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 50),
+    ],
+)
+@pytest.mark.parametrize("cloud", ["aws", "google"])
+def test_an_answer_that_comes_drop_by_drop(
+    cloud: str, begin: bytes, drop: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Dripping)
+    server.begin, server.drop, server.over = begin, drop, threading.Event()
+    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    for name, value in {"ENDPOINT_URL_KMS": url, "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "y"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    for adapter in (aws_adapter, rest):
+        monkeypatch.setattr(adapter, "CALL_SECONDS", 0.3)
+    key = (
+        AwsKey(parse_key_uri("aws-kms://eu-central-1/alias/x"))
+        if cloud == "aws"
+        else GoogleKey(parse_key_uri(GOOGLE), endpoint=url, token=token)
+    )
+    try:
+        with pytest.raises(StoreUnreachableError, match="does not answer"):
+            key.unwrap(b"wrapped", BINDING)
+    finally:
+        server.over.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"{}", b"[]", b"null", b"junk", b'{"Plaintext":5}', b'{"Plaintext":"a"}', b"\xff", b"[" * 5000]
+)
+def test_senseless_answers_of_aws(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore believes what it parses, and fails in many ways; where one service fails, another is asked."""
+    from botocore.awsrequest import AWSResponse
+    from botocore.httpsession import URLLib3Session
+
+    class Raw:
+        def stream(self) -> Iterator[bytes]:
+            yield said
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    monkeypatch.setattr(URLLib3Session, "send", lambda self, request: AWSResponse(request.url, 200, {}, Raw()))
+    key = AwsKey(parse_key_uri("aws-kms://eu-central-1/alias/x"))
+    for call in (key.wrap, key.unwrap):
+        with pytest.raises(FailedError, match="no sensible answer"):
+            call(KEY, BINDING)
 
 
 def test_the_server_is_on_this_machine(moto_server: str) -> None:

@@ -147,3 +147,13 @@ def test_the_environment_names_the_files(tmp_path: Path) -> None:
         find_credential(VAULT, environ=environ)
     with pytest.raises(CredentialError, match="there is no key file"):  # a key file that is named comes first
         find_credential(VAULT, environ={**environ, "HOLDFAST_KEY_FILE": str(tmp_path / "absent")})
+
+
+def test_more_than_needed_and_one_that_is_of_an_earlier_split() -> None:
+    """On the day on which they are needed, nobody has to find out which of five is the wrong one."""
+    old, new = (split_key(VAULT, "break-glass", KEEPER, shares=5, threshold=3, suite=Suite.HYBRID_1) for _ in range(2))
+    expected = combine_shares(new.shares[:3])
+    assert combine_shares([old.shares[0], *new.shares[1:4]]) == expected
+    assert combine_shares([old.shares[0], new.shares[0], old.shares[4], new.shares[2], new.shares[3]]) == expected
+    with pytest.raises(WrongKeyError, match="do not belong together"):
+        combine_shares([*old.shares[:2], *new.shares[2:4]])

@@ -101,6 +101,26 @@ def test_a_configuration_that_unpacks_to_more_than_a_mebibyte(
         sealed.open()
 
 
+def test_a_generation_that_is_too_large_is_not_fetched(sealed: TrialVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The highest is an error; an older one is passed over."""
+    keys = sealed.open().handle.keys
+    sealed.store.create(config_key(2), bytes(2 << 20))
+    fetched, get = [], MemoryStore.get
+
+    def noting(store: MemoryStore, key: str) -> bytes:
+        fetched.append(key)
+        return get(store, key)
+
+    monkeypatch.setattr(MemoryStore, "get", noting)
+    with pytest.raises(DamageError, match=f"{config_key(2)} is too large") as caught:
+        sealed.open()
+    assert config_key(2) not in fetched and "remove" in caught.value.hint
+    append_config(sealed.store, keys, msgspec.structs.replace(keys.config, generation=3))
+    assert sealed.open().handle.keys.config.generation == 3
+    admit_writer(sealed.open().handle, "machine")
+    assert config_key(2) not in fetched
+
+
 def test_a_thousand_passphrases_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     trial = new_trial_vault(MemoryStore(), passphrase="correct horse")
     keys = trial.open().handle.keys

@@ -25,8 +25,9 @@ from holdfast.vault.access.members import admit_writer
 from holdfast.vault.format.documents import write_config
 from holdfast.vault.format.records import Root
 from holdfast.vault.locking import setting as setting_module
+from holdfast.vault.locking.extending import extend_locks
 from holdfast.vault.locking.memory import memory_of
-from holdfast.vault.locking.protecting import extend_locks, protect_snapshot, require_locks
+from holdfast.vault.locking.protecting import protect_snapshot, require_locks
 from holdfast.vault.locking.reach import reach_of
 from holdfast.vault.locking.setting import LockSetting, decode_setting, read_setting, write_setting
 from holdfast.vault.locking.state import lock_report, locked_until, refuse_locked

@@ -12,6 +12,7 @@ from holdfast.audit.sequencing import Sequenced
 from holdfast.audit.signing_keys import NoteKey
 from holdfast.audit.verifying import Verified
 from holdfast.audit.witnessing import Witness
+from holdfast.cli.facts.audit_keys import earlier_keys
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.audit import (
     AuditAppended,
@@ -96,7 +97,8 @@ def verified_facts(log: AuditLog, report: Verified, quorum: int) -> AuditVerifie
         entries=report.entries,
         checkpoints=report.checkpoints,
         seen_size=report.remembered.size if report.remembered is not None else None,
-        keys=[key.vkey for key in log.declared.all_keys],
+        keys=[key.vkey for key in log.declared.keys],
+        earlier_keys=list(earlier_keys(log)),
         witnesses=sorted(report.witnesses),
         quorum=quorum,
         witnessed_size=report.witnessed,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.cli.facts.workers import worker_facts
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.collecting import AmountFacts, VaultCollected, WaitingFacts
 from holdfast.clock import to_rfc3339
 
 if TYPE_CHECKING:
+    from holdfast.control.bulk.spreading import Bulk
     from holdfast.vault.collecting.report import Amount, CollectReport
     from holdfast.vault.vault import Vault
 
 __all__ = ["collected_facts"]
 
 
-def collected_facts(vault: Vault, report: CollectReport) -> VaultCollected:
+def collected_facts(vault: Vault, report: CollectReport, bulk: Bulk | None = None) -> VaultCollected:
     """What a collection did, or would do."""
     return VaultCollected(
         vault=vault.id,
@@ -43,7 +45,10 @@ def collected_facts(vault: Vault, report: CollectReport) -> VaultCollected:
             )
             for one in report.waiting
         ],
+        locked=_amount(report.locked),
+        locked_until=None if report.locked_until_ns is None else to_rfc3339(report.locked_until_ns),
         notes=[clean(note) for note in report.notes],
+        workers=worker_facts(bulk),
     )
 
 

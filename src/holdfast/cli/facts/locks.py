@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.common import Damaged
 from holdfast.cli.schemas.locks import (
     LockFailure,
+    LockMoments,
     LockSet,
     LocksExtended,
     LocksShown,
+    MomentFacts,
     RecoveryDone,
     RecoveryPlanned,
     RecoveryStep,
@@ -19,13 +24,22 @@ from holdfast.cli.schemas.locks import (
 from holdfast.clock import to_rfc3339
 
 if TYPE_CHECKING:
-    from holdfast.vault.locking.protecting import Extended
+    from holdfast.vault.locking.extending import Extended
+    from holdfast.vault.locking.moments import Moment
     from holdfast.vault.locking.recovering import Recovered, RecoveryPlan
     from holdfast.vault.locking.setting import LockSetting
     from holdfast.vault.locking.state import LockReport, SnapshotLock
     from holdfast.vault.vault import Vault
 
-__all__ = ["extended_facts", "lock_set_facts", "locks_facts", "recovery_facts"]
+__all__ = [
+    "extended_facts",
+    "extension_planned_facts",
+    "lock_planned_facts",
+    "lock_set_facts",
+    "locks_facts",
+    "moments_facts",
+    "recovery_facts",
+]
 
 
 def extended_facts(vault: Vault, done: Extended) -> LocksExtended:
@@ -41,16 +55,44 @@ def extended_facts(vault: Vault, done: Extended) -> LocksExtended:
             for one in done.failures
         ],
         unreadable=list(done.unreadable),
+        let_go=done.let_go,
+        hidden=list(done.hidden),
     )
 
 
-def lock_set_facts(vault: Vault, setting: LockSetting, done: Extended | None) -> LockSet:
+def extension_planned_facts(vault: Vault, report: LockReport) -> LocksExtended:
+    """What extending the locks is there to do."""
+    return LocksExtended(
+        vault=vault.id,
+        snapshots=len(report.snapshots),
+        until=None,
+        asked=0,
+        versions=0,
+        failures=[],
+        unreadable=[one.key for one in report.snapshots if one.root is None],
+        let_go=sum(one.term is not None and not one.term.renewed for one in report.snapshots),
+        hidden=[one.key for one in report.hidden],
+        planned=locks_facts(vault, report),
+    )
+
+
+def lock_planned_facts(vault: Vault, report: LockReport, longest: float) -> LockSet:
+    """What a setting would ask for."""
+    setting = report.setting
+    assert setting is not None, "it is what was asked about"
+    made = lock_set_facts(vault, setting, None, longest)
+    return msgspec.structs.replace(made, planned=locks_facts(vault, report))
+
+
+def lock_set_facts(vault: Vault, setting: LockSetting, done: Extended | None, longest: float = 0.0) -> LockSet:
     """The new setting, and what was locked by it at once."""
     return LockSet(
         vault=vault.id,
         generation=setting.generation,
         mode=setting.mode,
         seconds=setting.seconds,
+        policy=bool(setting.policy),
+        longest=round(longest),
         locked=extended_facts(vault, done) if done is not None else None,
     )
 
@@ -66,8 +108,11 @@ def locks_facts(vault: Vault, report: LockReport) -> LocksShown:
         notes=[clean(note) for note in report.support.notes],
         snapshots=[_snapshot(one, report.now_ns) for one in report.snapshots],
         unprotected=len(report.unprotected),
+        short=sum(one.is_short for one in report.snapshots),
+        policy=report.setting is not None and bool(report.setting.policy),
         overwritten=list(report.overwritten),
         deleted=report.deleted,
+        hidden=[one.key for one in report.hidden],
     )
 
 
@@ -96,6 +141,26 @@ def recovery_facts(plan: RecoveryPlan, done: Recovered | None, extended: Extende
     )
 
 
+def moments_facts(url: str, moments: Sequence[Moment]) -> LockMoments:
+    """What the vault was at several moments, the newest first."""
+    return LockMoments(
+        url=url,
+        moments=[
+            MomentFacts(
+                time=to_rfc3339(one.time_ns),
+                whole=one.is_whole,
+                snapshots=list(one.snapshots),
+                damaged=list(one.damaged),
+                hidden=list(one.hidden),
+                error=clean(one.error) or None,
+                then=str(one.then) if one.then is not None else None,
+            )
+            for one in moments
+        ],
+        newest_whole=next((to_rfc3339(one.time_ns) for one in moments if one.is_whole), None),
+    )
+
+
 def _done(done: Recovered, extended: Extended | None) -> RecoveryDone:
     return RecoveryDone(
         restored=done.restored,
@@ -112,10 +177,13 @@ def _snapshot(one: SnapshotLock, now_ns: int) -> SnapshotLockFacts:
         snapshot=one.root.id if one.root is not None else None,
         asset=clean(one.root.asset) if one.root is not None else None,
         until=_time(one.until_ns or None),
-        protected=not one.error and one.until_ns > now_ns,
+        protected=not one.error and (one.until_ns > now_ns or one.is_let_go(now_ns)),
         objects=one.objects,
         unlocked=one.unlocked,
         weakest=list(one.weakest),
+        promised=_time(one.term.until) if one.term is not None else None,
+        renewed=one.term is not None and one.term.renewed,
+        because=[clean(why) for why in one.term.because] if one.term is not None else [],
         error=clean(one.error) or None,
     )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.cli.facts.snapshots import snapshot_facts
+from holdfast.cli.facts.workers import worker_facts
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.common import Damaged
 from holdfast.cli.schemas.moves import Replicated, Restored, TakenFacts, TensorsExported
 
 if TYPE_CHECKING:
+    from holdfast.control.bulk.spreading import Bulk
     from holdfast.control.replicating import Source
     from holdfast.control.restore_plans import RestorePlan
     from holdfast.replication.copying import Replicated as Copied
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["restored_facts", "restore_plan_facts", "exported_facts", "replicated_facts", "replication_plan_facts"]
 
 
-def restored_facts(written: Written) -> Restored:
-    """What a restore wrote."""
+def restored_facts(written: Written, bulk: Bulk | None = None) -> Restored:
+    """What a restore wrote, and who did it."""
     return Restored(
         snapshot=snapshot_facts(written.root, []),
         target=clean(str(written.target)),
@@ -35,6 +37,7 @@ def restored_facts(written: Written) -> Restored:
             for url, taken in sorted(written.from_replicas.items())
         ],
         dry_run=False,
+        workers=worker_facts(bulk),
     )
 
 
@@ -49,6 +52,7 @@ def restore_plan_facts(plan: RestorePlan) -> Restored:
         given_up=[clean(name) for name in plan.given_up],
         from_replicas=[],
         dry_run=True,
+        workers=[],
     )
 
 
@@ -63,8 +67,10 @@ def exported_facts(plan: ExportPlan, *, dry_run: bool) -> TensorsExported:
     )
 
 
-def replicated_facts(source: Source, target: Store, asset: str | None, copied: Copied) -> Replicated:
-    """What a replication copied."""
+def replicated_facts(
+    source: Source, target: Store, asset: str | None, copied: Copied, bulk: Bulk | None = None
+) -> Replicated:
+    """What a replication copied, and who did it."""
     return Replicated(
         source=source.store.url,
         target=target.url,
@@ -77,6 +83,7 @@ def replicated_facts(source: Source, target: Store, asset: str | None, copied: C
         damaged=_damaged(copied.damaged),
         notes=[clean(note) for note in copied.notes],
         dry_run=False,
+        workers=worker_facts(bulk),
     )
 
 
@@ -94,6 +101,7 @@ def replication_plan_facts(source: Source, target: Store, asset: str | None, pla
         damaged=_damaged(plan.damaged),
         notes=[],
         dry_run=True,
+        workers=[],
     )
 
 

@@ -40,6 +40,7 @@ def retention_plan_facts(plan: RetentionPlan, out: str | None) -> RetentionPlann
                 action=one.action,
                 components={clean(name): size for name, size in one.components.items()},
                 reasons=[clean(reason) for reason in one.reasons],
+                locked_until=_time(plan.locked.get(one.snapshot)),
             )
             for one in plan.decisions
         ],
@@ -49,6 +50,10 @@ def retention_plan_facts(plan: RetentionPlan, out: str | None) -> RetentionPlann
         freed_packs=plan.freed.packs,
         freed_bytes=plan.freed.bytes,
         shared_packs=plan.freed.shared_packs,
+        locked_packs=plan.freed.locked_packs,
+        locked_bytes=plan.freed.locked_bytes,
+        locked_until=_time(plan.freed.locked_until),
+        waiting=len(plan.locked),
         effects=[
             EffectFacts(
                 asset=clean(one.asset),
@@ -72,8 +77,11 @@ def retention_applied_facts(plan: RetentionPlan, done: Applied) -> RetentionAppl
         dropped=done.dropped,
         thinned=done.thinned,
         before=done.before,
+        waiting={snapshot: to_rfc3339(until) for snapshot, until in done.waiting.items()},
         freed_packs=plan.freed.packs,
         freed_bytes=plan.freed.bytes,
+        locked_bytes=plan.freed.locked_bytes,
+        locked_until=_time(plan.freed.locked_until),
     )
 
 

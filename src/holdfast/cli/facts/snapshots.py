@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from holdfast.cli.facts.workers import worker_facts
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.snapshots import (
     ComponentFacts,
@@ -29,6 +30,7 @@ from holdfast.vault.snapshots.thinning import links_without, read_thinned
 
 if TYPE_CHECKING:
     from holdfast.cli.schemas.storage import StorageFacts
+    from holdfast.control.bulk.spreading import Bulk
     from holdfast.vault.checking.verifying import Verified
     from holdfast.vault.vault import SaveReport, Vault
 
@@ -88,8 +90,10 @@ def saved_facts(report: SaveReport, now_ns: int) -> SnapshotSaved:
     )
 
 
-def verified_facts(vault: Vault, report: SaveReport, *, deep: bool = False) -> SnapshotVerified:
-    """What reading back a snapshot found. `deep`: whether it was asked what the bytes say."""
+def verified_facts(
+    vault: Vault, report: SaveReport, *, deep: bool = False, bulk: Bulk | None = None
+) -> SnapshotVerified:
+    """What reading back a snapshot found, and who did it. `deep`: whether it was asked what the bytes say."""
     root, verified = report.root, report.verified
     if verified is None:
         raise AssertionError("verifying always reads back")
@@ -102,6 +106,7 @@ def verified_facts(vault: Vault, report: SaveReport, *, deep: bool = False) -> S
         validated=report.validated,
         findings=_findings(root),
         deep=_as_facts(report.found) if deep else None,
+        workers=worker_facts(bulk),
     )
 
 

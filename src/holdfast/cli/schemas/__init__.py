@@ -9,6 +9,7 @@ import msgspec
 from holdfast.cli.schemas.audit import (
     AuditAppended,
     AuditCreated,
+    AuditKeyRotated,
     AuditProved,
     AuditShown,
     AuditVerified,
@@ -16,6 +17,7 @@ from holdfast.cli.schemas.audit import (
     AuditWitnessKey,
 )
 from holdfast.cli.schemas.collecting import VaultCollected
+from holdfast.cli.schemas.configs import ConfigChecked, ConfigSchema, ConfigShown
 from holdfast.cli.schemas.demos import DemoPlayed
 from holdfast.cli.schemas.differences import SnapshotDiff
 from holdfast.cli.schemas.failures import Failure
@@ -32,7 +34,7 @@ from holdfast.cli.schemas.keys import (
     RecipientAdded,
     RecipientRemoved,
 )
-from holdfast.cli.schemas.locks import LockSet, LocksExtended, LocksShown, RecoveryPlanned
+from holdfast.cli.schemas.locks import LockMoments, LockSet, LocksExtended, LocksShown, RecoveryPlanned
 from holdfast.cli.schemas.moves import Replicated, Restored, TensorsExported
 from holdfast.cli.schemas.policies import (
     ApiKeyCreated,
@@ -46,6 +48,7 @@ from holdfast.cli.schemas.policies import (
 from holdfast.cli.schemas.quarantines import SnapshotQuarantined, SnapshotReleased
 from holdfast.cli.schemas.repairs import SnapshotRota, VaultRepaired
 from holdfast.cli.schemas.retention import RetentionApplied, RetentionPlanned, SnapshotHeld, SnapshotUnheld
+from holdfast.cli.schemas.sites import SiteChanged, SiteList, SiteStatus, SiteSynced
 from holdfast.cli.schemas.snapshots import (
     SavePlanned,
     SnapshotDropped,
@@ -87,10 +90,15 @@ OUTPUTS: dict[str, Any] = {
     "lock-show": LocksShown,
     "lock-extend": LocksExtended,
     "lock-recover": RecoveryPlanned,
+    "lock-moments": LockMoments,
     "restore": Restored,
     "restore-tensors": TensorsExported,
     "watch": WatchEvent,
     "replicate": Replicated,
+    "site-list": SiteList,
+    "site-status": SiteStatus,
+    "site-sync": SiteSynced,
+    "site-change": SiteChanged,
     "key-list": KeyList,
     "key-create": KeyCreated,
     "key-show": KeyShown,
@@ -109,6 +117,9 @@ OUTPUTS: dict[str, Any] = {
     "policy-api-key-create": ApiKeyCreated,
     "policy-api-key-list": ApiKeyList,
     "policy-api-key-revoke": ApiKeyRevoked,
+    "config-check": ConfigChecked,
+    "config-show": ConfigShown,
+    "config-schema": ConfigSchema,
     "audit-create": AuditCreated,
     "audit-append": AuditAppended,
     "audit-verify": AuditVerified,
@@ -116,6 +127,7 @@ OUTPUTS: dict[str, Any] = {
     "audit-show": AuditShown,
     "audit-witness": AuditWitnessed,
     "audit-witness-key": AuditWitnessKey,
+    "audit-rotate-key": AuditKeyRotated,
     "error": Failure,
 }
 """Name of the schema → type of one line of output."""

@@ -9,7 +9,9 @@ from holdfast.cli.schemas.common import Count, Record, Time
 __all__ = [
     "AuditCreated",
     "AuditAppended",
+    "AuditEarlierKeys",
     "AuditFinding",
+    "AuditKeyRotated",
     "AuditVerified",
     "AuditProved",
     "AuditShown",
@@ -56,9 +58,34 @@ class AuditFinding(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class AuditEarlierKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """Keys that a log had before. `size`: what they signed counts up to that many entries."""
+
+    keys: list[str]
+    size: Count
+
+
+class AuditKeyRotated(Record, frozen=True, kw_only=True, tag="holdfast/audit-rotate-key/1"):
+    """`audit rotate-key`. `handed_over`: by the old key, in its last entry; else a keeper alone says that there is a
+    new one. `size`: with that entry. `retired_file` holds the old private key, if it was on this machine.
+    """
+
+    vault: str
+    origin: str
+    keys: list[str]
+    earlier_keys: list[AuditEarlierKeys]
+    size: Count
+    handed_over: bool
+    witnesses: list[str]
+    cosigned: list[str]
+    key_file: str
+    retired_file: str | None
+
+
 class AuditVerified(Record, frozen=True, kw_only=True, tag="holdfast/audit-verify/1"):
     """`audit verify`. `sound`: the log is what was signed and what was seen before. `seen_size`: what this machine had
-    verified before, null for the first look. `witnessed_size`: the largest size that the quorum has cosigned.
+    verified before, null for the first look. `witnessed_size`: the largest size that the quorum has cosigned. `keys`:
+    those that sign now.
     """
 
     origin: str
@@ -69,6 +96,7 @@ class AuditVerified(Record, frozen=True, kw_only=True, tag="holdfast/audit-verif
     checkpoints: Count
     seen_size: Count | None
     keys: list[str]
+    earlier_keys: list[AuditEarlierKeys]
     witnesses: list[str]
     quorum: Count
     witnessed_size: Count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.cli.schemas.common import Bytes, Count, Record, Time
+from holdfast.cli.schemas.common import Bytes, Count, Record, Time, WorkerFacts
 
 __all__ = ["AmountFacts", "WaitingFacts", "VaultCollected"]
 
@@ -30,7 +30,8 @@ class VaultCollected(Record, frozen=True, kw_only=True, tag="holdfast/vault-coll
 
     `reached`: what snapshots need, `dead_bytes` of it in packs that they need for something else. `rewritten`: chunks
     and bytes that were written anew to empty such packs, which frees `rewrite_frees` bytes later. `rescued`: objects
-    that were condemned and are needed again.
+    that were condemned and are needed again. `locked`: what nothing needs and the store keeps locked, the last of it
+    until `locked_until`: a later run collects it. `workers`: of a cluster, who read and rewrote packs.
     """
 
     vault: str
@@ -50,4 +51,7 @@ class VaultCollected(Record, frozen=True, kw_only=True, tag="holdfast/vault-coll
     leases_removed: Count
     active_leases: list[str]
     waiting: list[WaitingFacts]
+    locked: AmountFacts
+    locked_until: Time | None
     notes: list[str]
+    workers: list[WorkerFacts]

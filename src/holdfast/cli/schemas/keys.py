@@ -45,7 +45,7 @@ class KeyList(Record, frozen=True, kw_only=True, tag="holdfast/key-list/1"):
 
 
 class KeyExported(Record, frozen=True, kw_only=True, tag="holdfast/key-export/1"):
-    """`key export-writer` and `key export-reader`: a new member of the vault, whose key lies in `file`."""
+    """`key export-keeper`, `export-writer` and `export-reader`: a new member of the vault, whose key lies in `file`."""
 
     vault: str
     role: str
@@ -54,7 +54,7 @@ class KeyExported(Record, frozen=True, kw_only=True, tag="holdfast/key-export/1"
 
 
 class KeyRevoked(Record, frozen=True, kw_only=True, tag="holdfast/key-revoke/1"):
-    """`key revoke`: what that writer signs from now on does not count."""
+    """`key revoke`: what that member signs from now on does not count."""
 
     vault: str
     label: str

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from holdfast.cli.schemas.common import Bytes, Count, Damaged, Record, SnapshotRef
+from holdfast.cli.schemas.common import Bytes, Count, Damaged, Record, SnapshotRef, WorkerFacts
 from holdfast.cli.schemas.snapshots import SnapshotFacts
 
 __all__ = ["TakenFacts", "Restored", "TensorsExported", "Replicated"]
@@ -28,7 +28,8 @@ class TakenFacts(msgspec.Struct, frozen=True, kw_only=True):
 class Restored(Record, frozen=True, kw_only=True, tag="holdfast/restore/1"):
     """`restore`. Of `bytes`, `resumed_bytes` were there from an interrupted restore. A dry run wrote nothing.
 
-    `given_up`: components that the snapshot no longer has, and that so were not restored.
+    `given_up`: components that the snapshot no longer has, and that so were not restored. `workers`: of a cluster, who
+    did what; empty where no cluster was asked.
     """
 
     snapshot: SnapshotFacts
@@ -39,6 +40,7 @@ class Restored(Record, frozen=True, kw_only=True, tag="holdfast/restore/1"):
     given_up: list[str]
     from_replicas: list[TakenFacts]
     dry_run: bool
+    workers: list[WorkerFacts]
 
 
 class TensorsExported(Record, frozen=True, kw_only=True, tag="holdfast/restore-tensors/1"):
@@ -56,6 +58,7 @@ class Replicated(Record, frozen=True, kw_only=True, tag="holdfast/replicate/1"):
 
     `arrived`: snapshots that are whole at the target, newest first; `left_out`: those that need something in `damaged`,
     which could not be copied from the source. Both are empty for a mirror: without a key no snapshots are told apart.
+    `workers`: of a cluster, who copied packs.
     """
 
     source: str
@@ -69,3 +72,4 @@ class Replicated(Record, frozen=True, kw_only=True, tag="holdfast/replicate/1"):
     damaged: list[Damaged]
     notes: list[str]
     dry_run: bool
+    workers: list[WorkerFacts]

@@ -18,7 +18,10 @@ __all__ = [
 
 
 class RetainedFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a snapshot: `keep`, `thin` (it loses `components`, name → bytes of their files) or `drop`."""
+    """What becomes of a snapshot: `keep`, `thin` (it loses `components`, name → bytes of their files) or `drop`.
+
+    `locked_until`: of one that is to be dropped and that the store keeps locked; null where it can go now.
+    """
 
     snapshot: SnapshotRef
     asset: str
@@ -27,6 +30,7 @@ class RetainedFacts(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     components: dict[str, Bytes]
     reasons: list[str]
+    locked_until: Time | None
 
 
 class RestorableFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +58,9 @@ class RetentionPlanned(Record, frozen=True, kw_only=True, tag="holdfast/retentio
     """`retention plan`: a decision for each snapshot of the assets that the policy is for, the oldest content first.
 
     `freed_bytes` in `freed_packs`: what a collection frees afterwards, as far as manifests tell; `shared_packs` hold
-    what goes beside what stays. `digest`: of the facts; a plan is only applied while they hold. `plan`: the file that
-    `--out` wrote.
+    what goes beside what stays; `locked_bytes` of them in `locked_packs` are locked at the store, the last until
+    `locked_until`. `waiting`: snapshots that are to be dropped and are locked. `digest`: of the facts; a plan is only
+    applied while they hold. `plan`: the file that `--out` wrote.
     """
 
     vault: str
@@ -66,6 +71,10 @@ class RetentionPlanned(Record, frozen=True, kw_only=True, tag="holdfast/retentio
     freed_packs: Count
     freed_bytes: Bytes
     shared_packs: Count
+    locked_packs: Count
+    locked_bytes: Bytes
+    locked_until: Time | None
+    waiting: Count
     effects: list[EffectFacts]
     notes: list[str]
     digest: str
@@ -73,14 +82,19 @@ class RetentionPlanned(Record, frozen=True, kw_only=True, tag="holdfast/retentio
 
 
 class RetentionApplied(Record, frozen=True, kw_only=True, tag="holdfast/retention-apply/1"):
-    """`retention apply`. `before`: changes that an earlier run of the same plan had made."""
+    """`retention apply`. `before`: changes that an earlier run of the same plan had made. `waiting`: snapshots that are
+    locked at the store → until when; the same plan drops them then. The bytes are those of the plan.
+    """
 
     vault: str
     dropped: list[SnapshotRef]
     thinned: list[SnapshotRef]
     before: Count
+    waiting: dict[str, Time]
     freed_packs: Count
     freed_bytes: Bytes
+    locked_bytes: Bytes
+    locked_until: Time | None
 
 
 class SnapshotHeld(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-hold/1"):

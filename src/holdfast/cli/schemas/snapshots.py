@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.cli.schemas.common import Bytes, Count, Damaged, Record, SnapshotRef, Time
+from holdfast.cli.schemas.common import Bytes, Count, Damaged, Record, SnapshotRef, Time, WorkerFacts
 from holdfast.cli.schemas.storage import StorageFacts
 
 __all__ = [
@@ -201,7 +201,8 @@ class SnapshotShown(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-sh
 class SnapshotVerified(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-verify/1"):
     """`snapshot verify`: it was read back, and is good. `validated`: that pointer moved to it.
 
-    `deep`: where the bytes say otherwise than the manifest; null unless that was asked for.
+    `deep`: where the bytes say otherwise than the manifest; null unless that was asked for. `workers`: of a cluster,
+    who read it.
     """
 
     snapshot: SnapshotFacts
@@ -211,6 +212,7 @@ class SnapshotVerified(Record, frozen=True, kw_only=True, tag="holdfast/snapshot
     validated: bool
     findings: list[FindingFacts]
     deep: list[FindingFacts] | None = None
+    workers: list[WorkerFacts]
 
 
 class SnapshotTagged(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-tag/1"):

@@ -69,6 +69,10 @@ def verified_lines(record: AuditVerified, page: Page) -> Iterator[str]:
         ("witnessed", _witnessed(record)),
         ("key", record.keys[0]),
         ("", _quantum(record.keys)),
+        *(
+            ("before", f"{one.keys[0].split('+')[1]}, counts up to {count(one.size, 'entry')}")
+            for one in reversed(record.earlier_keys)
+        ),
         *((f"by {label}", count(entries, "entry")) for label, entries in record.members.items()),
     ]
     yield from fact_lines(facts, page.width)
@@ -100,7 +104,7 @@ def shown_lines(records: Sequence[AuditShown], page: Page) -> list[str]:
         [
             str(one.number),
             f"{one.time[:10]} {one.time[11:19]}",
-            one.actor or "(log)",
+            one.actor if one.signed else f"{one.actor} (log)".strip(),
             one.action,
             one.decision,
             one.outcome,

@@ -8,6 +8,7 @@ from holdfast.cli.output import Page
 from holdfast.cli.phrases import count, share
 from holdfast.cli.schemas.collecting import AmountFacts, VaultCollected
 from holdfast.cli.views.layout import fact_lines
+from holdfast.cli.views.workers import worker_lines
 from holdfast.units import format_size
 
 __all__ = ["collected_lines"]
@@ -33,6 +34,7 @@ def collected_lines(record: VaultCollected, page: Page) -> Iterator[str]:
         facts.append(("waits", f"{_amount(waiting.amount)}: {waiting.reason}{until}"))
     facts += [("writing", lease) for lease in record.active_leases]
     facts += [("note", note) for note in record.notes]
+    facts += worker_lines(record.workers)
     if record.dry_run:
         facts.append(("dry run", "nothing was changed"))
     yield from fact_lines(facts, page.width)

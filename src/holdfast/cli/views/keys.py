@@ -60,6 +60,7 @@ def list_lines(record: KeyList, page: Page) -> Iterator[str]:
 
 def exported_lines(record: KeyExported, page: Page) -> Iterator[str]:
     may = {
+        "keeper": "do everything",
         "writer": "add snapshots; neither read nor drop any",
         "reader": "read everything up to now and in this epoch",
     }

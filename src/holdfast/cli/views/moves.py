@@ -10,6 +10,7 @@ from holdfast.cli.schemas.moves import Replicated, Restored, TensorsExported
 from holdfast.cli.schemas.snapshots import SnapshotFacts
 from holdfast.cli.views.layout import fact_lines
 from holdfast.cli.views.snapshots import content_text, step_text
+from holdfast.cli.views.workers import worker_lines
 from holdfast.units import format_size
 
 __all__ = ["restored_lines", "exported_lines", "replicated_lines"]
@@ -30,6 +31,7 @@ def restored_lines(record: Restored, page: Page) -> Iterator[str]:
             ("instead", f"{count(taken.chunks, 'chunk')}, {format_size(taken.bytes)} in all, from {taken.url}")
             for taken in record.from_replicas
         ),
+        *worker_lines(record.workers),
     ]
     yield from fact_lines(facts, page.width)
 
@@ -70,6 +72,7 @@ def replicated_lines(record: Replicated, page: Page) -> Iterator[str]:
         if record.mode == "snapshots"
         else ("", ""),
         ("left out", " ".join(short_id(snapshot) for snapshot in record.left_out)),
+        *worker_lines(record.workers),
     ]
     yield from fact_lines(facts, page.width)
     for note in record.notes:

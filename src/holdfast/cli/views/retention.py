@@ -40,6 +40,7 @@ def retention_plan_lines(record: RetentionPlanned, page: Page) -> Iterator[str]:
         ("thin", count(record.thinned, "snapshot") if record.thinned else ""),
         ("drop", count(record.dropped, "snapshot") if record.dropped else ""),
         ("frees", f"about {freed}{shared}" if record.thinned or record.dropped else ""),
+        ("locked", _locked(record, page)),
         *((effect.asset, _effect(effect)) for effect in record.effects if effect.before != effect.after),
         ("plan", record.plan or ""),
         *(("note", note) for note in record.notes),
@@ -47,9 +48,24 @@ def retention_plan_lines(record: RetentionPlanned, page: Page) -> Iterator[str]:
     yield from fact_lines(facts, page.width)
 
 
+def _locked(record: RetentionPlanned, page: Page) -> str:
+    """What cannot go yet, and until when."""
+    said = []
+    last = [one.locked_until for one in record.decisions if one.locked_until is not None]
+    if last:
+        said.append(f"{count(record.waiting, 'snapshot')} of those to drop, until {moment(max(last), page.now_ns)}")
+    if record.locked_until is not None:
+        until = moment(record.locked_until, page.now_ns)
+        said.append(f"{format_size(record.locked_bytes)} of what comes free, until {until}")
+    return f"{'; '.join(said)}: a later run takes them" if said else ""
+
+
 def _decision(one: RetainedFacts, page: Page) -> list[str]:
     action = f"thin {', '.join(one.components)}" if one.action == "thin" else one.action
-    return [short_id(one.snapshot), one.asset, age(one.content_time, page.now_ns), action, ", ".join(_reasons(one))]
+    reasons = _reasons(one)
+    if one.locked_until is not None:
+        reasons = [f"locked until {one.locked_until[:10]}", *reasons]
+    return [short_id(one.snapshot), one.asset, age(one.content_time, page.now_ns), action, ", ".join(reasons)]
 
 
 def _reasons(one: RetainedFacts) -> list[str]:
@@ -79,13 +95,29 @@ def retention_applied_lines(record: RetentionApplied, page: Page) -> Iterator[st
         ("thinned", count(len(record.thinned), "snapshot")),
         ("before", f"{count(record.before, 'change')} of an earlier run" if record.before else ""),
         (
+            "waiting",
+            f"{count(len(record.waiting), 'snapshot')}, locked until {_last(record, page)}: plan again then"
+            if record.waiting
+            else "",
+        ),
+        (
             "to free",
             f"about {format_size(record.freed_bytes)} in {count(record.freed_packs, 'pack')}: `holdfast vault collect`"
             if record.freed_packs
             else "",
         ),
+        (
+            "locked",
+            f"{format_size(record.locked_bytes)} of it until {moment(record.locked_until, page.now_ns)}"
+            if record.locked_until is not None
+            else "",
+        ),
     ]
     yield from fact_lines(facts, page.width)
+
+
+def _last(record: RetentionApplied, page: Page) -> str:
+    return moment(max(record.waiting.values()), page.now_ns)
 
 
 def held_lines(record: SnapshotHeld, page: Page) -> Iterator[str]:

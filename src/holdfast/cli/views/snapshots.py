@@ -20,6 +20,7 @@ from holdfast.cli.schemas.snapshots import (
     SnapshotVerified,
 )
 from holdfast.cli.views.layout import Column, fact_lines, table
+from holdfast.cli.views.workers import worker_lines
 from holdfast.units import format_ratio, format_size
 
 __all__ = [
@@ -131,6 +132,7 @@ def verified_lines(record: SnapshotVerified, page: Page) -> Iterator[str]:
         ("found", _verdict(record.snapshot)),
         ("deep", "" if record.deep is None else _deep_text(record.deep)),
         ("pointers", pointers),
+        *worker_lines(record.workers),
     ]
     yield from fact_lines(facts, page.width)
     yield from finding_lines([*record.findings, *(record.deep or ())], page)

@@ -23,6 +23,7 @@ from holdfast.testing.workspace import own_memory
 from holdfast.units import format_duration, format_size
 
 _SHOWN = (
+    ("find_s", "newest whole moment found, by the versions alone"),
     ("first_s", "newest snapshot restored straight from old versions"),
     ("plan_s", "plan: versions listed, vault of then checked"),
     ("apply_s", "older versions made current, the rest set aside"),

@@ -19,8 +19,10 @@ from holdfast.stores.retention.port import Period, locks_of
 from holdfast.testing.workspace import TrialVault, new_trial_vault
 from holdfast.vault.access.members import admit_writer, revoke_signer
 from holdfast.vault.handle import Handle
+from holdfast.vault.locking.extending import extend_locks
 from holdfast.vault.locking.memory import memory_of
-from holdfast.vault.locking.protecting import extend_locks, protect_snapshot
+from holdfast.vault.locking.moments import find_moments
+from holdfast.vault.locking.protecting import protect_snapshot
 from holdfast.vault.locking.recovering import apply_recovery, plan_recovery
 from holdfast.vault.locking.setting import write_setting
 from holdfast.vault.locking.state import lock_report
@@ -49,12 +51,15 @@ class Outcome(NamedTuple):
     """`restored`: snapshots from before the attack that came back byte for byte, of `snapshots`. `forged_left`: whether
     the attacker's snapshot is still among those that are listed. Times in seconds; `first_s`: from the beginning of the
     recovery until the newest snapshot was restored straight from the old versions, before anything was written.
+    `found`: snapshots that are whole at the newest whole moment that the versions tell of, where nobody knows when the
+    attack began.
     """
 
     damage: Damage
     broken: bool
     snapshots: int
     restored: int
+    found: int
     lost: tuple[str, ...]
     set_aside: int
     made_current: int
@@ -62,6 +67,7 @@ class Outcome(NamedTuple):
     unprotected_before: int
     unprotected_after: int
     attack_s: float
+    find_s: float
     first_s: float
     plan_s: float
     apply_s: float
@@ -134,6 +140,7 @@ class _Drill:
         locks = locks_of(store)
         assert locks is not None
         broken = not self._restores(lambda: trial.open(store=store), list(self._copies)[-1], "broken")
+        found = self._timed("find", lambda: self._find(trial, store))
         first = self._timed("first", lambda: self._restore_from_the_past(trial, store, before_ns))
         restored, lost, left, after, aside, current, moved = 0, list(self._copies), True, 0, 0, 0, 0
         note = ""
@@ -164,6 +171,7 @@ class _Drill:
             broken=broken,
             snapshots=len(self._copies),
             restored=restored,
+            found=found,
             lost=tuple(lost),
             set_aside=aside,
             made_current=current,
@@ -171,6 +179,7 @@ class _Drill:
             unprotected_before=unprotected,
             unprotected_after=after,
             attack_s=self._times["attack"],
+            find_s=self._times["find"],
             first_s=self._times["first"] if first else 0.0,
             plan_s=self._times.get("plan", 0.0),
             apply_s=self._times.get("apply", 0.0),
@@ -180,6 +189,15 @@ class _Drill:
             bytes=moved,
             note=note,
         )
+
+    def _find(self, trial: TrialVault, store: Store) -> int:
+        """How many of the snapshots are whole at the moment that is found without being told."""
+        locks = locks_of(store)
+        assert locks is not None
+        for moment in find_moments(store, locks, lambda past: _reading(trial, past)):
+            if moment.is_whole:
+                return len(self._copies.keys() & set(moment.snapshots))
+        return 0
 
     def _restore_from_the_past(self, trial: TrialVault, store: Store, before_ns: int) -> bool:
         locks = locks_of(store)

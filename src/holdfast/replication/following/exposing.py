@@ -26,7 +26,8 @@ class Protection(Enum):
 class Exposure(NamedTuple):
     """Of an asset, if `site` died at `at_ns`. `seconds`: age of the newest content that a surviving store has and that
     was read back there; None: nothing. `arrived_seconds`: the same without the reading back. `snapshot`: the newest
-    that survives (verified, else arrived), and `store` where.
+    that survives (verified, else arrived), and `store` where. `behind_seconds`: by how much the newest content that any
+    store has, the dying one's among them, is newer than the verified one: 0 when all that was ever saved survives.
     """
 
     asset: str
@@ -37,6 +38,7 @@ class Exposure(NamedTuple):
     arrived_seconds: float | None
     snapshot: str
     store: str
+    behind_seconds: float | None = None
 
 
 def exposures(routes: Sequence[Route], views: Mapping[str, View], now_ns: int) -> list[Exposure]:
@@ -50,7 +52,8 @@ def exposures(routes: Sequence[Route], views: Mapping[str, View], now_ns: int) -
         named = [views[name] for name in route.stores if name in views]
         for site in dict.fromkeys(view.site for view in named):
             survivors = [view for view in named if view.site != site and view.answered]
-            found.append(_exposure(route.asset, site, survivors, now_ns))
+            one = _exposure(route.asset, site, survivors, now_ns)
+            found.append(one._replace(behind_seconds=_behind(one, named, now_ns)))
     return found
 
 
@@ -76,6 +79,13 @@ def _exposure(asset: str, site: str, survivors: Iterable[View], now_ns: int) -> 
         newest[1] if newest else "",
         newest[2] if newest else "",
     )
+
+
+def _behind(one: Exposure, named: Iterable[View], now_ns: int) -> float | None:
+    if one.seconds is None:
+        return None
+    contents = (content_time(root) for view in named for root in view.of(one.asset).values() if not _is_set_aside(root))
+    return max(0.0, one.seconds - _age(max(contents), now_ns))
 
 
 def _is_set_aside(root: Root) -> bool:

@@ -44,17 +44,20 @@ class Copied(NamedTuple):
 
 
 class RoundReport(NamedTuple):
-    """A whole round. `views`, `exposures`: before the copies, and after them where there were any."""
+    """A whole round. `views`, `exposures`: as it was when everything that could be copied was. `plan`: what was to be
+    copied when it began; `left`: what would be now, for what was sent may have been lost there at once.
+    """
 
     views: Mapping[str, View]
     plan: RoundPlan
+    left: RoundPlan
     copied: tuple[Copied, ...]
     exposures: tuple[Exposure, ...]
 
     @property
     def settled(self) -> bool:
         """Whether every store that owes something answered, and has it."""
-        return not self.plan.stuck and all(one.error is None and not one.left_out for one in self.copied)
+        return not self.left.stuck and not self.left.copies
 
 
 class Marks(NamedTuple):
@@ -98,13 +101,16 @@ class Follower:
 
     def plan(self, views: Mapping[str, View]) -> RoundPlan:
         """What a round would copy now."""
-        plan = plan_round(self.routes, views) if self.rank is None else plan_round(self.routes, views, self.rank)
+        plan = self._planned(views)
         now = self.home.clock.monotonic()
         resting = {way for way, mark in self._marks.items() if mark.not_before > now}
         copies = tuple(copy for copy in plan.copies if _way(copy) not in resting)
         held = sorted({_way(copy) for copy in plan.copies} & resting)
         paused = tuple(f"{asset}: copying to {target} failed a moment ago, and waits a while" for asset, target in held)
         return RoundPlan(copies, plan.stuck + paused)
+
+    def _planned(self, views: Mapping[str, View]) -> RoundPlan:
+        return plan_round(self.routes, views) if self.rank is None else plan_round(self.routes, views, self.rank)
 
     def run_round(self) -> RoundReport:
         """One round. What is wrong with single stores is in the report."""
@@ -117,7 +123,7 @@ class Follower:
         if copied:
             views = self.look()
         found = exposures(self.routes, views, self.home.clock.now_ns())
-        return RoundReport(views, plan, tuple(copied), tuple(found))
+        return RoundReport(views, plan, self._planned(views), tuple(copied), tuple(found))
 
     def run(
         self, every_s: float, stop: threading.Event, told: Callable[[RoundReport], None], rounds: int | None = None

@@ -16,7 +16,8 @@ __all__ = ["Route", "Copy", "RoundPlan", "Rank", "plan_round", "wanted_snapshots
 class Route(NamedTuple):
     """Where the snapshots of an asset are to be: at its home, and at the targets. Names of stores.
 
-    `urgency`: what has a higher one is copied first (the asset's priority). `lane`: as in `replication.lanes`.
+    `givers`: stores that may still give what they have, and get nothing any more. `urgency`: what has a higher one is
+    copied first (the asset's priority). `lane`: as in `replication.lanes`.
     """
 
     asset: str
@@ -24,10 +25,11 @@ class Route(NamedTuple):
     targets: tuple[str, ...]
     urgency: int = 0
     lane: int = NORMAL
+    givers: tuple[str, ...] = ()
 
     @property
     def stores(self) -> tuple[str, ...]:
-        return (self.home, *self.targets)
+        return (self.home, *self.targets, *self.givers)
 
 
 class Copy(NamedTuple):
@@ -90,7 +92,7 @@ def wanted_snapshots(route: Route, views: Mapping[str, View]) -> dict[str, Root]
         return dict(home.of(route.asset))
     return {
         snapshot: root
-        for name in route.targets
+        for name in (*route.targets, *route.givers)
         if (view := views.get(name)) is not None
         for snapshot, root in view.of(route.asset).items()
     }

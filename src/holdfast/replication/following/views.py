@@ -11,7 +11,9 @@ from holdfast.errors import FailedError, HoldfastError, NotFoundError, RefusedEr
 from holdfast.events import SILENT, Progress
 from holdfast.stores.protocol import Store
 from holdfast.vault.access.configuration import read_vault_id
+from holdfast.vault.checking.deep import DEEP
 from holdfast.vault.checking.proofs import Proofs
+from holdfast.vault.checking.verifying import DECODED
 from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.snapshots.roots import list_roots
@@ -33,7 +35,8 @@ class View(NamedTuple):
     """What one store said. `problem`: why it said nothing; then the rest is empty.
 
     `roots`: asset → snapshot id → root, as this store has it; a root is there only if what it needs had arrived before.
-    `verified`: snapshot id → when (ns since the epoch) this machine last read it back there.
+    `verified`: snapshot id → when (ns since the epoch) this machine last read it back there. `vault`: whether there is
+    a vault at all: a store that answers without one is new, or has lost everything.
     """
 
     name: str
@@ -41,6 +44,7 @@ class View(NamedTuple):
     problem: HoldfastError | None
     roots: Mapping[str, Mapping[str, Root]]
     verified: Mapping[str, int]
+    vault: bool = True
 
     @property
     def answered(self) -> bool:
@@ -92,9 +96,10 @@ def _view(home: Handle, one: SiteStore, assets: Collection[str], progress: Progr
     handle = Handle(one.store, home.keys, home.clock, progress)
     try:
         if not _is_of(home, one):
-            return View(one.name, one.site, None, {}, {})
+            return View(one.name, one.site, None, {}, {}, vault=False)
         roots = {asset: _sound(handle, asset) for asset in assets}
-        verified = {snapshot: proven.at for snapshot, proven in Proofs(handle).snapshots().items()}
+        proven = Proofs(handle).snapshots()
+        verified = {snapshot: one.at for snapshot, one in proven.items() if one.level in (DECODED, DEEP)}
         return View(one.name, one.site, None, roots, verified)
     except HoldfastError as error:
         return View(one.name, one.site, error, {}, {})

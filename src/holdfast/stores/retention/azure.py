@@ -26,7 +26,16 @@ from holdfast.errors import (
 )
 from holdfast.stores.cloud_options import sort_options
 from holdfast.stores.keys import is_key
-from holdfast.stores.retention.port import LockSupport, Mode, Retained, Retention, Version, satisfies, stricter
+from holdfast.stores.retention.port import (
+    LockSupport,
+    Mode,
+    Retained,
+    Retention,
+    Version,
+    satisfies,
+    stricter,
+    whole_seconds,
+)
 
 __all__ = ["AzureLocks"]
 
@@ -78,8 +87,8 @@ class AzureLocks:
         found, version = _retention_in(seen), version or str(seen.version_id or "")
         if satisfies(found, retention):
             return Retained(key, version, found)
-        wanted = stricter(found, retention)
-        seconds = -(-wanted.until_ns // _NANOSECONDS)
+        wanted = stricter(found, retention, key)
+        seconds = whole_seconds(wanted.until_ns)
         policy = ImmutabilityPolicy(expiry_time=datetime.fromtimestamp(seconds, UTC), policy_mode=_NAMES[wanted.mode])
         blob = self._blob(key)
         chosen = {"version_id": version} if version else {}

@@ -30,6 +30,7 @@ from holdfast.stores.retention.port import (
     Version,
     satisfies,
     stricter,
+    whole_seconds,
 )
 
 __all__ = ["GcsLocks", "GcsItem", "GcsPage", "decode_answer"]
@@ -37,7 +38,7 @@ __all__ = ["GcsLocks", "GcsItem", "GcsPage", "decode_answer"]
 _NANOSECONDS = 1_000_000_000
 _MODES = {"Unlocked": Mode.GOVERNANCE, "Locked": Mode.COMPLIANCE}
 _NAMES = {mode: name for name, mode in _MODES.items()}
-_FIELDS = "name,generation,size,timeCreated,timeDeleted,retention,metageneration"
+_FIELDS = "name,generation,size,timeCreated,timeDeleted,retention,retentionExpirationTime,metageneration"
 
 Kind = TypeVar("Kind")
 
@@ -56,6 +57,17 @@ class GcsItem(msgspec.Struct, frozen=True, rename="camel"):
     time_created: str = ""
     time_deleted: str = ""
     retention: _Retention | None = None
+    retention_expiration_time: str = ""
+
+    def kept(self) -> Retention | None:
+        """The lock, or what the bucket's own retention policy does for the object, whichever lasts longer. That one
+        counts as governance: the bucket's owner can change the policy. Raises DamageError.
+        """
+        own = self.lock()
+        if not self.retention_expiration_time:
+            return own
+        until = _time(self.retention_expiration_time, self.name)
+        return own if own is not None and own.until_ns >= until else Retention(Mode.GOVERNANCE, until)
 
     def lock(self) -> Retention | None:
         """Raises DamageError for a time that is none."""
@@ -160,8 +172,8 @@ class GcsLocks:
         found, version = seen.lock(), seen.generation or version
         if satisfies(found, retention):
             return Retained(key, version, found)
-        wanted = stricter(found, retention)
-        seconds = -(-wanted.until_ns // _NANOSECONDS)
+        wanted = stricter(found, retention, key)
+        seconds = whole_seconds(wanted.until_ns)
         until = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {"retention": {"mode": _NAMES[wanted.mode], "retainUntilTime": until}}
         query = {"generation": version, "fields": _FIELDS}
@@ -169,7 +181,7 @@ class GcsLocks:
         return Retained(key, version, Retention(wanted.mode, seconds * _NANOSECONDS))
 
     def retention_of(self, key: str, version: str = "") -> Retention | None:
-        return self._look_up(key, version).lock()
+        return self._look_up(key, version).kept()
 
     def legal_hold(self, key: str, on: bool, version: str = "") -> None:
         query = {"generation": version} if version else {}

@@ -7,9 +7,9 @@ permission of its own; a compliance lock only grows; a legal hold keeps a versio
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Iterator, Sequence
+from copy import copy
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import AlreadyExistsError, ObjectNotFoundError, PermissionDeniedError
@@ -56,9 +56,19 @@ class VersionedMemoryStore:
         self._lockable = lockable
         self._default = default
         self._objects: dict[str, list[_Kept]] = {}  # the newest version last
-        self._numbers = itertools.count(1)
+        self._number = 0  # of the newest version of any object
         self._lock = threading.RLock()
         self.requests: dict[str, int] = {}
+
+    def fork(self, clock: Clock | None = None) -> VersionedMemoryStore:
+        """Another store with the same versions, times and locks. From now on the two have nothing in common."""
+        other = VersionedMemoryStore(
+            clock or self._clock, name=self._name, lockable=self._lockable, default=self._default
+        )
+        with self._lock:
+            other._number = self._number
+            other._objects = {key: [copy(kept) for kept in stack] for key, stack in self._objects.items()}
+        return other
 
     @property
     def locks(self) -> VersionedMemoryStore:
@@ -130,7 +140,7 @@ class VersionedMemoryStore:
             self._require_lockable(key)
             kept = self._find(key, version)
             if not satisfies(kept.retention, retention):
-                kept.retention = stricter(kept.retention, retention)
+                kept.retention = stricter(kept.retention, retention, key)
             return Retained(key, kept.version, kept.retention)
 
     def retention_of(self, key: str, version: str = "") -> Retention | None:
@@ -209,7 +219,8 @@ class VersionedMemoryStore:
             lock = None
             if self._default is not None and content is not None:
                 lock = Retention(self._default.mode, now + self._default.nanoseconds)
-            kept = _Kept(f"v{next(self._numbers):08d}", content, now, lock)
+            self._number += 1
+            kept = _Kept(f"v{self._number:08d}", content, now, lock)
             self._objects.setdefault(key, []).append(kept)
             return kept
 

@@ -31,16 +31,24 @@ def current_at(stack: Sequence[Version], time_ns: int) -> Version | None:
 class PastStore:
     """What `store` held at `time_ns` by its own clock. Listed once, when it is first used.
 
-    `instead`: for some keys, the version that counts, whatever its time says.
+    `instead`: for some keys, the version that counts, whatever its time says. `stacks`: all versions, by key, where the
+    caller has listed them.
     """
 
     def __init__(
-        self, store: Store, locks: ObjectLocks, time_ns: int, instead: Mapping[str, Version] | None = None
+        self,
+        store: Store,
+        locks: ObjectLocks,
+        time_ns: int,
+        instead: Mapping[str, Version] | None = None,
+        *,
+        stacks: Mapping[str, Sequence[Version]] | None = None,
     ) -> None:
         self._store = store
         self._versions = locks
         self._time_ns = time_ns
         self._instead = dict(instead or {})
+        self._stacks = stacks
         self._lock = threading.Lock()
         self._found: dict[str, Version] | None = None
         self._keys: list[str] = []
@@ -62,7 +70,9 @@ class PastStore:
         """The version of each object that there was."""
         with self._lock:
             if self._found is None:
-                stacks = versions_by_key(self._versions.versions(""))
+                stacks = self._stacks
+                if stacks is None:
+                    stacks = versions_by_key(self._versions.versions(""))
                 found = {key: one for key, stack in stacks.items() if (one := current_at(stack, self._time_ns))}
                 self._found = found | self._instead
                 self._keys = sorted(self._found)

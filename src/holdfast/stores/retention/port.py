@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from holdfast.errors import HoldfastError, UsageError
+from holdfast.errors import HoldfastError, PermissionDeniedError, UsageError
 from holdfast.stores.protocol import Store
 from holdfast.units import parse_duration
 
@@ -31,6 +31,8 @@ __all__ = [
 NANOSECONDS = 1_000_000_000
 _DAY_S = 86_400
 _PERIOD = re.compile(r"([^:]+)(?::(governance|compliance))?")
+_YEAR_NS = 366 * _DAY_S * NANOSECONDS
+_LAST_SECOND = 253_402_300_799
 _PERIOD_MAX_S = 100 * 365.25 * _DAY_S  # S3's own limit
 
 
@@ -166,12 +168,28 @@ def satisfies(found: Retention | None, wanted: Retention) -> bool:
     return found.mode is Mode.COMPLIANCE or wanted.mode is Mode.GOVERNANCE
 
 
-def stricter(found: Retention | None, wanted: Retention) -> Retention:
-    """The lock to set so that neither what is there nor what is wanted is undercut."""
+def stricter(found: Retention | None, wanted: Retention, key: str = "") -> Retention:
+    """The lock to set so that neither what is there nor what is wanted is undercut.
+
+    Raises PermissionDeniedError where a governance lock lasts so much longer than the wanted one of compliance that
+    somebody else must have set it: no store lets it be cut, and nobody asked for that end to be irrevocable.
+    """
     if found is None:
         return wanted
+    if wanted.mode is Mode.COMPLIANCE and found.mode is Mode.GOVERNANCE and found.until_ns > wanted.until_ns + _YEAR_NS:
+        raise PermissionDeniedError(
+            f"{key} stays locked in governance mode: its lock ends more than a year after the one of compliance that "
+            "is asked for, and would become irrevocable",
+            hint="find out who locked it for so long; whoever may bypass governance can cut that lock",
+            object_name=key,
+        )
     mode = Mode.COMPLIANCE if Mode.COMPLIANCE in (found.mode, wanted.mode) else Mode.GOVERNANCE
     return Retention(mode, max(found.until_ns, wanted.until_ns))
+
+
+def whole_seconds(until_ns: int) -> int:
+    """The end of a lock as services keep it, rounded up; the year 9999 is as far as their calendars go."""
+    return min(-(-until_ns // NANOSECONDS), _LAST_SECOND)
 
 
 def retain_all(

@@ -31,6 +31,7 @@ from holdfast.stores.retention.port import (
     Version,
     satisfies,
     stricter,
+    whole_seconds,
 )
 from holdfast.stores.retention.s3_errors import raise_answered, raise_unanswered
 
@@ -89,7 +90,7 @@ class S3Locks:
         found, version = _retention_in(seen), version or seen.get("VersionId", "")
         if satisfies(found, retention):
             return Retained(key, version, found)
-        wanted = stricter(found, retention)
+        wanted = stricter(found, retention, key)
         try:
             return self._set(key, version, wanted)
         except PermissionDeniedError as error:
@@ -104,8 +105,8 @@ class S3Locks:
             ) from error
 
     def _set(self, key: str, version: str, wanted: Retention) -> Retained:
-        # Whole seconds, rounded up: that is what services keep. Naming the version keeps it the one that was looked at.
-        seconds = -(-wanted.until_ns // _NANOSECONDS)
+        # Naming the version keeps it the one that was looked at.
+        seconds = whole_seconds(wanted.until_ns)
         until = datetime.fromtimestamp(seconds, UTC)
         self._ask(
             f"lock {key} in {self._bucket}",

@@ -14,7 +14,8 @@ from holdfast.errors import (
     StoreUnreachableError,
     WrongKeyError,
 )
-from holdfast.trust.kms.port import CONNECT_SECONDS, READ_SECONDS, Binding, KeyUri
+from holdfast.trust.kms.deadline import within
+from holdfast.trust.kms.port import CALL_SECONDS, CONNECT_SECONDS, READ_SECONDS, Binding, KeyUri
 
 __all__ = ["AwsKey"]
 
@@ -51,23 +52,31 @@ class AwsKey:
             raise CredentialError(f"AWS KMS cannot be used for {uri.text} ({type(error).__name__})") from None
 
     def wrap(self, key32: bytes, binding: Binding) -> bytes:
-        answer = self._call("encrypt", Plaintext=key32, EncryptionContext=binding.as_map())
-        return bytes(answer["CiphertextBlob"])
+        return self._call("encrypt", "CiphertextBlob", Plaintext=key32, EncryptionContext=binding.as_map())
 
     def unwrap(self, wrapped: bytes, binding: Binding) -> bytes:
-        answer = self._call("decrypt", CiphertextBlob=wrapped, EncryptionContext=binding.as_map())
-        return bytes(answer["Plaintext"])
+        return self._call("decrypt", "Plaintext", CiphertextBlob=wrapped, EncryptionContext=binding.as_map())
 
-    def _call(self, operation: str, **arguments: Any) -> Any:
+    def _call(self, operation: str, wanted: str, **arguments: Any) -> bytes:
+        """What `wanted` names in the answer."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            return getattr(self._client, operation)(KeyId=self.uri.key, **arguments)
+            answer = within(CALL_SECONDS, lambda: getattr(self._client, operation)(KeyId=self.uri.key, **arguments))
+            value = answer[wanted]
+        except TimeoutError:
+            raise self._failed(operation, "TimeoutError") from None
         except ClientError as error:  # nothing is chained: requests hold the key that is wrapped
             code = str(error.response.get("Error", {}).get("Code", ""))
             raise self._refused(operation, code) from None
         except BotoCoreError as error:
             raise self._failed(operation, type(error).__name__) from None
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError):  # botocore trusts what it parses
+            value = None
+        if not isinstance(value, bytes):
+            name = self.uri.text
+            raise FailedError(f"AWS KMS gave no sensible answer for {name}", object_name=name)
+        return value
 
     def _refused(self, operation: str, code: str) -> HoldfastError:
         name = self.uri.text

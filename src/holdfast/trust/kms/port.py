@@ -17,10 +17,22 @@ from typing import Final, NamedTuple, Protocol
 
 from holdfast.errors import UsageError
 
-__all__ = ["CONNECT_SECONDS", "READ_SECONDS", "KeyUri", "KeyService", "Binding", "parse_key_uri", "kms_label"]
+__all__ = [
+    "CALL_SECONDS",
+    "CONNECT_SECONDS",
+    "READ_SECONDS",
+    "KeyUri",
+    "KeyService",
+    "Binding",
+    "parse_key_uri",
+    "kms_label",
+]
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 15.0
-"""How long an answer is waited for before another recipient is tried."""
+"""How long a piece of an answer is waited for."""
+
+CALL_SECONDS = 40.0
+"""How long a service is asked, all attempts together, before another recipient is tried."""
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,126}"
 _FORMS: Final = {

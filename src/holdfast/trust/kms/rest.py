@@ -22,7 +22,8 @@ from holdfast.errors import (
     UsageError,
     WrongKeyError,
 )
-from holdfast.trust.kms.port import READ_SECONDS, KeyUri
+from holdfast.trust.kms.deadline import within
+from holdfast.trust.kms.port import CALL_SECONDS, READ_SECONDS, KeyUri
 
 __all__ = ["Token", "RestKey"]
 
@@ -56,6 +57,13 @@ class RestKey:
         Raises WrongKeyError (400: it does not unwrap this), PermissionDeniedError (401, 403), NotFoundError,
         StoreUnreachableError, FailedError. No cause is chained: it would hold the request.
         """
+        try:
+            return within(CALL_SECONDS, lambda: self._patiently(path, body, what))
+        except TimeoutError:
+            name = self._uri.text
+            raise StoreUnreachableError(f"{self._cloud} does not answer for {name} in time", object_name=name) from None
+
+    def _patiently(self, path: str, body: dict[str, Any], what: str) -> dict[str, Any]:
         failure: HoldfastError | None = None
         for _ in range(_ATTEMPTS):
             try:

@@ -42,11 +42,12 @@ from holdfast.vault.access.epochs import (
     private_keys,
     secrets_info,
 )
-from holdfast.vault.format.documents import read_config, write_config
+from holdfast.vault.format.documents import body_max, read_config, write_config
+from holdfast.vault.format.header import Kind
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import CONFIG, PACKS, config_key, generation_of
 from holdfast.vault.format.records import Config, Epoch, Signer, decode_record, encode_record
-from holdfast.vault.format.series import append_generation, create_once, series_at
+from holdfast.vault.format.series import append_generation, create_once, series_of
 
 __all__ = [
     "Created",
@@ -55,6 +56,7 @@ __all__ = [
     "load_config",
     "trusted_generations",
     "read_generation",
+    "require_possible_size",
     "unlock",
     "append_config",
     "read_vault_id",
@@ -64,6 +66,7 @@ __all__ = [
     "pins_for_passphrase",
 ]
 
+_STORED_MAX = body_max(Kind.CONFIG) + (64 << 10)  # zstd, header, signature and checksum add a few kilobytes at most
 _REMOVE = "if no keeper wrote it, the owner of the store can remove it: the generations below it are intact"
 
 
@@ -318,16 +321,18 @@ def _load_generations(store: Store, damaged: list[DamageError] | None = None) ->
 
     Generations that leap (see `series_of`) are nobody's, and are left to `check`.
     """
-    keys = series_at(store, CONFIG).keys
+    sizes = {info.key: info.size for info in store.list(CONFIG)}
+    keys = series_of(sizes, CONFIG).keys
     if not keys:
         _refuse_orphans(store)
         raise NotFoundError(
             f"there is no vault at {store.url}", hint=f"make one with `holdfast vault create {store.url}`"
         )
-    newest = _read_newest(store, keys[-1])
+    newest = _read_newest(store, keys[-1], sizes[keys[-1]])
     generations = []
     for key in keys[:-1]:
         try:
+            require_possible_size(key, sizes[key])
             generation = read_generation(store, key)
             if generation[0].vault != newest[0].vault:
                 raise DamageError(f"{key} and {keys[-1]} belong to different vaults", object_name=key)
@@ -338,8 +343,15 @@ def _load_generations(store: Store, damaged: list[DamageError] | None = None) ->
     return [*generations, newest]
 
 
-def _read_newest(store: Store, key: str) -> _Generation:
+def require_possible_size(key: str, size: int) -> None:
+    """Before it is fetched: whoever writes to a store can make an object of any size. Raises DamageError."""
+    if size > _STORED_MAX:
+        raise DamageError(f"{key} is too large to be a configuration ({size} bytes)", object_name=key)
+
+
+def _read_newest(store: Store, key: str, size: int) -> _Generation:
     try:
+        require_possible_size(key, size)
         return read_generation(store, key)
     except UnsupportedFormatError:
         raise

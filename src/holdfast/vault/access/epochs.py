@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TypeAlias
 
-from holdfast.errors import CredentialError, DamageError, HoldfastError, WrongKeyError
+from holdfast.errors import CredentialError, DamageError, HoldfastError, PermissionDeniedError, WrongKeyError
 from holdfast.trust.credentials import Credential
 from holdfast.trust.kms.port import Binding
 from holdfast.trust.kms.services import KeyServices, key_uri_of, kms_recipient, unwrap_with_kms
@@ -115,15 +115,17 @@ def _epoch_secret(keys: VaultKeys, number: int) -> bytes:
 def private_keys(vault: bytes, config: Config, opener: AnyOpener | None) -> dict[int, SealingKey]:
     """By number, the private keys of the epochs that the opener opens.
 
-    Raises CredentialError, WrongKeyError; where a key service was to open, and none did, what the first one raised.
+    Raises CredentialError, WrongKeyError; where a key service was to open the last one, and none did, what the first
+    raised.
     """
     if opener is None:
         raise CredentialError("this vault is encrypted", hint="set HOLDFAST_KEY_FILE or HOLDFAST_PASSPHRASE")
     private: dict[int, SealingKey] = {}
-    failed: dict[str, HoldfastError] = {}  # by the URI of the service's key: what does not answer is asked once
+    first: HoldfastError | None = None
+    silent: set[str] = set()  # URIs of services' keys: what does not answer is asked once
     for epoch in config.epochs:
         for recipient in likely_recipients(epoch, opener):
-            if recipient.kind == KMS and _uri(recipient) in failed:
+            if recipient.kind == KMS and _uri(recipient) in silent:
                 continue
             try:
                 key, _ = opened_secret(recipient, opener, vault, epoch.number)
@@ -132,13 +134,15 @@ def private_keys(vault: bytes, config: Config, opener: AnyOpener | None) -> dict
             except HoldfastError as error:
                 if recipient.kind != KMS:
                     raise
-                failed[_uri(recipient)] = error
+                first = first or error
+                if not isinstance(error, (PermissionDeniedError, DamageError)):  # these may be of this epoch alone
+                    silent.add(_uri(recipient))
                 continue
             if key.public == epoch.public:
                 private[epoch.number] = key
                 break
-    if not private and failed:
-        raise next(iter(failed.values()))
+    if first is not None and config.epochs[-1].number not in private:
+        raise first
     if not private:
         raise WrongKeyError(f"this key opens no epoch of vault {vault.hex()}", hint=OTHER_KEY)
     return private

@@ -14,12 +14,12 @@ from holdfast.trust.sealing import SealingKey
 from holdfast.trust.signing import SigningKey, fingerprint
 from holdfast.trust.suites import Suite
 from holdfast.vault.access.epochs import opens_epoch, wrap_epoch, wrap_epoch_by, wrap_epoch_under, wrap_secrets
-from holdfast.vault.access.governing import keys_with, newest_config, require_free_label, write_generation
+from holdfast.vault.access.governing import keys_with, newest_config, require_free_label, require_open, write_generation
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.records import Config, Epoch, Signer
 from holdfast.vault.handle import Handle
 
-__all__ = ["admit_writer", "admit_reader", "revoke_signer", "rotate_epoch"]
+__all__ = ["admit_keeper", "admit_writer", "admit_reader", "revoke_signer", "rotate_epoch"]
 
 
 def admit_writer(handle: Handle, label: str, *, keep: Callable[[Credential], None] | None = None) -> Credential:
@@ -50,36 +50,71 @@ def admit_writer(handle: Handle, label: str, *, keep: Callable[[Credential], Non
 def admit_reader(handle: Handle, label: str, *, keep: Callable[[Credential], None] | None = None) -> Credential:
     """A new reader's credential: it reads everything of the epochs so far, and writes nothing.
 
-    `keep` and errors are those of `admit_writer`; UsageError when the vault is not encrypted.
+    `keep` and errors are those of `admit_writer`; UsageError when the vault is not encrypted, WrongKeyError when it has
+    an epoch that it was not opened for.
     """
     config = newest_config(handle, "admitting a reader")
     if handle.keys.suite is Suite.PLAIN:
         raise UsageError("this vault is not encrypted: everybody who reaches it can read it")
     require_free_label(config, label)
+    require_open(handle, config)
     opener = SealingKey.generate(handle.keys.suite)
     credential = Credential(
         role="reader", vault_id=handle.keys.vault.hex(), label=label, opener=opener, keepers=_keepers(config)
     )
     if keep is not None:
         keep(credential)
-    epochs = [
-        Epoch(
-            epoch.number,
-            epoch.public,
-            [*epoch.recipients, wrap_epoch(handle.keys, epoch.number, label, opener.public)],
-        )
-        for epoch in config.epochs
-    ]
+    epochs = _wrapped_for_all(handle, config, label, opener)
     write_generation(handle, msgspec.structs.replace(config, epochs=epochs))
     return credential
 
 
-def revoke_signer(handle: Handle, label: str) -> None:
-    """From now on, what that writer signs does not count. What it signed before stays.
+def admit_keeper(handle: Handle, label: str, *, keep: Callable[[Credential], None] | None = None) -> Credential:
+    """Another keeper's credential: it may all that this one may, and take its place.
 
-    Raises NotFoundError, RefusedError for a keeper and for a reader (who has the keys), CredentialError, ConflictError.
+    Its keys are of the vault's suite. `keep` and errors are those of `admit_reader`; where nothing is encrypted, it
+    signs, and opens nothing.
     """
-    config = newest_config(handle, "revoking a writer")
+    config = newest_config(handle, "admitting a keeper")
+    require_free_label(config, label)
+    signer, opener, epochs = SigningKey.generate(_suite_of_keys(handle)), None, config.epochs
+    if handle.keys.suite is not Suite.PLAIN:
+        require_open(handle, config)
+        opener = SealingKey.generate(handle.keys.suite)
+        epochs = _wrapped_for_all(handle, config, label, opener)
+    credential = Credential(
+        role="keeper",
+        vault_id=handle.keys.vault.hex(),
+        label=label,
+        signer=signer,
+        opener=opener,
+        keepers=(*_keepers(config), fingerprint(signer.public)),
+    )
+    if keep is not None:
+        keep(credential)
+    entry = Signer("keeper", label, signer.public, handle.clock.now_ns())
+    write_generation(handle, msgspec.structs.replace(config, epochs=epochs, signers=[*config.signers, entry]))
+    return credential
+
+
+def _wrapped_for_all(handle: Handle, config: Config, label: str, opener: SealingKey) -> list[Epoch]:
+    """The epochs, wrapped for one more. One that this keeper does not open, nobody gets from here."""
+    epochs = []
+    for epoch in config.epochs:
+        recipients = list(epoch.recipients)
+        if epoch.number in handle.keys.private:
+            recipients.append(wrap_epoch(handle.keys, epoch.number, label, opener.public))
+        epochs.append(Epoch(epoch.number, epoch.public, recipients))
+    return epochs
+
+
+def revoke_signer(handle: Handle, label: str) -> Signer:
+    """From now on, what that writer or keeper signs does not count. What it signed before stays. Returns it, revoked.
+
+    A keeper's key that opens goes on opening: it is a recipient's. Raises NotFoundError, RefusedError for the key that
+    this is done with and for a reader (who has the keys), CredentialError, ConflictError.
+    """
+    config = newest_config(handle, "revoking a member")
     found = [signer for signer in config.signers if signer.label == label and signer.revoked is None]
     if not found and any(label == one.label for epoch in config.epochs for one in epoch.recipients):
         raise RefusedError(
@@ -88,11 +123,15 @@ def revoke_signer(handle: Handle, label: str) -> None:
         )
     if not found:
         raise NotFoundError(f"there is no writer {label!r} whose signatures count", hint="see `holdfast vault info`")
-    if found[0].role == "keeper":
-        raise RefusedError(f"{label!r} is a keeper, and a keeper is not revoked this way")
-    now = handle.clock.now_ns()
-    signers = [msgspec.structs.replace(s, revoked=now) if s is found[0] else s for s in config.signers]
-    write_generation(handle, msgspec.structs.replace(config, signers=signers))
+    if found[0].public == handle.keys.require_keeper("revoking a member").public:
+        raise RefusedError(
+            f"{label!r} is the key that this is done with: a keeper is revoked by another one",
+            hint="a vault without a keeper could not be changed any more",
+        )
+    revoked = msgspec.structs.replace(found[0], revoked=handle.clock.now_ns())
+    signers = [revoked if signer is found[0] else signer for signer in config.signers]
+    write_generation(handle, msgspec.structs.replace(config, signers=signers), takes=True)
+    return revoked
 
 
 def rotate_epoch(
@@ -114,8 +153,7 @@ def rotate_epoch(
     if handle.keys.suite is Suite.PLAIN:
         raise UsageError("this vault is not encrypted: it has no keys to rotate")
     last = config.epochs[-1]
-    if last.number not in handle.keys.private:
-        raise WrongKeyError("the vault has a new epoch, which this key was not opened for", hint="open the vault anew")
+    require_open(handle, config)
     suite = suite or Suite(config.suite)
     if suite < config.suite:
         raise RefusedError(f"this vault has suite {config.suite}, and a suite is never lowered")

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import msgspec
 
 from holdfast.errors import NotFoundError, RefusedError, UsageError, WrongKeyError
-from holdfast.trust.credentials import is_label
 from holdfast.trust.kms.port import parse_key_uri
 from holdfast.trust.kms.services import KeyServices
 from holdfast.trust.recipient_file import RecipientFile
@@ -23,7 +22,7 @@ from holdfast.trust.shares import Share, split_key
 from holdfast.trust.signing import fingerprint
 from holdfast.trust.suites import Suite
 from holdfast.vault.access.epochs import wrap_epoch, wrap_epoch_by, wrap_epoch_under
-from holdfast.vault.access.governing import newest_config, require_free_label, write_generation
+from holdfast.vault.access.governing import newest_config, require_free_label, require_open, write_generation
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.records import Config, Epoch
 from holdfast.vault.handle import Handle
@@ -131,11 +130,8 @@ def _add(handle: Handle, label: str, wrap: _Wrap) -> Added:
 def _require_addable(config: Config, handle: Handle, label: str) -> None:
     if handle.keys.suite is Suite.PLAIN:
         raise UsageError("this vault is not encrypted: everybody who reaches it can read it")
-    if not label or not is_label(label):
-        raise UsageError("a label has up to 64 letters, digits, '.', '_' and '-', and begins with a letter or digit")
     require_free_label(config, label)
-    if config.epochs[-1].number not in handle.keys.private:
-        raise WrongKeyError("the vault has a new epoch, which this key was not opened for", hint="open the vault anew")
+    require_open(handle, config)
 
 
 def remove_recipient(handle: Handle, label: str) -> Removed:
@@ -159,7 +155,7 @@ def remove_recipient(handle: Handle, label: str) -> Removed:
         Epoch(epoch.number, epoch.public, [one for one in epoch.recipients if one.label != label])
         for epoch in config.epochs
     ]
-    write_generation(handle, msgspec.structs.replace(config, epochs=epochs))
+    write_generation(handle, msgspec.structs.replace(config, epochs=epochs), takes=True)
     remaining = [one.label for one in epochs[-1].recipients]
     return Removed(label, gone[-1].kind, [epoch.number for epoch, _ in found], remaining)
 

@@ -29,6 +29,7 @@ __all__ = [
     "Verified",
     "DECODED",
     "STORED_BYTES",
+    "snapshot_chunks",
     "verify_decoded",
     "verify_stored_bytes",
     "verify_written",
@@ -51,17 +52,25 @@ class Verified(NamedTuple):
 
 def verify_decoded(handle: Handle, root: Root) -> Verified:
     """Fetch, open and decode every chunk of the snapshot and compare it with its id. Raises DamageError."""
+    files, lengths = snapshot_chunks(handle, root)
+    total = sum(lengths.values())
+    handle.progress.phase("verifying", total)
+    wanted = (Wanted(chunk, length, None) for chunk, length in lengths.items())
+    handle.reader().stream(wanted, lambda one, data: handle.progress.advance(len(data)), workers=handle.workers)
+    return Verified(DECODED, files, len(lengths), total)
+
+
+def snapshot_chunks(handle: Handle, root: Root) -> tuple[int, dict[ChunkId, int]]:
+    """How many files the snapshot has, and its chunks with their lengths, each once, in the order in which they come
+    first. Raises DamageError.
+    """
     entries = [entry for entry in snapshot_entries(handle, root) if entry.type == "file"]
     lengths: dict[ChunkId, int] = {}
     for entry in entries:
         for _, length, chunk, _ in entry_chunks(entry):
             if lengths.setdefault(chunk, length) != length:
                 raise DamageError(f"snapshot {root.id} gives one chunk two lengths", object_name=root.id)
-    total = sum(lengths.values())
-    handle.progress.phase("verifying", total)
-    wanted = (Wanted(chunk, length, None) for chunk, length in lengths.items())
-    handle.reader().stream(wanted, lambda one, data: handle.progress.advance(len(data)), workers=handle.workers)
-    return Verified(DECODED, len(entries), len(lengths), total)
+    return len(entries), lengths
 
 
 def verify_stored_bytes(handle: Handle, parts: Iterable[Part]) -> Verified:

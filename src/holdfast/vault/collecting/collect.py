@@ -6,12 +6,15 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from holdfast.clock import to_rfc3339
+from holdfast.errors import PermissionDeniedError
 from holdfast.stores.protocol import ObjectInfo
+from holdfast.stores.retention.port import locks_of
 from holdfast.units import format_duration, format_size
+from holdfast.vault.collecting.helping import PackHelpers, rewrite_spread
 from holdfast.vault.collecting.invalidating import invalidate
 from holdfast.vault.collecting.leases import HeldLease, SeenLease, remove_lease, seen_leases
 from holdfast.vault.collecting.marking import SeenPack, mark
-from holdfast.vault.collecting.repacking import Rewritten, plan_rewriting, rewrite
+from holdfast.vault.collecting.repacking import Rewriting, Rewritten, plan_rewriting, rewrite
 from holdfast.vault.collecting.report import Amount, CollectReport, Waiting
 from holdfast.vault.collecting.safety import FULL, Safety
 from holdfast.vault.collecting.superseding import Copies
@@ -41,12 +44,20 @@ class CollectOptions(NamedTuple):
     give_up: frozenset[str] = frozenset()
 
 
-def collect(handle: Handle, options: CollectOptions | None = None, *, dry_run: bool = False) -> CollectReport:
+def collect(
+    handle: Handle,
+    options: CollectOptions | None = None,
+    *,
+    dry_run: bool = False,
+    helpers: PackHelpers | None = None,
+) -> CollectReport:
     """Condemn what nothing reaches; delete what was condemned long enough ago and is still not reached.
 
     Beside writers: nothing that a root reaches is deleted, whenever its save began. A run that ends early is taken up
-    by the next. Needs a keeper's key that reads. Raises CredentialError, RefusedError when it cannot be told what a
-    snapshot needs, ConflictError when the run was out of touch with the store for too long, and what the store raises.
+    by the next. `helpers`: who reads and rewrites packs, by default this process. Needs a keeper's key that reads.
+
+    Raises CredentialError, RefusedError when it cannot be told what a snapshot needs, ConflictError when the run was
+    out of touch with the store for too long, and what the store raises.
     """
     options = options or CollectOptions()
     handle.keys.require_keeper("collecting")
@@ -54,13 +65,13 @@ def collect(handle: Handle, options: CollectOptions | None = None, *, dry_run: b
     renew_keys(handle, "collecting")  # whose leases and roots count
     report = CollectReport(dry_run)
     if dry_run:
-        _Run(handle, options, report, None).go()
+        _Run(handle, options, report, None, helpers).go()
         return report
     with HeldLease(handle, "collecting") as lease:
         for _ in range(_PASSES_WITHOUT_DELAYS if not options.safety.grace else 1):
             before = (report.condemned, report.deleted)
             report.waiting.clear()
-            _Run(handle, options, report, lease).go()
+            _Run(handle, options, report, lease, helpers).go()
             if before == (report.condemned, report.deleted):
                 break
     handle.refresh()
@@ -68,8 +79,16 @@ def collect(handle: Handle, options: CollectOptions | None = None, *, dry_run: b
 
 
 class _Run:
-    def __init__(self, handle: Handle, options: CollectOptions, report: CollectReport, lease: HeldLease | None) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        options: CollectOptions,
+        report: CollectReport,
+        lease: HeldLease | None,
+        helpers: PackHelpers | None,
+    ) -> None:
         self._handle = handle
+        self._helpers = helpers
         self._options = options
         self._safety = options.safety
         self._report = report
@@ -82,7 +101,8 @@ class _Run:
         ]
         self._trash = read_trash(handle)
         self._marked = mark(handle, options.give_up)
-        self._copies = Copies(handle, self._marked)
+        self._copies = Copies(handle, self._marked, self._helpers)
+        self._locked: dict[str, int] = {}
 
     def go(self) -> None:
         self._tell_what_there_is()
@@ -93,6 +113,7 @@ class _Run:
                 self._close_if_due(collection)
         rewritten = self._rewrite()
         self._condemn(rewritten)
+        self._tell_what_is_locked()
         if self._lease is not None:
             self._merge_index()
             self._remove_leases()
@@ -159,13 +180,17 @@ class _Run:
     def _unlocked(self, keys: list[str]) -> list[str]:
         """Those that are not locked. The others take their room until their locks end, and wait for a later run."""
         locked = locked_until(self._handle, keys)
-        if locked:
-            amount, last = self._amount_of(locked), max(locked.values())
-            self._note(
-                f"{amount.objects} objects ({format_size(amount.bytes)}) that nothing needs are locked, the last of "
-                f"them until {to_rfc3339(last)[:16]}Z: a later run collects them"
-            )
+        self._locked |= locked
         return [key for key in keys if key not in locked]
+
+    def _tell_what_is_locked(self) -> None:
+        report, locked = self._report, self._locked
+        report.locked, report.locked_until_ns = self._amount_of(locked), max(locked.values(), default=None)
+        if report.locked_until_ns is not None:
+            self._note(
+                f"{report.locked.objects} objects ({format_size(report.locked.bytes)}) that nothing needs are locked, "
+                f"the last of them until {to_rfc3339(report.locked_until_ns)[:16]}Z: a later run collects them"
+            )
 
     def _delete(self, keys: Collection[str]) -> None:
         """Index, then packs and parts. What is needed after all is not touched, whoever said that it goes."""
@@ -175,26 +200,33 @@ class _Run:
             self._note(f"{key} was to be deleted, but a snapshot needs it: it stays")
         if not wanted:
             return
-        self._report.deleted += self._amount_of(wanted)
         if self._lease is None:
+            self._report.deleted += self._amount_of(wanted)
             return
         handle = self._handle
         packs = [bytes.fromhex(pack) for key in wanted if (pack := pack_of_key(key)) is not None]
         self._must_hold()
         self._count_index(frozenset(packs), merge=False)  # of those who listed them since
         handle.progress.phase("deleting", None)
+        refused: dict[str, PermissionDeniedError] = {}
         for key in sorted(wanted):
             self._must_hold()
-            handle.store.delete(key)
+            try:
+                handle.store.delete(key)
+            except PermissionDeniedError as error:
+                if locks_of(handle.store) is None:
+                    raise
+                refused[key] = error  # a hold at the store, which no lock tells; one object must not stop all others
+        self._report.deleted += self._amount_of(wanted - refused.keys())
+        for why in refused.values():
+            self._note(f"not deleted, a later run tries again: {why.message}")
 
     def _rewrite(self) -> Rewritten | None:
         """Write live chunks of mostly dead packs anew, and take the new packs into account."""
         options, handle = self._options, self._handle
         if not options.rewrite_below or not options.budget:
             return None
-        plan = plan_rewriting(
-            handle, self._marked, below=options.rewrite_below, budget=options.budget, leaving=self._trash.keys
-        )
+        plan = self._plan_rewriting()
         if not plan.packs:
             return None
         self._report.rewrite_frees += plan.frees
@@ -202,16 +234,36 @@ class _Run:
             self._report.rewritten += Amount(len(plan.packs), plan.bytes)
             return None
         self._must_hold()
-        done = rewrite(handle, self._marked, plan, self._lease.keep)
+        if self._helpers is None:
+            done = rewrite(handle, self._marked, plan, self._lease.keep)
+        else:
+            done = rewrite_spread(handle, self._marked, plan, self._lease.keep, self._helpers)
         self._report.rewritten += Amount(done.chunks, done.bytes)
         packs = dict(self._marked.packs)
         for name in done.names:
             info = handle.store.head(pack_key(name))
             table = read_pack_table(handle.store, handle.keys, info)
+            handle.index.add(name, info.size, table)  # others may have written it
             packs[name] = SeenPack(name, info, table, info.size)
         self._marked = self._marked._replace(packs=packs)
-        self._copies = Copies(handle, self._marked)
+        self._copies = Copies(handle, self._marked, self._helpers)
         return done
+
+    def _plan_rewriting(self) -> Rewriting:
+        """Of packs that are not locked: the others would take their room beside what was written anew."""
+        leaving = set(self._trash.keys)
+        while True:
+            plan = plan_rewriting(
+                self._handle,
+                self._marked,
+                below=self._options.rewrite_below,
+                budget=self._options.budget,
+                leaving=leaving,
+            )
+            locked = locked_until(self._handle, map(pack_key, plan.packs))
+            if not locked:
+                return plan
+            leaving |= locked.keys()
 
     def _condemn(self, rewritten: Rewritten | None) -> None:
         marked, listed = self._marked, self._trash.keys

@@ -36,6 +36,7 @@ class Waiting(NamedTuple):
 class CollectReport:
     """`reached`: what the snapshots need. `condemned`, `rescued` (needed again), `deleted`: in this run. `rewritten`:
     the live chunks of packs that were mostly dead, and the bytes of the new packs. `waiting`: what is condemned still.
+    `locked`: what nothing needs and is locked, the last of it until `locked_until_ns` by the store's clock.
     """
 
     dry_run: bool
@@ -53,4 +54,6 @@ class CollectReport:
     leases_removed: int = 0
     active_leases: list[str] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
+    locked: Amount = NOTHING
+    locked_until_ns: int | None = None
     notes: list[str] = field(default_factory=list)

@@ -8,6 +8,7 @@ from blake3 import blake3
 
 from holdfast.errors import DamageError, FailedError, NotFoundError, WrongKeyError
 from holdfast.ids import ChunkId, PackId
+from holdfast.vault.collecting.helping import PackHelpers, good_chunks
 from holdfast.vault.collecting.marking import Marked, SeenPack, check_whole
 from holdfast.vault.format.names import pack_key
 from holdfast.vault.handle import Handle
@@ -25,8 +26,10 @@ class Copies:
     A duplicate that nobody has read counts for nothing: anybody who may write can put junk under a chunk's id.
     """
 
-    def __init__(self, handle: Handle, marked: Marked) -> None:
+    def __init__(self, handle: Handle, marked: Marked, helpers: PackHelpers | None = None) -> None:
+        """`helpers`: who reads packs ahead, as far as it can be told before which will have to be read."""
         self._handle = handle
+        self._helpers = helpers
         self._marked = marked
         self._suite = handle.keys.suite
         self._packs_of = _places(marked, self._suite)
@@ -63,7 +66,23 @@ class Copies:
         listed = list(candidates)
         gone = {*leaving, *(pack_key(pack) for pack in listed)}
         known: _Known = {}
+        if self._helpers is not None:
+            self._read_ahead(self._helpers, listed, gone)
         return [pack for pack in listed if self._is_superseded(self._marked.packs[pack], gone, known)]
+
+    def _read_ahead(self, helpers: PackHelpers, candidates: Iterable[PackId], gone: Collection[str]) -> None:
+        """One other pack for each live chunk of a candidate. Whatever else is needed is read when it is."""
+        wanted: set[PackId] = set()
+        for pack in candidates:
+            wanted |= self._others(self._marked.packs[pack], gone) or set()
+        wanted -= self._good.keys()
+        for read in helpers.read(sorted(wanted)) if wanted else ():
+            self.bytes_read += read.size
+            if read.problem:
+                self._handle.progress.note(f"not relied upon: {read.problem}")
+            good = good_chunks(self._handle, self._marked.packs[read.pack], read)
+            if good is not None:
+                self._good[read.pack] = good
 
     def _is_superseded(self, seen: SeenPack, gone: Collection[str], known: _Known) -> bool:
         if seen.table is None:

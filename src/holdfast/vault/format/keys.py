@@ -98,9 +98,14 @@ class VaultKeys:
         return signer is not None and signer.revoked is None
 
     def require_keeper(self, what: str) -> SigningKey:
-        """The keeper's signing key. Raises CredentialError for other roles."""
+        """The keeper's signing key. Raises CredentialError for other roles, UntrustedError when it was revoked."""
         if self.signer is None or self.role != "keeper":
             raise CredentialError(f"{what} needs the keeper's key; {self.label!r} is a {self.role}")
+        if not self.can_write:
+            raise UntrustedError(
+                f"{what} needs a keeper's key that counts; {self.label!r} was revoked",
+                hint="use another keeper's key",
+            )
         return self.signer
 
     def header(self, kind: Kind) -> Header:

@@ -24,6 +24,7 @@ CREATE TABLE held (key TEXT PRIMARY KEY, until_ns INTEGER NOT NULL, mode TEXT NO
 CREATE TABLE setting (one INTEGER PRIMARY KEY CHECK (one = 1), record BLOB NOT NULL)
 """
 _AT_ONCE = 500
+_INTEGER_MAX = (1 << 63) - 1  # of SQLite; in the year 2262, and stores take times beyond
 
 
 class LockMemory:
@@ -50,7 +51,11 @@ class LockMemory:
 
     def note(self, retained: Iterable[Retained]) -> None:
         """These are locked, as the store has confirmed."""
-        rows = [(one.key, one.retention.until_ns, one.retention.mode.value) for one in retained if one.retention]
+        rows = [
+            (one.key, min(one.retention.until_ns, _INTEGER_MAX), one.retention.mode.value)
+            for one in retained
+            if one.retention
+        ]
         with suppress(sqlite3.Error), self._cache.writing() as connection:
             connection.executemany("INSERT OR REPLACE INTO held VALUES (?, ?, ?)", rows)
 

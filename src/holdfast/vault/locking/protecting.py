@@ -11,26 +11,19 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from holdfast.errors import HoldfastError, RefusedError
-from holdfast.stores.retention.port import (
-    Mode,
-    ObjectLocks,
-    Period,
-    Retained,
-    Retention,
-    locks_of,
-    retain_all,
-)
+from holdfast.objectives.calendar import LONGEST_NS
+from holdfast.objectives.lock_terms import term_at_save
+from holdfast.stores.retention.port import Mode, ObjectLocks, Period, Retained, Retention, locks_of, retain_all
+from holdfast.vault.format.names import CONFIG
 from holdfast.vault.format.records import Part, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.locking.memory import memory_of
-from holdfast.vault.locking.reach import IMMUTABLE, Reach, common_keys, pointer_keys, reach_of
-from holdfast.vault.locking.setting import read_setting
-from holdfast.vault.snapshots.finding import list_roots
+from holdfast.vault.locking.reach import Reach, common_keys, pointer_keys, reach_of
+from holdfast.vault.locking.setting import LockSetting, open_policy, read_setting
 
-__all__ = ["Protected", "Extended", "protect_snapshot", "extend_locks", "require_locks"]
+__all__ = ["Protected", "Wish", "lock_keys", "lock_reach", "protect_snapshot", "require_locks", "wish"]
 
 _MARGIN = 0.1  # of the period: locks that are set anew are that much longer, so that they are set less often
-_RENEW_BELOW = 0.5  # of the period: what has less than that left is renewed by `extend_locks`
 
 
 class Protected(NamedTuple):
@@ -46,15 +39,20 @@ class Protected(NamedTuple):
     failures: tuple[Retained, ...] = ()
 
 
-class Extended(NamedTuple):
-    """All snapshots. `asked`: objects whose lock was set or looked up. `versions`: older versions among them."""
+class Wish(NamedTuple):
+    """What has less than `wanted` gets `target`, which is as long or longer."""
 
-    snapshots: int
-    until_ns: int | None
-    asked: int
-    versions: int
-    failures: tuple[Retained, ...]
-    unreadable: tuple[str, ...]
+    wanted: Retention
+    target: Retention
+
+
+def wish(period: Period, until_ns: int, now_ns: int, *, target_ns: int = 0) -> Wish:
+    """To be locked until then, and set (or until `target_ns`) with a margin, so that it need not be set again soon;
+    but no longer than any store locks.
+    """
+    until = max(until_ns, target_ns) + round(period.nanoseconds * _MARGIN)
+    target = max(until_ns, min(until, now_ns + LONGEST_NS))
+    return Wish(Retention(period.mode, until_ns), Retention(period.mode, target))
 
 
 def require_locks(handle: Handle) -> ObjectLocks:
@@ -78,15 +76,17 @@ def protect_snapshot(handle: Handle, root: Root, parts: Collection[Part] | None 
     """
     setting = read_setting(handle)
     period = setting.period if setting is not None else None
-    if period is None:
+    if setting is None or period is None:
         return None
     try:
         locks = locks_of(handle.store)
         if locks is None:
             raise RefusedError(f"{handle.store.url} was opened without its locks", hint="see docs/immutability.md")
         reach = reach_of(handle, root, parts)
-        wanted = _wanted(handle.store.head(reach.root).modified_ns, period)
-        done = _lock(handle, locks, reach, [*common_keys(handle), *pointer_keys(handle, root.asset)], wanted, period)
+        committed = handle.store.head(reach.root).modified_ns
+        others = [*common_keys(handle), *pointer_keys(handle, root.asset)]
+        data = wish(period, _until(handle, setting, period, root, committed), committed)
+        done = lock_reach(handle, locks, reach, others, data, wish(period, committed + period.nanoseconds, committed))
     except HoldfastError as error:
         done = Protected(root.id, None, period.mode, 0, (Retained(root.id, "", None, error),))
     if done.failures:
@@ -99,100 +99,38 @@ def protect_snapshot(handle: Handle, root: Root, parts: Collection[Part] | None 
     return done
 
 
-def extend_locks(handle: Handle) -> Extended:
-    """Lock every snapshot that is not locked as it should be, and renew what has less than half of the period left.
-
-    Where an object has several versions, all are locked: it is not known here which one is good. Needs a key that
-    reads. Raises RefusedError when the vault has no lock setting, or the store no locks.
-    """
-    handle.keys.require_reader("extending locks")
-    locks = require_locks(handle)
-    setting = read_setting(handle)
-    period = setting.period if setting is not None else None
-    if period is None:
-        raise RefusedError(
-            "this vault has no lock setting", hint="set one: `holdfast lock set 30d --vault URL` (keeper's key)"
-        )
-    handle.refresh()
-    memory = memory_of(handle)
-    memory.forget()  # the store is asked: this is what is run when something is amiss
-    now = locks.now_ns()
-    renewed = Retention(period.mode, now + round(period.nanoseconds * _RENEW_BELOW))
-    listed = list_roots(handle)
-    common = set(common_keys(handle))
-    asked, failures, unreadable, roots = 0, list[Retained](), list[str](), 0
-    earliest: int | None = None
-    for one in listed:
-        if one.root is None:
-            unreadable.append(one.key)
-            continue
-        try:
-            reach = reach_of(handle, one.root)
-            need = _wanted(handle.store.head(reach.root).modified_ns, period)
-            wanted = max(need, renewed, key=lambda each: each.until_ns)
-            others = [*common, *pointer_keys(handle, one.root.asset)]
-            done = _lock(handle, locks, reach, others, wanted, period, now)
-        except HoldfastError as error:
-            failures.append(Retained(one.key, "", None, error))
-            continue
-        roots += 1
-        asked += done.asked
-        failures += done.failures
-        if done.until_ns is not None:
-            earliest = done.until_ns if earliest is None else min(earliest, done.until_ns)
-    answers = retain_all(locks, common, Retention(period.mode, now + period.nanoseconds))
-    memory.note(one for one in answers if one.error is None)  # also where there is no snapshot yet
-    asked += len(answers)
-    failures += [one for one in answers if one.error is not None]
-    older, trouble = _lock_versions(locks, renewed)
-    failures += trouble
-    until = None if failures or unreadable else earliest
-    return Extended(roots, until, asked, older, tuple(failures), tuple(unreadable))
-
-
-def _wanted(from_ns: int, period: Period) -> Retention:
-    return Retention(period.mode, from_ns + period.nanoseconds)
-
-
-def _lock(
-    handle: Handle,
-    locks: ObjectLocks,
-    reach: Reach,
-    others: Iterable[str],
-    wanted: Retention,
-    period: Period,
-    now_ns: int = 0,
+def lock_reach(
+    handle: Handle, locks: ObjectLocks, reach: Reach, others: Iterable[str], data: Wish, helpful: Wish
 ) -> Protected:
-    """Data, then what leads to the snapshot, then the root, and that only when all else is locked."""
-    memory = memory_of(handle)
-    margin = round(period.nanoseconds * _MARGIN)
-    target = Retention(wanted.mode, max(wanted.until_ns, now_ns + period.nanoseconds if now_ns else 0) + margin)
-    snapshot = reach.root.rpartition("/")[2]
-    asked = 0
-    failures: list[Retained] = []
-    for keys in (reach.data | set(others), {reach.root}):
-        if failures:
+    """Data, then what leads to the snapshot, then the root, and that only when all else is locked.
+
+    Of the `others` the configuration, without which no key opens anything, is locked as the data is; the rest (the
+    index, pointers) can be made again, and is locked as `helpful` says.
+    """
+    lasting = {key for key in others if key.startswith(CONFIG)}
+    answers = lock_keys(handle, locks, set(others) - lasting, helpful)
+    for keys in (reach.data | lasting, {reach.root}):
+        if any(one.error is not None for one in answers):
             break
-        lacking = memory.lacking(keys, wanted)
-        answers = retain_all(locks, lacking, target)
-        asked += len(answers)
-        memory.note(one for one in answers if one.error is None)
-        failures += [one for one in answers if one.error is not None]
+        answers += lock_keys(handle, locks, keys, data)
+    failures = [one for one in answers if one.error is not None]
     if reach.unknown:
         failures.append(Retained(f"{reach.unknown} chunks that are in no known pack", "", None))
-    until = None if failures else wanted.until_ns
-    return Protected(snapshot, until, wanted.mode, asked, tuple(failures))
+    until = None if failures else data.wanted.until_ns
+    return Protected(reach.root.rpartition("/")[2], until, data.wanted.mode, len(answers), tuple(failures))
 
 
-def _lock_versions(locks: ObjectLocks, wanted: Retention) -> tuple[int, list[Retained]]:
-    """Lock the older versions of what has several."""
-    count, failures = 0, list[Retained]()
-    for version in locks.versions(""):
-        if version.is_current or version.is_marker or not version.key.startswith(IMMUTABLE):
-            continue
-        try:
-            locks.retain(version.key, wanted, version.version)
-            count += 1
-        except HoldfastError as error:
-            failures.append(Retained(version.key, version.version, None, error))
-    return count, failures
+def lock_keys(handle: Handle, locks: ObjectLocks, keys: Iterable[str], wished: Wish) -> list[Retained]:
+    """Lock those that are not known to be locked for long enough. Errors are in the answers."""
+    memory = memory_of(handle)
+    lacking = memory.lacking(keys, wished.wanted)
+    answers = retain_all(locks, lacking, wished.target)
+    memory.note(one for one in answers if one.error is None)
+    return answers
+
+
+def _until(handle: Handle, setting: LockSetting, period: Period, root: Root, committed: int) -> int:
+    policy = open_policy(handle.keys, setting)
+    if policy is None:
+        return committed + period.nanoseconds
+    return term_at_save(policy, root.asset, root.content, committed, period.nanoseconds)

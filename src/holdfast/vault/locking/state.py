@@ -8,25 +8,31 @@ from typing import NamedTuple
 
 from holdfast.clock import to_rfc3339
 from holdfast.errors import HoldfastError, ObjectNotFoundError, RefusedError
+from holdfast.objectives.lock_terms import LockTerm
 from holdfast.stores.retention.past import versions_by_key
 from holdfast.stores.retention.port import LockSupport, ObjectLocks, Retention, locks_of
-from holdfast.vault.format.names import CONFIG
+from holdfast.vault.format.names import CONFIG, SNAPSHOTS
 from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
+from holdfast.vault.locking.hidden import Hidden, hidden_early
 from holdfast.vault.locking.reach import IMMUTABLE, reach_of
 from holdfast.vault.locking.setting import LockSetting, read_setting
+from holdfast.vault.locking.terms import reaches_of, terms_of
 from holdfast.vault.snapshots.finding import list_roots
 
-__all__ = ["SnapshotLock", "LockReport", "lock_report", "locked_until", "refuse_locked"]
+__all__ = ["SnapshotLock", "LockReport", "lock_report", "locked_until", "refuse_locked", "UNTIL_MAX"]
 
 _WORKERS = 16
 _WEAKEST_MAX = 5
+UNTIL_MAX = (1 << 63) - 1  # in the year 2262: what files and databases hold; anybody may lock for longer
 
 
 class SnapshotLock(NamedTuple):
     """One snapshot. `until_ns`: nobody may destroy it before (0: something of it is not locked at all).
 
-    `weakest`: the objects that are locked for the shortest time, a few. `error`: why it cannot be told.
+    `weakest`: the objects that are locked for the shortest time, a few. `error`: why it cannot be told. `term`: for how
+    long it has to be locked; None where the vault has no lock setting. Components that the policy does not keep
+    for as long do not count here.
     """
 
     key: str
@@ -36,11 +42,21 @@ class SnapshotLock(NamedTuple):
     unlocked: int
     weakest: tuple[str, ...]
     error: str = ""
+    term: LockTerm | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its lock ends before it may: the next extension of locks is due."""
+        return not self.error and self.term is not None and self.until_ns < self.term.until
+
+    def is_let_go(self, now_ns: int) -> bool:
+        """Whether nothing asks for its lock any more."""
+        return self.term is not None and not self.term.renewed and self.term.until <= now_ns
 
 
 class LockReport(NamedTuple):
     """`now_ns`: by the store's clock. `overwritten`, `deleted`: objects that only an attacker, or a repair, writes
-    twice; and those that are gone and still have versions.
+    twice; and those that are gone and still have versions. `hidden`: of these, what was locked when it went.
     """
 
     setting: LockSetting | None
@@ -49,17 +65,25 @@ class LockReport(NamedTuple):
     snapshots: tuple[SnapshotLock, ...]
     overwritten: tuple[str, ...]
     deleted: int
+    hidden: tuple[Hidden, ...] = ()
 
     @property
     def unprotected(self) -> list[SnapshotLock]:
-        """Snapshots that could be destroyed now, and those of which it cannot be told."""
-        return [one for one in self.snapshots if one.error or one.until_ns <= self.now_ns]
+        """Snapshots that could be destroyed now, and those of which it cannot be told; but for those that the policy
+        lets go.
+        """
+        return [
+            one
+            for one in self.snapshots
+            if one.error or (one.until_ns <= self.now_ns and not one.is_let_go(self.now_ns))
+        ]
 
 
-def lock_report(handle: Handle) -> LockReport:
+def lock_report(handle: Handle, setting: LockSetting | None = None) -> LockReport:
     """Ask the store for the lock of every object that a snapshot reaches: one request for each object.
 
-    Needs a key that reads. Raises RefusedError where the store has no locks at all, and what the store raises.
+    `setting`: what would be asked of the locks by it, in place of the vault's own. Needs a key that reads.
+    Raises RefusedError where the store has no locks at all, and what the store raises.
     """
     handle.keys.require_reader("telling what is locked")
     locks = locks_of(handle.store)
@@ -71,25 +95,32 @@ def lock_report(handle: Handle) -> LockReport:
     # The index can be made again from the packs, and the setting locks nothing that is locked: neither counts here.
     config = [info.key for info in handle.store.list(CONFIG)]
     stacks = versions_by_key(locks.versions(""))
+    setting = setting or read_setting(handle)
+    now = locks.now_ns()
+    terms = terms_of(handle, setting, now) if setting is not None else None
+    committed = {info.key: info.modified_ns for info in handle.store.list(SNAPSHOTS)}
     snapshots = []
     for one in list_roots(handle):
         if one.root is None:
             why = one.error.message if one.error is not None else "it cannot be read"
             snapshots.append(SnapshotLock(one.key, None, 0, 0, 0, (), why))
             continue
+        term = terms.of(one.root, committed.get(one.key, now)) if terms is not None else None
         try:
-            reach = reach_of(handle, one.root)
+            reach = reach_of(handle, one.root) if term is None else reaches_of(handle, one.root, term)[0]
         except HoldfastError as error:
-            snapshots.append(SnapshotLock(one.key, one.root, 0, 0, 0, (), error.message))
+            snapshots.append(SnapshotLock(one.key, one.root, 0, 0, 0, (), error.message, term))
             continue
-        snapshots.append(asked.judge(one.key, one.root, {reach.root, *reach.data, *config}, reach.unknown))
+        judged = asked.judge(one.key, one.root, {reach.root, *reach.data, *config}, reach.unknown)
+        snapshots.append(judged._replace(term=term))
     written_twice = [
         key
         for key, stack in stacks.items()
         if key.startswith(IMMUTABLE) and sum(not version.is_marker for version in stack) > 1
     ]
     gone = sum(stack[0].is_marker and key.startswith(IMMUTABLE) for key, stack in stacks.items())
-    return LockReport(read_setting(handle), support, locks.now_ns(), tuple(snapshots), tuple(written_twice), gone)
+    hidden = hidden_early(locks, stacks)
+    return LockReport(setting, support, now, tuple(snapshots), tuple(written_twice), gone, tuple(hidden))
 
 
 class _Asked:
@@ -126,7 +157,8 @@ class _Asked:
 
 
 def locked_until(handle: Handle, keys: Iterable[str]) -> dict[str, int]:
-    """Of these objects, those that are locked now, and until when (ns, the store's clock). For whoever deletes.
+    """Of these objects, those that are locked now, and until when (ns, the store's clock; at most `UNTIL_MAX`). For
+    whoever deletes.
 
     Empty where the store has no locks, or the vault never had a lock setting.
     """
@@ -138,7 +170,11 @@ def locked_until(handle: Handle, keys: Iterable[str]) -> dict[str, int]:
         return {}
     now = locks.now_ns()
     known = _Asked(locks).look_up(listed)
-    return {key: found.until_ns for key in listed if (found := known[key]) is not None and found.until_ns > now}
+    return {
+        key: min(found.until_ns, UNTIL_MAX)
+        for key in listed
+        if (found := known[key]) is not None and found.until_ns > now
+    }
 
 
 def refuse_locked(handle: Handle, root_key: str) -> None:

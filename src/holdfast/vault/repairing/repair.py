@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from holdfast.stores.protocol import store_identity
 from holdfast.vault.handle import Handle
+from holdfast.vault.locking.memory import memory_of
 from holdfast.vault.repairing.applying import apply_repair
 from holdfast.vault.repairing.model import Repaired
 from holdfast.vault.repairing.planning import plan_repair
@@ -26,6 +27,9 @@ def repair(handle: Handle, replicas: Sequence[Replica] = (), *, dry_run: bool = 
     plan = plan_repair(handle, replicas)
     if dry_run:
         return Repaired(plan, [], [], {})
-    return apply_repair(
-        handle, plan, Replicas(handle.keys.vault, replicas, handle.progress, own=store_identity(handle.store))
-    )
+    try:
+        return apply_repair(
+            handle, plan, Replicas(handle.keys.vault, replicas, handle.progress, own=store_identity(handle.store))
+        )
+    finally:
+        memory_of(handle).forget()  # what was written anew is a new version, which no lock keeps yet

@@ -9,7 +9,7 @@ Listings and pointers are this store's own: a replica that is ahead or behind do
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import NamedTuple
 
@@ -37,10 +37,14 @@ __all__ = ["Replica", "Taken", "Replicas", "FallbackHandle", "find_anywhere", "w
 
 
 class Replica(NamedTuple):
-    """Another place of the same vault, and what opens it: called at most once, when something is missing here."""
+    """Another place of the same vault, and what opens it: called at most once, when something is missing here.
+
+    `options`: of its store, for whoever has to open it on another machine.
+    """
 
     url: str
     open: Callable[[], Handle]
+    options: Mapping[str, str] = {}
 
 
 class Taken(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +22,18 @@ from holdfast.vault.restoring.writing import TreeWriter
 from holdfast.vault.snapshots.finding import read_parts
 from holdfast.vault.snapshots.thinning import tell_given_up
 
-__all__ = ["Restored", "Prepared", "prepare", "restore", "place_of", "select_entries", "snapshot_entries"]
+__all__ = [
+    "Restored",
+    "Prepared",
+    "Laid",
+    "Wrote",
+    "Writing",
+    "prepare",
+    "restore",
+    "place_of",
+    "select_entries",
+    "snapshot_entries",
+]
 
 
 class Restored(NamedTuple):
@@ -74,6 +85,31 @@ class Prepared(NamedTuple):
     bytes: int
     staging: Staging
     given_up: tuple[str, ...] = ()
+    all_entries: tuple[Entry, ...] = ()
+
+
+class Laid(NamedTuple):
+    """Files that have their places and sizes, and lack their content. `entries`: all of the snapshot, chosen or not.
+
+    `resumed`: some of the content may be there from an interrupted restore; holes are holes.
+    """
+
+    place: Path
+    folder: bool
+    resumed: bool
+    entries: tuple[Entry, ...]
+    files: list[Entry]
+
+
+class Wrote(NamedTuple):
+    """What filled them: bytes that were there already, and what was read from replicas (as in `Restored`)."""
+
+    resumed_bytes: int
+    from_replicas: Mapping[str, Taken]
+
+
+Writing = Callable[[Handle, Root, Laid], Wrote]
+"""Fills files that have their places: every chunk compared with its id, at its offset, and told to the progress."""
 
 
 def prepare(handle: Handle, root: Root, target: Path, *, only: str | None, overwrite: bool) -> Prepared:
@@ -83,7 +119,8 @@ def prepare(handle: Handle, root: Root, target: Path, *, only: str | None, overw
     (nothing matches `only`), DamageError.
     """
     given_up = tell_given_up(handle, root)
-    entries = select_entries(snapshot_entries(handle, root), only)
+    all_entries = snapshot_entries(handle, root)
+    entries = select_entries(all_entries, only)
     target = place_of(root, entries, target)
     refuse_protected(target, handle.store.url, overwrite=overwrite)
     # Another selection is another result, and must not grow in the same place.
@@ -98,14 +135,23 @@ def prepare(handle: Handle, root: Root, target: Path, *, only: str | None, overw
             object_name=str(target),
         )
     files = [entry for entry in entries if entry.type == "file"]
-    return Prepared(target, entries, files, sum(entry.size for entry in files), staging, given_up)
+    return Prepared(target, entries, files, sum(entry.size for entry in files), staging, given_up, tuple(all_entries))
 
 
-def restore(handle: Handle, root: Root, target: Path, *, only: str | None = None, overwrite: bool = False) -> Restored:
+def restore(
+    handle: Handle,
+    root: Root,
+    target: Path,
+    *,
+    only: str | None = None,
+    overwrite: bool = False,
+    writing: Writing | None = None,
+) -> Restored:
     """Write the snapshot's files into the folder `target`: a folder's content, or the one file that was saved.
 
     The target appears when everything is there, checked, and on disk. An interrupted restore goes on where it was.
-    Setuid and setgid bits are not restored. Raises what `prepare` raises, and StorageFullError, PermissionDeniedError.
+    Setuid and setgid bits are not restored. `writing`: who fills the files, by default threads of this process. Raises
+    what `prepare` raises, and StorageFullError, PermissionDeniedError.
     """
     planned = prepare(handle, root, target, only=only, overwrite=overwrite)
     staging, entries, target = planned.staging, planned.entries, planned.target
@@ -116,8 +162,13 @@ def restore(handle: Handle, root: Root, target: Path, *, only: str | None = None
         writer = TreeWriter(handle, staging.path, folder=staging.folder, resumed=staging.resumed)
         try:
             writer.make_places(entries)
-            reader = handle.reader()
-            reader.stream(writer.wanted(planned.files), writer.write, workers=handle.workers)
+            wrote = None
+            if writing is None:
+                handle.reader().stream(writer.wanted(planned.files), writer.write, workers=handle.workers)
+            else:
+                writer.clear_holes(planned.files)
+                laid = Laid(staging.path, staging.folder, staging.resumed, planned.all_entries, planned.files)
+                wrote = writing(handle, root, laid)
             writer.finish(entries)
         except OSError as error:
             raise translate_os_error(error, target) from error
@@ -126,10 +177,14 @@ def restore(handle: Handle, root: Root, target: Path, *, only: str | None = None
         left = staging.publish()
     if left is not None:
         handle.progress.note(f"not all of what was replaced could be removed: the rest is in {left}")
-    taken = handle.replicas.taken() if isinstance(handle, FallbackHandle) else {}
-    if only is None and not taken and not writer.resumed_bytes:
+    taken = dict(handle.replicas.taken()) if isinstance(handle, FallbackHandle) else {}
+    resumed_bytes = writer.resumed_bytes if wrote is None else wrote.resumed_bytes
+    for url, there in () if wrote is None else wrote.from_replicas.items():
+        here = taken.get(url, Taken(0, 0))
+        taken[url] = Taken(here.chunks + there.chunks, here.bytes + there.bytes)
+    if only is None and not taken and not resumed_bytes:
         Proofs(handle).credit_snapshot(root.id, "decoded")  # every chunk of it was read here, and compared with its id
-    return Restored(root, target, len(planned.files), planned.bytes, writer.resumed_bytes, taken, planned.given_up)
+    return Restored(root, target, len(planned.files), planned.bytes, resumed_bytes, taken, planned.given_up)
 
 
 def place_of(root: Root, entries: list[Entry], target: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -89,12 +89,28 @@ class TreeWriter:
                 self._handle.progress.advance(holes)
             if self._resumed and holes:
                 self._clear_holes(path, entry)
-            for offset, length, chunk, _ in entry_chunks(entry):
-                if self._resumed and self._handle.keys.names.chunk_id(self._files.read(path, offset, length)) == chunk:
-                    self.resumed_bytes += length
-                    self._handle.progress.advance(length)
-                    continue
-                yield Wanted(chunk, length, _Place(path, offset))
+            yield from self._missing(path, entry, 0, entry.size + 1)
+
+    def wanted_spans(self, spans: Iterable[tuple[Entry, int, int]]) -> Iterator[Wanted[_Place]]:
+        """The same of parts of files, whose holes are holes already: the chunks that begin in [start, stop)."""
+        for entry, start, stop in spans:
+            yield from self._missing(self.path_of(entry), entry, start, stop)
+
+    def _missing(self, path: Path, entry: Entry, start: int, stop: int) -> Iterator[Wanted[_Place]]:
+        for offset, length, chunk, _ in entry_chunks(entry):
+            if not start <= offset < stop:
+                continue
+            if self._resumed and self._handle.keys.names.chunk_id(self._files.read(path, offset, length)) == chunk:
+                self.resumed_bytes += length
+                self._handle.progress.advance(length)
+                continue
+            yield Wanted(chunk, length, _Place(path, offset))
+
+    def clear_holes(self, files: Iterable[Entry]) -> None:
+        """Make zeros of whatever an interrupted restore, or somebody else, left where there should be holes."""
+        for entry in files if self._resumed else ():
+            if any(kind == 3 for _, kind, _, _ in entry.runs):
+                self._clear_holes(self.path_of(entry), entry)
 
     def _clear_holes(self, path: Path, entry: Entry) -> None:
         # Somebody may have written into the staged file: what should be zeros is made zeros again.

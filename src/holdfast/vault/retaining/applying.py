@@ -1,4 +1,7 @@
-"""Carrying a retention plan out: thinned records first, then roots. What stops in between goes on where it was."""
+"""Carrying a retention plan out: thinned records first, then roots. What stops in between goes on where it was.
+
+What is locked at the store is passed over, and goes when the same plan, or another one, is applied after the lock.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from holdfast.vault.collecting.leases import HeldLease
 from holdfast.vault.format.records import Ref
 from holdfast.vault.handle import Handle
 from holdfast.vault.retaining.facts import Gathered, gather_facts
-from holdfast.vault.retaining.planning import RetentionPlan, digest_of, lasting
+from holdfast.vault.retaining.planning import RetentionPlan, digest_of, lasting, locked_snapshots
 from holdfast.vault.snapshots.dropping import LOOK_AGAIN, drop_many
 from holdfast.vault.snapshots.holds import hold_of, is_hold
 from holdfast.vault.snapshots.pointers import Pointers
@@ -27,11 +30,14 @@ _AGAIN = "plan it again"
 
 
 class Applied(NamedTuple):
-    """What this run did. `before`: changes that an earlier run of the same plan had made."""
+    """What this run did. `before`: changes that an earlier run of the same plan had made. `waiting`: snapshots that
+    were to be dropped and are locked → until when (ns, the store's clock).
+    """
 
     dropped: list[str]
     thinned: list[str]
     before: int
+    waiting: dict[str, int]
 
 
 def apply_retention(handle: Handle, plan: RetentionPlan) -> Applied:
@@ -142,14 +148,23 @@ class _Work:
         for change in self._plan.changes:
             if change.action == DROP and change.snapshot not in self._current:
                 forget_thinned(handle, change.asset, SnapshotId(change.snapshot))  # left by a run that was cut off
+        waiting: dict[str, int] = {}
         for asset, changes in _by_asset(drop).items():
-            rule = self._plan.policy.rule_for(asset)
-            roots = [self._gathered.roots[one.snapshot] for one in changes]
-            ignore_tags = rule is not None and rule.tags == "ignore"
-            for _ in drop_many(handle, asset, roots, self._now, ignore_tags=ignore_tags):
-                self._lease.keep()
+            for start in range(0, len(changes), LOOK_AGAIN):  # a lock may be extended meanwhile
+                some = changes[start : start + LOOK_AGAIN]
+                locked = locked_snapshots(handle, some)
+                waiting |= locked
+                self._drop(asset, [one for one in some if one.snapshot not in locked])
         done = len(self._plan.changes) - len(todo)
-        return Applied([one.snapshot for one in drop], [one.snapshot for one in thin], done)
+        dropped = [one.snapshot for one in drop if one.snapshot not in waiting]
+        return Applied(dropped, [one.snapshot for one in thin], done, waiting)
+
+    def _drop(self, asset: str, changes: list[Decision]) -> None:
+        rule = self._plan.policy.rule_for(asset)
+        roots = [self._gathered.roots[one.snapshot] for one in changes]
+        ignore_tags = rule is not None and rule.tags == "ignore"
+        for _ in drop_many(self._handle, asset, roots, self._now, ignore_tags=ignore_tags):
+            self._lease.keep()
 
     def _require_unprotected(self, change: Decision, refs: Mapping[str, Ref]) -> None:
         """Raises RefusedError when somebody tagged or held it, or moved a pointer to it, since it was judged."""

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import Annotated
 
 import msgspec
 
 from holdfast.errors import DamageError, FailedError, NotFoundError, WrongKeyError
 from holdfast.ids import ChunkId, PackId, PartId
+from holdfast.vault.format.names import pack_key
 from holdfast.vault.format.records import Part, Root
 from holdfast.vault.handle import Handle
+from holdfast.vault.locking.state import UNTIL_MAX, locked_until
 from holdfast.vault.snapshots.finding import read_part
 from holdfast.vault.snapshots.origins import chunk_ids
 
-__all__ = ["Freed", "Reading", "estimate"]
+__all__ = ["Freed", "Reading", "Until", "estimate"]
 
 _CHAIN_MAX = 8  # of deltas to deltas, as readers follow it
 _PARTS_AT_ONCE = 64
 
 Reach = dict[PackId, int]
+Until = Annotated[int, msgspec.Meta(ge=0, le=UNTIL_MAX)]  # ns; from files, too
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +38,17 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Freed(msgspec.Struct, frozen=True, kw_only=True):
     """Packs that nothing would reach any more, and their bytes: what a collection frees. An estimate: a chunk that lies
     in several packs counts where it is read first. `shared_packs`: what goes lies there, too, beside what stays.
-    `unread`: manifests that could not be read; where that is not 0, it may be less.
+    `unread`: manifests that could not be read; where that is not 0, it may be less. `locked_packs`: of the packs, those
+    that the store keeps locked still, the last of them until `locked_until` (ns): a later collection frees them.
     """
 
     packs: int
     bytes: int
     shared_packs: int
     unread: int
+    locked_packs: int = 0
+    locked_bytes: int = 0
+    locked_until: Until | None = None
 
 
 def estimate(
@@ -75,7 +83,17 @@ def estimate(
         for asset, parts in wanted.items():
             if part in parts:
                 readings[asset] |= reach
-    total = Freed(packs=len(freed), bytes=sum(freed.values()), shared_packs=touched - len(freed), unread=search.unread)
+    keys = {pack_key(pack): size for pack, size in freed.items()}
+    locked = locked_until(handle, keys)
+    total = Freed(
+        packs=len(freed),
+        bytes=sum(freed.values()),
+        shared_packs=touched - len(freed),
+        unread=search.unread,
+        locked_packs=len(locked),
+        locked_bytes=sum(keys[key] for key in locked),
+        locked_until=max(locked.values(), default=None),
+    )
     return total, {
         asset: Reading(snapshot=latest[asset], packs=len(reach), bytes=sum(reach.values()))
         for asset, reach in readings.items()

@@ -9,13 +9,16 @@ from itertools import pairwise
 import msgspec
 
 from holdfast.errors import UsageError
+from holdfast.ids import SnapshotId
 from holdfast.objectives.retention import DROP, KEEP, THIN, Decision, SnapshotFact, decide
 from holdfast.objectives.retention_rules import Policy
 from holdfast.vault.handle import Handle
-from holdfast.vault.retaining.estimating import Freed, Reading, estimate
+from holdfast.vault.locking.state import locked_until
+from holdfast.vault.retaining.estimating import Freed, Reading, Until, estimate
 from holdfast.vault.retaining.facts import Gathered, gather_facts
 
-__all__ = ["AssetEffect", "Restorable", "RetentionPlan", "plan_retention", "encode_plan", "decode_plan", "lasting"]
+__all__ = ["AssetEffect", "Restorable", "RetentionPlan", "plan_retention", "encode_plan", "decode_plan"]
+__all__ += ["lasting", "locked_snapshots"]
 
 FORMAT = "holdfast/retention/1"
 PLAN_BYTES_MAX = 1 << 30
@@ -43,7 +46,8 @@ class AssetEffect(msgspec.Struct, frozen=True, kw_only=True):
 
 class RetentionPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What goes, why, and what that does. `facts`: what it was made from, and `digest` the SHA-256 of their lasting
-    part. `notes`: what could not be judged, and so stays. `made` in ns, by this machine's clock.
+    part. `notes`: what could not be judged, and so stays. `made` in ns, by this machine's clock. `locked`: snapshots
+    that were to be dropped and that the store keeps locked → until when (ns): they go when the plan is applied then.
     """
 
     format: str
@@ -56,6 +60,7 @@ class RetentionPlan(msgspec.Struct, frozen=True, kw_only=True):
     effects: list[AssetEffect]
     freed: Freed
     notes: list[str]
+    locked: dict[str, Until] = {}
 
     @property
     def changes(self) -> list[Decision]:
@@ -85,7 +90,15 @@ def plan_retention(handle: Handle, policy: Policy) -> RetentionPlan:
         effects=_effects(facts, decisions, readings),
         freed=freed,
         notes=_notes(gathered),
+        locked=locked_snapshots(handle, (one for one in decisions if one.action == DROP)),
     )
+
+
+def locked_snapshots(handle: Handle, decisions: Iterable[Decision]) -> dict[str, int]:
+    """Of these snapshots, those whose roots are locked now, and until when. Hiding one would free nothing."""
+    names = handle.keys.names
+    keys = {names.snapshot_key(one.asset, SnapshotId(one.snapshot)): one.snapshot for one in decisions}
+    return {keys[key]: until for key, until in locked_until(handle, keys).items()}
 
 
 def lasting(fact: SnapshotFact) -> SnapshotFact:

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from holdfast.errors import HoldfastError, RefusedError, UntrustedError, WrongKeyError
 from holdfast.trust.signing import fingerprint
 from holdfast.vault.access.configuration import load_config
+from holdfast.vault.access.descent import require_descent, seen_config
 from holdfast.vault.format.header import Kind
 from holdfast.vault.format.keys import MAY_SIGN
 from holdfast.vault.format.records import Config
@@ -81,11 +82,7 @@ def renew_keys(handle: Handle, what: str) -> None:
     # Also revoked keepers: the chain of generations may begin with them. The last one that counts says who is trusted.
     pins = [fingerprint(known.public) for known in keys.config.signers if known.role == "keeper"]
     config = load_config(handle.store, pins, expected_vault=keys.vault.hex()).config
-    if config.generation < keys.config.generation:
-        raise UntrustedError(
-            f"the newest configuration at {handle.store.url} is older than the one this vault was opened with",
-            hint="somebody removed a generation of config/: compare with another replica",
-        )
+    require_descent(handle.store, seen_config(keys.config), config)
     _require_counted(config, fingerprint(signer.public), keys.label, handle.clock.now_ns())
     if keys.private and config.epochs[-1].number not in keys.private:
         raise WrongKeyError("the vault has a new epoch, which this key was not opened for", hint="open the vault anew")

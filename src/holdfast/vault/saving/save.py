@@ -18,11 +18,13 @@ from holdfast.errors import (
     UntrustedError,
     WrongKeyError,
 )
+from holdfast.vault.checking.proofs import Proofs
 from holdfast.vault.checking.verifying import Verified, forget_damaged, move_validated, verify_written
 from holdfast.vault.collecting.leases import HeldLease
 from holdfast.vault.collecting.trash import read_trash
 from holdfast.vault.format.records import Entry, Finding, Root, Validation
 from holdfast.vault.handle import Handle
+from holdfast.vault.index import pack_of_key
 from holdfast.vault.saving.anchors import Anchors
 from holdfast.vault.saving.coder import ChunkCoder
 from holdfast.vault.saving.committing import (
@@ -108,6 +110,7 @@ def _save(handle: Handle, asset: str, job: Job, options: SaveOptions, lease: Hel
     root, parent = written.root, attempt.parent
     if verified is not None:
         remember_root(handle, written.key, root)
+        Proofs(handle).credit_snapshot(root.id, verified.level)
     if options.committed is not None:
         lease.keep()
         options.committed(root)
@@ -186,6 +189,9 @@ class _Attempt:
             coder = ChunkCoder(handle, self._bases, self.anchors, writer, avoid)
             saved = code_contents(handle, job.contents, self.parent, coder, tally, lease.keep)
             writer.finish()
+            for key in avoid:  # what was stored again, as it is condemned there, is read back where it was stored now
+                if (pack := pack_of_key(key)) is not None:
+                    handle.index.forget_pack(pack)
             tally.add(packs=writer.packs, stored=writer.stored_bytes)
         if job.tree is not None:
             _check_tree(job.tree)

@@ -1,0 +1,1 @@
+"""Lines measured: limits kept, overtaking, long distances, processor time. `python -m benchmarks.network`."""

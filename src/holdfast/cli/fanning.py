@@ -1,0 +1,36 @@
+"""`--fanout`: bulk work on the machines of a cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from holdfast.cli.output import Output
+    from holdfast.control.bulk.spreading import Bulk
+
+__all__ = ["FanoutOption", "bulk_on"]
+
+FanoutOption = Annotated[
+    str,
+    typer.Option(
+        "--fanout",
+        metavar="WHERE",
+        show_default=True,
+        help="Who does the work: `threads` of this machine, or a Ray cluster: ray:HOST:PORT, ray:auto.",
+    ),
+]
+
+
+def bulk_on(where: str, output: Output) -> Bulk | None:
+    """A run of bulk work there; None for `threads`, as everything is done by these without pieces.
+
+    Raises what `open_fanout` raises.
+    """
+    if where == "threads":
+        return None
+    from holdfast.control.bulk.spreading import Bulk
+    from holdfast.fanout import open_fanout
+
+    return Bulk(open_fanout(where), progress=output.progress)

@@ -1,0 +1,213 @@
+"""From what is declared to stores that are open: one vault, on the stores of several sites."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from holdfast.clock import SYSTEM_CLOCK, Clock
+from holdfast.config.effective import Effective, effective
+from holdfast.config.finding import LoadedConfig
+from holdfast.config.model import Config, Way
+from holdfast.config.placing import Placement, place
+from holdfast.config.references import resolve
+from holdfast.config.words import Reference, Tier
+from holdfast.control.opening import open_on
+from holdfast.control.sites.lines import SiteLines
+from holdfast.control.sites.states import Condition, SiteState, SiteStates
+from holdfast.errors import HoldfastError, NotFoundError, RefusedError, UsageError
+from holdfast.events import SILENT, Progress
+from holdfast.replication.following.routes import Route
+from holdfast.replication.following.views import SiteStore
+from holdfast.replication.lanes import HIGH, NORMAL
+from holdfast.stores.lines.terms import USUAL_PRIORITY
+from holdfast.vault.vault import Vault
+
+__all__ = ["DeclaredSites", "DeclaredAsset", "store_name"]
+
+
+def store_name(site: str, tier: Tier) -> str:
+    """How a store is called everywhere: `euw4/warm`."""
+    return f"{site}/{tier.value}"
+
+
+class DeclaredAsset(NamedTuple):
+    """One asset: what it owes, where it is declared to lie, and which of these sites are not what they should be."""
+
+    owed: Effective
+    placement: Placement
+    states: Mapping[str, SiteState] = {}
+
+    @property
+    def name(self) -> str:
+        return self.owed.name
+
+    @property
+    def home_site(self) -> str:
+        """Where its snapshots are committed for now: its declared home, else the first of its sites that is sound."""
+        sound = [site for site in self.placement.sites if site not in self.states]
+        if not sound:
+            raise RefusedError(
+                f"none of the sites of {self.name} is sound: {', '.join(self.placement.sites)}",
+                hint="`holdfast site rebuild` brings one back",
+                object_name=self.name,
+            )
+        return sound[0]
+
+    @property
+    def home(self) -> str:
+        """Its home store."""
+        return self.at(self.home_site)
+
+    @property
+    def synchronous(self) -> tuple[str, ...]:
+        """The sites that a save waits for, besides the home."""
+        return tuple(site for site in self.placement.synchronous if site != self.home_site and site not in self.states)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The stores that get copies, the synchronous ones first."""
+        return tuple(self.at(site) for site in self.placement.sites if site != self.home_site and self._gets(site))
+
+    @property
+    def route(self) -> Route:
+        lane = HIGH if self.placement.quorum > 1 else NORMAL
+        givers = tuple(self.at(site) for site in self.placement.sites if self._is(site, Condition.DRAINING))
+        return Route(self.name, self.home, self.targets, self.owed.priority.value, lane, givers)
+
+    def at(self, site: str) -> str:
+        """The store of a site to which its snapshots come first."""
+        return store_name(site, self.placement.tiers[site])
+
+    def _gets(self, site: str) -> bool:
+        return not self._is(site, Condition.FAILED) and not self._is(site, Condition.DRAINING)
+
+    def _is(self, site: str, condition: Condition) -> bool:
+        return site in self.states and self.states[site].condition is condition
+
+
+@dataclass
+class DeclaredSites:
+    """What a file declares, opened as it is asked for."""
+
+    loaded: LoadedConfig
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    clock: Clock = SYSTEM_CLOCK
+    progress: Progress = SILENT
+    _stores: dict[tuple[str, int], SiteStore] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        return self.loaded.config
+
+    @cached_property
+    def assets(self) -> dict[str, DeclaredAsset]:
+        """All that lie as whole copies, by name. Raises RefusedError for a placement that a rule forbids."""
+        found = {}
+        for name in self.config.assets:
+            owed = effective(self.config, name)
+            placed = place(self.config, owed)
+            if placed.faults or placed.placement is None:
+                why = placed.faults[0].message if placed.faults else "no site can have it"
+                raise RefusedError(
+                    f"{name}: {why}", hint=f"`holdfast config check` says where in {self.loaded.path}", object_name=name
+                )
+            found[name] = DeclaredAsset(owed, placed.placement, self.states)
+        return found
+
+    @cached_property
+    def states(self) -> dict[str, SiteState]:
+        """Which sites are not as declared. Raises DamageError."""
+        return self.kept_states.read()
+
+    @property
+    def kept_states(self) -> SiteStates:
+        return SiteStates(self.config.organisation, self.environment)
+
+    def renewed(self) -> DeclaredSites:
+        """The same, with the states as they are now."""
+        renewed = DeclaredSites(self.loaded, self.environment, self.clock, self.progress, self._stores)
+        renewed.lines = self.lines
+        return renewed
+
+    def asset(self, name: str) -> DeclaredAsset:
+        """Raises NotFoundError for one that is not declared."""
+        try:
+            return self.assets[name]
+        except KeyError:
+            known = ", ".join(sorted(self.assets)) or "none"
+            raise NotFoundError(f"{self.loaded.path} declares no asset {name!r}", hint=f"it declares {known}") from None
+
+    def site_names(self) -> list[str]:
+        """In the order of the file."""
+        return list(self.config.sites)
+
+    def require_site(self, name: str) -> None:
+        """Raises NotFoundError for a site that is not declared."""
+        if name not in self.config.sites:
+            known = ", ".join(self.config.sites)
+            raise NotFoundError(f"{self.loaded.path} declares no site {name!r}", hint=f"it declares {known}")
+
+    def store(self, name: str, priority: int = USUAL_PRIORITY) -> SiteStore:
+        """The store `site/tier`, opened over its links; nothing is read yet. Raises UsageError, CredentialError.
+
+        `priority`: among what goes over the same links; a higher one overtakes.
+        """
+        if (name, priority) not in self._stores:
+            site, _, tier = name.partition("/")
+            declared = self.config.sites[site]
+            store = self.lines.open_store(site, declared, declared.stores[Tier(tier)], priority, self._revealed)
+            self._stores[name, priority] = SiteStore(name, site, store)
+        return self._stores[name, priority]
+
+    @cached_property
+    def lines(self) -> SiteLines:
+        """What this process sends and gets goes over these."""
+        return SiteLines(self.clock, self.progress.note)
+
+    def price(self, source: str, target: str) -> float:
+        """Of 10^9 bytes from one store to another: what leaving the source's site costs; 0 within a site."""
+        site = source.partition("/")[0]
+        if site == target.partition("/")[0]:
+            return 0.0
+        return self.config.sites[site].link_called("").price_per_gb or 0.0
+
+    def stores_of(self, assets: Sequence[DeclaredAsset]) -> list[SiteStore]:
+        """The stores where these assets lie, each once, in the order of the routes."""
+        names = dict.fromkeys(name for asset in assets for name in asset.route.stores)
+        return [self.store(name) for name in names]
+
+    def open_vault(self, assets: Sequence[DeclaredAsset]) -> Vault:
+        """The vault at the first of these assets' stores that opens: homes first.
+
+        Raises what opening the last of them raised, NotFoundError where none has a vault, UsageError without assets.
+        """
+        names = dict.fromkeys([asset.home for asset in assets] + [name for one in assets for name in one.targets])
+        if not names:
+            raise UsageError(f"{self.loaded.path} declares no assets", hint="docs/config.md shows how")
+        trouble: HoldfastError | None = None
+        for name in names:
+            try:
+                return self.open_at(name)
+            except HoldfastError as error:
+                self.progress.note(f"{name}: {error.message}")
+                trouble = error
+        assert trouble is not None
+        raise trouble
+
+    def open_at(self, name: str) -> Vault:
+        """The vault at one store. Raises what `control.opening.open_on` raises."""
+        return open_on(self.store(name).store, environment=self.environment, clock=self.clock, progress=self.progress)
+
+    def _revealed(self, way: Way) -> tuple[dict[str, str], dict[str, str]]:
+        """Options and credentials of a way, without references."""
+        options = {name: self._value(value) for name, value in way.options.items()}
+        return options, {name: self._value(value) for name, value in way.credentials.items()}
+
+    def _value(self, value: str | Reference) -> str:
+        if isinstance(value, Reference):
+            return resolve(value, self.loaded.folder, self.environment).reveal()
+        return value

@@ -1,0 +1,160 @@
+"""Keeping the sites of `holdfast.yaml` alike: allowed, copied, recorded; with what is exposed as a series."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from holdfast.control.audited_vault import recorded_on
+from holdfast.control.guarding import guard
+from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites, store_name
+from holdfast.homes import state_home
+from holdfast.replication.following.exposing import Exposure, exposures
+from holdfast.replication.following.rounds import Copied, Follower, RoundReport
+from holdfast.replication.following.routes import RoundPlan, wanted_snapshots, watermark
+from holdfast.replication.following.series import ExposureSeries
+from holdfast.replication.following.views import View, look
+from holdfast.vault.snapshots.roots import content_time
+from holdfast.vault.vault import Vault
+
+__all__ = ["Arrival", "SiteFollower", "SitesStatus", "exposure_file", "look_at_site"]
+
+
+class Arrival(NamedTuple):
+    """How far one store is with one asset. `complete_ns`: up to this time of content everything is there.
+
+    `lag_ns`: by how much the newest content is newer than that; None where nothing is complete or nothing is wanted.
+    """
+
+    asset: str
+    store: str
+    site: str
+    home: bool
+    problem: str
+    there: int
+    wanted: int
+    complete_ns: int | None
+    lag_ns: int | None
+    verified: int  # of those that are there, how many this machine read back there
+
+
+class SitesStatus(NamedTuple):
+    """What the stores say now, and what a round would do about it."""
+
+    now_ns: int
+    arrivals: list[Arrival]
+    exposures: list[Exposure]
+    plan: RoundPlan
+
+
+class SiteFollower:
+    """Rounds over declared assets, in the name of whoever opened the vault."""
+
+    def __init__(self, sites: DeclaredSites, assets: Sequence[DeclaredAsset], *, verify: bool = True) -> None:
+        """`verify`: read back what arrives. Raises what opening the vault raises."""
+        self._sites = sites
+        self.assets = list(assets)
+        self.vault: Vault = sites.open_vault(self.assets)
+        self.follower = Follower(
+            self.vault.handle,
+            sites.stores_of(self.assets),
+            [asset.route for asset in self.assets],
+            rank=sites.price,
+            verify=verify,
+            progress=sites.progress,
+            on_copied=self._record,
+        )
+        state = exposure_file(sites, self.vault)
+        self.series = None if state is None else ExposureSeries(state)
+
+    def status(self) -> SitesStatus:
+        """Looks, and changes nothing."""
+        guard(self.vault, "vault.info")
+        views = self.follower.look()
+        now = self.vault.handle.clock.now_ns()
+        found = exposures(self.follower.routes, views, now)
+        return SitesStatus(now, self._arrivals(views), found, self.follower.plan(views))
+
+    def run_round(self) -> RoundReport:
+        """One round, if every copy of it is allowed. Raises PermissionDeniedError."""
+        self.require_allowed()
+        report = self.follower.run_round()
+        self._keep(report)
+        return report
+
+    def run(self, every_s: float, stop: threading.Event, told: Callable[[RoundReport], None]) -> None:
+        """Round after round, until `stop`."""
+        self.require_allowed()
+
+        def after(report: RoundReport) -> None:
+            self._keep(report)
+            told(report)
+
+        self.follower.run(every_s, stop, after)
+
+    def require_allowed(self) -> None:
+        """Each asset to each of its sites."""
+        for asset in self.assets:
+            for name in asset.targets:
+                guard(self.vault, "replicate", asset=asset.name, to=name.partition("/")[0])
+
+    def _arrivals(self, views: dict[str, View]) -> list[Arrival]:
+        found = []
+        for asset in self.assets:
+            route = asset.route
+            wanted = wanted_snapshots(route, views)
+            newest = max((content_time(root) for root in wanted.values()), default=None)
+            for name in route.stores:
+                view = views[name]
+                there = view.of(asset.name).keys() & wanted.keys()
+                complete = watermark(route, view, wanted) if view.answered else None
+                found.append(
+                    Arrival(
+                        asset.name,
+                        name,
+                        view.site,
+                        name == route.home,
+                        view.problem.message if view.problem is not None else "",
+                        len(there),
+                        len(wanted),
+                        complete,
+                        None if complete is None or newest is None else newest - complete,
+                        len(there & view.verified.keys()),
+                    )
+                )
+        return found
+
+    def _record(self, copied: Copied) -> None:
+        """In the audit log, as every copy is: what arrived where, or why not."""
+        objects = {"arrived": str(len(copied.arrived)), "left-out": str(len(copied.left_out))}
+        names = {"asset": copied.copy.asset, "site": copied.copy.target}
+        with recorded_on(self.vault, "replicate", objects=objects, names=names) as facts:
+            if copied.error is not None:
+                facts.outcome = copied.error.code
+
+    def _keep(self, report: RoundReport) -> None:
+        if self.series is None:
+            return
+        try:
+            self.series.append(report.exposures)
+        except OSError as error:
+            self._sites.progress.note(f"{self.series.path} cannot be written ({error.strerror}): exposure is not kept")
+
+
+def exposure_file(sites: DeclaredSites, vault: Vault) -> Path | None:
+    """Where the series of a vault lies on this machine; None for a user without a home."""
+    state = state_home(sites.environment)
+    return None if state is None else state / "holdfast" / "exposure" / f"{vault.id}.jsonl"
+
+
+def look_at_site(sites: DeclaredSites, site: str) -> dict[str, View]:
+    """What the stores of one site say, all of them, whatever lies there. Empty when no vault can be opened anywhere."""
+    assets = [asset for asset in sites.assets.values() if site in asset.placement.sites]
+    names = [store_name(site, tier) for tier in sites.config.sites[site].stores]
+    vault = sites.open_vault([asset for asset in assets if site not in sites.states] or list(sites.assets.values()))
+    guard(vault, "vault.info")
+    return look(
+        vault.handle, [sites.store(name) for name in names], [asset.name for asset in assets], progress=sites.progress
+    )

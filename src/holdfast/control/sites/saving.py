@@ -1,0 +1,49 @@
+"""Saving an asset as `holdfast.yaml` declares it: at its home, and at as many sites as it owes before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from holdfast.control.guarding import guard
+from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
+from holdfast.replication.following.quorum import Quorum, copy_to_quorum
+from holdfast.vault.format.records import Root
+from holdfast.vault.vault import Vault
+
+__all__ = ["DeclaredSave", "declared_save"]
+
+
+_URGENT = 9  # somebody waits for it
+
+
+class DeclaredSave(NamedTuple):
+    """The opened home of an asset. `committed`: for `Vault.save`, None where no other site is waited for.
+
+    `reached`: filled while saving: which sites had the snapshot when the save was let go on.
+    """
+
+    vault: Vault
+    asset: DeclaredAsset
+    committed: Callable[[Root], None] | None
+    reached: list[Quorum]
+
+
+def declared_save(sites: DeclaredSites, asset: str) -> DeclaredSave:
+    """Everything for saving `asset`. Raises NotFoundError (it is not declared), PermissionDeniedError, and what opening
+    its home raises: a save that could be found at its home only by luck is not begun elsewhere.
+    """
+    declared = sites.asset(asset)
+    vault = sites.open_at(declared.home)
+    reached: list[Quorum] = []
+    quorum = declared.placement.quorum
+    if quorum <= 1:
+        return DeclaredSave(vault, declared, None, reached)
+    targets = [sites.store(declared.at(site), _URGENT) for site in declared.synchronous]
+    for target in targets:
+        guard(vault, "replicate", asset=asset, to=target.site)
+
+    def committed(root: Root) -> None:
+        reached.append(copy_to_quorum(vault.handle, declared.home_site, root, targets, quorum, progress=sites.progress))
+
+    return DeclaredSave(vault, declared, committed, reached)

@@ -1,0 +1,1 @@
+"""Tiers: which snapshots lie on which stores. `planning` decides (pure), `moving` carries out."""

@@ -1,0 +1,30 @@
+"""A store that shows only chosen snapshots: so that a copy of a vault copies those, and what they reach."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from holdfast.stores.protocol import ObjectInfo, Store
+from holdfast.stores.readonly import ReadOnlyStore
+from holdfast.vault.format.names import SNAPSHOTS
+
+__all__ = ["SelectedStore"]
+
+
+class SelectedStore(ReadOnlyStore):
+    """`store` for reading, as if it had the roots of these snapshots only. Everything else of it is there."""
+
+    def __init__(self, store: Store, snapshots: Collection[str]) -> None:
+        super().__init__(store)
+        self._snapshots = frozenset(snapshots)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        for info in super().list(prefix, after):
+            if not info.key.startswith(SNAPSHOTS) or info.key.rpartition("/")[2] in self._snapshots:
+                yield info
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        if not prefix.startswith(SNAPSHOTS):
+            return super().folders(prefix)
+        found = {prefix + info.key[len(prefix) :].partition("/")[0] + "/" for info in self.list(prefix)}
+        return sorted(folder for folder in found if folder != prefix)

@@ -1,0 +1,111 @@
+"""Stores whose connections go over a line.
+
+HTTPS goes through the line's proxy: the tunnel is for the real name, so certificates are checked as ever, and the line
+sees ciphertext. Plain HTTP goes to a port of this machine that stands for the endpoint; the request names that port as
+its host, and S3 signs it so, which servers that check a signature against the host they were asked for accept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from holdfast.clock import Clock
+from holdfast.errors import UsageError
+from holdfast.stores.lines.shaper import Shaper
+from holdfast.stores.opening import open_store
+from holdfast.stores.protocol import Store
+from holdfast.stores.throttled import ThrottledStore
+from holdfast.stores.urls import CLOUDS, StoreUrl, parse_store_url
+
+__all__ = ["Router", "open_routed"]
+
+# These hand out credentials on this machine or in its rack; obstore asks them with the same client.
+_NOT_OVER_THE_LINE = (
+    *("localhost", "127.0.0.1", "169.254.169.254", "169.254.170.2", "169.254.170.23"),
+    "metadata.google.internal",
+)
+# obstore counts the time that it takes to send a request, too: 8 MiB in 30 s, with 64 of them side by side, would need
+# 17 MiB/s. That an endpoint is dead or says nothing the line finds out by itself.
+_READ_TIMEOUT = "10m"
+_YES = ("1", "true", "on", "yes", "y")
+
+
+class Router(Protocol):
+    """What opening a store needs of a line."""
+
+    up: Shaper
+    down: Shaper
+
+    def proxy_url(self, priority: int) -> str: ...
+
+    def forward(self, endpoints: Sequence[str], priority: int) -> str: ...
+
+    def spread(self, endpoint: str, alternatives: Sequence[str]) -> None: ...
+
+
+def open_routed(
+    line: Router,
+    url: str,
+    options: Mapping[str, str],
+    credentials: Mapping[str, str],
+    priority: int,
+    endpoints: Sequence[str],
+    clock: Clock,
+) -> Store:
+    """See `Line.open_store`. Without a second try: that is for whoever knows all ways."""
+    parsed = parse_store_url(url)
+    if parsed.kind in CLOUDS:
+        return _open_cloud(line, parsed, options, credentials, priority, endpoints)
+    if endpoints:
+        raise UsageError("only a cloud's store has endpoints", hint="remove them")
+    store = open_store(url, options=options, credentials=credentials, clock=clock)
+    return ThrottledStore(store, clock=clock, shapers=(line.up, line.down), priority=priority)
+
+
+def _open_cloud(
+    line: Router,
+    parsed: StoreUrl,
+    options: Mapping[str, str],
+    credentials: Mapping[str, str],
+    priority: int,
+    endpoints: Sequence[str],
+) -> Store:
+    # obstore takes 20 ms and much memory to load: only those who use a cloud pay for it.
+    from holdfast.stores import cloud, cloud_errors, cloud_options
+
+    scheme = parsed.kind
+    settings = cloud_options.with_credentials(scheme, cloud_options.sort_options(scheme, options), credentials)
+    if "read_timeout" not in options:
+        settings.client["read_timeout"] = _READ_TIMEOUT
+    settings.client["proxy_url"] = line.proxy_url(priority)
+    variables = cloud_options._PLACE[scheme]["endpoint"]
+    endpoint = options.get("endpoint") or next(filter(None, map(os.environ.get, variables)), "")
+    # The forwarder's own port is among them; what an option or the environment says of proxies does not count here.
+    own = urlsplit(endpoint).hostname if endpoint.startswith("https://") else ""
+    direct = (host for host in _NOT_OVER_THE_LINE if host != own)
+    settings.client["proxy_excludes"] = ",".join(direct)
+    if endpoint.startswith("http://"):
+        if options.get("virtual_hosted_style_request", "").lower() in _YES:
+            raise UsageError("over a line, a bucket cannot be part of a host's name without TLS", hint="use https://")
+        stand_in = line.forward([endpoint, *endpoints], priority) + urlsplit(endpoint).path
+        settings.store[cloud_options._SPELLING.get(scheme, {}).get("endpoint", "endpoint")] = stand_in
+        settings.client["allow_http"] = "true"
+    elif endpoints:
+        if not endpoint:
+            raise UsageError("more endpoints need a first one", hint="set the option endpoint")
+        line.spread(endpoint, endpoints)
+    clean = f"{scheme}://{parsed.place}/{parsed.prefix}".rstrip("/")
+    plain = cloud.connect(scheme, parsed.place, parsed.prefix, options, credentials)
+    try:
+        return cloud.CloudStore(
+            clean,
+            repeating=cloud._backend(scheme, parsed.place, parsed.prefix, settings, cloud._REPEATING),
+            once=cloud._backend(scheme, parsed.place, parsed.prefix, settings, cloud._ONCE),
+            skips=plain._skips,
+            identity=plain.identity,  # the store's own, whatever way leads there
+        )
+    except cloud_errors.RAISED_BY_OBSTORE as error:
+        raise cloud_errors.misconfigured(error, clean) from error

@@ -1,0 +1,117 @@
+"""Rounds over any state of the stores: what is planned is needed, possible and said once; exposure is never too low."""
+
+from __future__ import annotations
+
+import functools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.errors import StoreUnreachableError
+from holdfast.replication.following.exposing import Protection, exposures
+from holdfast.replication.following.routes import Route, plan_round, wanted_snapshots, watermark
+from holdfast.replication.following.views import View
+from holdfast.vault.format.records import Root, Validation
+
+SITES = ("a", "b", "c", "d")
+STORES = tuple(f"{site}/warm" for site in SITES)
+NOW = 10_000
+
+
+@functools.cache
+def root(number: int) -> Root:
+    verdict = "quarantined" if number == 7 else "sound"
+    return Root(
+        id=f"s{number}",
+        asset="x",
+        created=number * 100,
+        content=number * 100,
+        step=None,
+        parents=[],
+        writer="w",
+        source="file",
+        name="n",
+        parts=[],
+        meta={},
+        versions={},
+        stats={"stored": number},
+        validation=Validation("warn", verdict, [], []),
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[list[Route], dict[str, View]]:
+    views = {}
+    for site, name in zip(SITES, STORES, strict=True):
+        if draw(st.integers(0, 4)) == 0:
+            views[name] = View(name, site, StoreUnreachableError("away"), {}, {})
+            continue
+        there = draw(st.sets(st.integers(1, 8)))
+        verified = draw(st.sets(st.sampled_from(sorted(there)))) if there else set()
+        views[name] = View(name, site, None, {"x": {f"s{n}": root(n) for n in there}}, {f"s{n}": 1 for n in verified})
+    order = draw(st.permutations(STORES))
+    cut = draw(st.integers(1, 4))
+    givers = tuple(order[cut:]) if draw(st.booleans()) else ()
+    return [Route("x", order[0], tuple(order[1:cut]), draw(st.integers(0, 9)), givers=givers)], views
+
+
+@given(worlds())
+def test_a_plan_is_needed_possible_and_said_once(world: tuple[list[Route], dict[str, View]]) -> None:
+    [route], views = world
+    plan = plan_round([route], views)
+    told: set[tuple[str, str]] = set()
+    wanted = wanted_snapshots(route, views)
+    for copy in plan.copies:
+        assert copy.target in route.targets
+        assert views[copy.target].answered
+        assert copy.sources
+        assert copy.target not in copy.sources
+        for source in copy.sources:
+            assert views[source].answered
+            assert set(copy.snapshots) <= views[source].of("x").keys()
+        for snapshot in copy.snapshots:
+            assert snapshot not in views[copy.target].of("x")
+            assert (copy.target, snapshot) not in told
+            told.add((copy.target, snapshot))
+        contents = [wanted[snapshot].content for snapshot in copy.snapshots]
+        assert contents == sorted(contents, reverse=True)
+    for name in route.targets:  # nothing that is wanted and could be copied is left out
+        lacking = wanted.keys() - views[name].of("x").keys()
+        assert not views[name].answered or {(name, one) for one in lacking} <= told
+
+
+@given(worlds())
+def test_after_the_plan_everything_is_everywhere(world: tuple[list[Route], dict[str, View]]) -> None:
+    [route], views = world
+    wanted = wanted_snapshots(route, views)
+    after = {
+        name: view._replace(roots={"x": {**view.of("x"), **wanted}})
+        if name in route.targets and view.answered
+        else view
+        for name, view in views.items()
+    }
+    assert plan_round([route], after).copies == ()
+    for name in route.targets:
+        if views[name].answered and wanted:
+            assert watermark(route, after[name], wanted) == max(one.content for one in wanted.values())
+
+
+@given(worlds(), st.sampled_from(STORES))
+def test_exposure_never_counts_what_may_be_lost(world: tuple[list[Route], dict[str, View]], cut: str) -> None:
+    [route], views = world
+    before = {one.site: one for one in exposures([route], views, NOW)}
+    for site, one in before.items():
+        survivors = [views[name] for name in route.stores if views[name].site != site and views[name].answered]
+        proven = [
+            root.content
+            for view in survivors
+            for key, root in view.of("x").items()
+            if key in view.verified and key != "s7"
+        ]
+        assert (one.protection is Protection.VERIFIED) == bool(proven)
+        if proven:
+            assert one.seconds == (NOW - max(proven)) / 1e9
+    away = {**views, cut: View(cut, views[cut].site, StoreUnreachableError("cut"), {}, {})}
+    for site, one in {each.site: each for each in exposures([route], away, NOW)}.items():
+        earlier = before[site].seconds
+        assert one.seconds is None or (earlier is not None and one.seconds >= earlier)
