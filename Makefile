@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: help demo test check unit bench bench-quick bench-network tiers campaigns fuzz crash-points soak soak-servers campaign drill-ransomware mutations bench-bulk clean
+.PHONY: help demo test check unit bench bench-quick bench-network bench-shipping tiers campaigns fuzz crash-points soak soak-servers campaign drill-ransomware mutations bench-bulk clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -71,6 +71,9 @@ soak-servers: ## two writers, a replicator and a collector, killed at random, on
 campaign: ## 1,000 random damages to a vault with two sites: all found, all mended, losses told exactly
 	@tools/setup dev
 	$(BIN)/python -m tests.recovery.campaigns.repair $(or $(DAMAGES),1000) $(SEED)
+
+bench-shipping: ## bytes that reach another site for 20 successive checkpoints, beside rclone and restic; some minutes
+	$(BIN)/python -m benchmarks.shipping --checkpoints 20 --warm 300 > benchmarks/results/shipping.json
 
 drill-ransomware: ## stolen credentials destroy all they can, on SeaweedFS and moto; with locks it all comes back: DRILL=…
 	@tools/setup dev

@@ -33,18 +33,18 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as temporary:
         folder = Path(temporary)
         measure = {
-            "limits": lambda: limits([10] if given.quick else [1, 10, 100], 1.0 if given.quick else 6.0, folder),
+            "limits": lambda: limits([10] if given.quick else [1, 10, 100], 1.0 if given.quick else 5.0, folder),
             "overtaking": lambda: overtaking([10] if given.quick else [1, 10, 100], 3 if given.quick else 10),
-            "distances": lambda: distances(folder, *((16, 1 << 20) if given.quick else (32, 8 << 20))),
+            "distances": lambda: distances(folder, *((16, 1 << 20) if given.quick else (24, 8 << 20))),
             "costs": lambda: costs(1.0 if given.quick else 5.0),
         }
         for part in given.only:
             print(f"measuring {part}", file=sys.stderr)
             found[part] = measure[part]()
-    found["machine"] = machine_facts() | {"congestion control": congestion_control()}
+            found["machine"] = machine_facts() | {"congestion control": congestion_control()}
+            if not given.quick:
+                RESULTS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     print(tables(found))
-    if not given.quick:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     if given.docs:
         given.docs.write_text(written_into(given.docs.read_text("utf-8"), found), "utf-8")
     return 0

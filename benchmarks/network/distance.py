@@ -40,12 +40,12 @@ def distances(folder: Path, objects: int, size: int) -> list[dict[str, Any]]:
     for number in range(objects):
         (source / f"{number:04}").write_bytes(os.urandom(size))
     rows = []
-    with Network("far") as network, SeaweedAt(network["far"], folder / "weed") as server, server.in_environment():
+    with Network("far") as network, SeaweedAt(network["far"], folder / "far") as server, server.in_environment():
         link = network.link(HERE, "far")
         for loss in (0.0, 0.02):
             link.set(delay_s=0.05, bits_per_s=LINK, queue_s=0.1, loss=loss)
             for name, way in _ways(server, folder).items():
-                up, down, again = way(f"{name}-{loss}".replace(" ", "-"), source)
+                up, down, again = way(f"{loss}/{len(rows)}", source)
                 total = objects * size * 8
                 row = {"loss": loss, "way": name, "up_mbit": total / up / 1e6, "down_mbit": total / down / 1e6}
                 rows.append(row | {"retransmitted": again})

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.control.known_vaults import KnownVaults
-from holdfast.errors import CredentialError, UntrustedError
+from holdfast.errors import CredentialError, UntrustedError, UsageError
 from holdfast.events import SILENT, Progress
 from holdfast.stores.opening import open_store
 from holdfast.stores.protocol import Store
 from holdfast.stores.retention.opening import with_locks_if_any
+from holdfast.stores.urls import FOLDER, MEMORY, parse_store_url
 from holdfast.trust.credentials import Credential
 from holdfast.trust.keyring import (
     KEY_FILE_VARIABLE,
@@ -36,7 +37,9 @@ from holdfast.vault.access.configuration import (
 )
 from holdfast.vault.vault import Vault, open_vault
 
-__all__ = ["CreatedVault", "create", "open_at", "open_on"]
+__all__ = ["CreatedVault", "create", "create_on", "open_at", "open_on", "store_at"]
+
+_STRIPES = "stripes:"
 
 Options = Mapping[str, str] | None
 
@@ -46,6 +49,37 @@ class CreatedVault(NamedTuple):
 
     vault: Vault
     key_file: Path
+
+
+def store_at(url: str, *, options: Options = None, clock: Clock = SYSTEM_CLOCK, progress: Progress = SILENT) -> Store:
+    """The store at a URL, with its locks where it has any; nothing is read yet. Raises UsageError.
+
+    `stripes:URL,URL,URL` is the set of stripes on these sites, in the order in which it was created; the options go to
+    those that are no folders.
+    """
+    if not url.startswith(_STRIPES):
+        return with_locks_if_any(open_store(url, options=options, clock=clock, note=progress.note), options)
+    from holdfast.replication.striping.store import StripedStore
+
+    parts = url.removeprefix(_STRIPES).split(",")
+    if len(parts) < 3 or not all(part.strip() for part in parts):
+        raise UsageError(
+            "stripes lie over three sites or more: name them all, with commas between",
+            hint="for example stripes:/mnt/a/vault,s3://b/vault,gs://c/vault, in the order of the set",
+        )
+    if len(set(parts)) < len(parts):
+        raise UsageError("the same store is named twice among the sites of the stripes")
+    given = [options if _takes_options(part) else None for part in parts]
+    if options and not any(given):
+        raise UsageError(f"a folder has no option {min(options)!r}", hint="remove the options")
+    opened = [
+        open_store(part, options=one, clock=clock, note=progress.note) for part, one in zip(parts, given, strict=True)
+    ]
+    return StripedStore(opened, clock=clock, progress=progress)
+
+
+def _takes_options(url: str) -> bool:
+    return parse_store_url(url).kind not in (FOLDER, MEMORY)
 
 
 def create(
@@ -64,7 +98,31 @@ def create(
     With HOLDFAST_PASSPHRASE set, the passphrase becomes a second recipient: it reads. Raises RefusedError when there
     is a vault already. Losing the key file (without a second recipient) loses the data.
     """
-    store = with_locks_if_any(open_store(url, options=options, note=progress.note), options)
+    store = store_at(url, options=options, clock=clock, progress=progress)
+    return create_on(
+        store,
+        options=options,
+        encryption=encryption,
+        suite=suite,
+        label=label,
+        environment=environment,
+        clock=clock,
+        progress=progress,
+    )
+
+
+def create_on(
+    store: Store,
+    *,
+    options: Options = None,
+    encryption: bool = True,
+    suite: Suite = Suite.HYBRID_1,
+    label: str = "keeper",
+    environment: Mapping[str, str] = os.environ,
+    clock: Clock = SYSTEM_CLOCK,
+    progress: Progress = SILENT,
+) -> CreatedVault:
+    """The same in a store that is open already; `options` are those that it was opened with."""
     passphrase = passphrase_from_environment(environment)
     suite = suite if encryption else Suite.PLAIN
     paths: list[Path] = []
@@ -91,7 +149,7 @@ def open_at(
     Raises NotFoundError (no vault there), CredentialError (no key for it), UntrustedError (it is not the vault that
     this machine saw there before, see `control.known_vaults`), and what opening raises.
     """
-    store = with_locks_if_any(open_store(url, options=options, note=progress.note), options)
+    store = store_at(url, options=options, clock=clock, progress=progress)
     return open_on(store, options=options, environment=environment, clock=clock, progress=progress)
 
 

@@ -104,6 +104,8 @@ class _Replication:
         self._stored = {info.key for info in source.store.list(PACKS)} | copier.there(PACKS).keys()
         arrived: dict[str, Root] = {}
         left_out: list[str] = []
+        clock = source.clock
+        began = clock.monotonic()
         for listed in reversed(list_roots(source, asset)):
             if only is not None and listed.key.rpartition("/")[2] not in only:
                 continue
@@ -113,10 +115,22 @@ class _Replication:
                 arrived[listed.root.id] = listed.root
             else:
                 left_out.append(listed.root.id)
+        copied = clock.monotonic()
         verified = self._verify_newest(arrived, left_out) if verify else None
+        verifying_s = clock.monotonic() - copied
         copy_pointers(source, copier, asset, self._claims.begin)
         self._lock(arrived.values())
-        return Replicated(copier.objects, copier.bytes, list(arrived), left_out, copier.damaged, copier.notes, verified)
+        return Replicated(
+            copier.objects,
+            copier.bytes,
+            list(arrived),
+            left_out,
+            copier.damaged,
+            copier.notes,
+            verified,
+            copied - began,
+            verifying_s,
+        )
 
     def _lock(self, arrived: Iterable[Root]) -> None:
         """Each site locks for as long as its own setting says."""

@@ -15,6 +15,7 @@ class Replicated(NamedTuple):
     `damaged`: object → what is wrong with it, at the source unless it says otherwise; snapshots that need it are in
     `left_out` (a mirror, which knows no ids, names the keys of the roots that it withheld). `verified`: what was read
     back at the target of the newest snapshot there, None when that was not asked for or found damage.
+    `copying_s`, `verifying_s`: how long the two took.
     """
 
     objects: int
@@ -24,3 +25,5 @@ class Replicated(NamedTuple):
     damaged: dict[str, str]
     notes: list[str]
     verified: Verified | None = None
+    copying_s: float = 0.0
+    verifying_s: float = 0.0

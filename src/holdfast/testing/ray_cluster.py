@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,9 +50,12 @@ class RayCluster:
         return str(node.node_id)
 
     def kill_node(self, node: str) -> None:
-        """SIGKILL to its raylet; what runs below that dies of it."""
-        process = self._nodes.pop(node).all_processes["raylet"][0].process
-        os.kill(process.pid, signal.SIGKILL)
+        """SIGKILL to its raylet and to all that runs below it, as when a machine loses its power."""
+        raylet = self._nodes.pop(node).all_processes["raylet"][0].process.pid
+        below = _children(raylet)
+        for pid in (raylet, *below):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def leave(self) -> None:
         """Disconnect this process, and stop all that was started."""
@@ -131,8 +134,16 @@ class LoggedFanout:
                 found.append(Begun(piece, node, int(pid), f"{name.removesuffix('.began')}.ended" in names))
         return found
 
-    def running(self, node: str = "") -> Begun:
-        """One that is under way now (on that node). Waits for it."""
+    def stop_one(self, node: str = "") -> Begun:
+        """Stop (SIGSTOP) a worker (on that node) in the middle of a piece. Waits for one."""
+        while True:
+            running = self._running(node)
+            os.kill(running.pid, signal.SIGSTOP)
+            if running in self.begun():
+                return running
+            os.kill(running.pid, signal.SIGCONT)  # it came to its end meanwhile
+
+    def _running(self, node: str) -> Begun:
         until = time.monotonic() + _DEAD_SECONDS
         while time.monotonic() < until:
             for one in self.begun():
@@ -158,6 +169,17 @@ def _logged(folder: str, seconds: float, work: Callable[[Any], Any], task: Any) 
     result = work(task)
     Path(folder, f"{name}.ended").touch()
     return result
+
+
+def _children(parent: int) -> list[int]:
+    """Of Linux: the processes that this one has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name, in parentheses, may hold anything; after it come the state and the parent.
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _lives(pid: int) -> bool:

@@ -7,7 +7,6 @@ with bringing that to the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import NamedTuple
 
 from holdfast.clock import NANOSECONDS
@@ -15,10 +14,11 @@ from holdfast.control.audited_vault import recorded_on
 from holdfast.control.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.following import SiteFollower
-from holdfast.control.sites.states import Condition, SiteState
+from holdfast.control.sites.states import Change, Condition, SiteState
+from holdfast.control.sites.striped_changes import SetDone, SetMove, fail_in_sets, plan_sets, rebuild_in_sets
 from holdfast.errors import RefusedError, UsageError
 from holdfast.replication.following.rounds import Copied, Follower, RoundReport
-from holdfast.replication.following.routes import Route
+from holdfast.replication.following.routes import Route, site_view
 from holdfast.replication.following.views import View
 from holdfast.vault.format.records import Root
 from holdfast.vault.snapshots.roots import content_time
@@ -26,15 +26,6 @@ from holdfast.vault.snapshots.roots import content_time
 __all__ = ["Change", "Move", "SitePlan", "SiteDone", "plan_change", "apply_change"]
 
 _ROUNDS_MAX = 10
-
-
-class Change(Enum):
-    """`FAIL`: it is lost. `DRAIN`: it is given up in good order. `ADD`: it is new. `REBUILD`: it comes back."""
-
-    FAIL = "fail"
-    DRAIN = "drain"
-    ADD = "add"
-    REBUILD = "rebuild"
 
 
 class Move(NamedTuple):
@@ -53,13 +44,18 @@ class Move(NamedTuple):
 
 
 class SitePlan(NamedTuple):
-    """A change of a site, worked out from what the stores say now. `refusals`: sentences: why it must not be done."""
+    """A change of a site, worked out from what the stores say now. `moves`: of whole copies, `sets`: of stripes.
+
+    `refusals`: sentences: why it should not be done; `barred`: why it cannot be, which no force overrides.
+    """
 
     site: str
     change: Change
     answers: bool
     moves: tuple[Move, ...]
     refusals: tuple[str, ...]
+    sets: tuple[SetMove, ...] = ()
+    barred: tuple[str, ...] = ()
 
 
 class SiteDone(NamedTuple):
@@ -68,6 +64,7 @@ class SiteDone(NamedTuple):
     plan: SitePlan
     copied: tuple[Copied, ...]
     settled: bool | None
+    sets: tuple[SetDone, ...] = ()
 
 
 def plan_change(sites: DeclaredSites, site: str, change: Change) -> SitePlan:
@@ -76,11 +73,23 @@ def plan_change(sites: DeclaredSites, site: str, change: Change) -> SitePlan:
     assets = [asset for asset in sites.assets.values() if site in asset.placement.sites]
     if not assets:
         return SitePlan(site, change, True, (), tuple(_state_refusals(sites, site, change)))
-    views = _look(sites, site, assets)
-    answers = all(views[asset.at(site)].answered for asset in assets)
-    moves = tuple(_move(sites, site, change, asset, views) for asset in assets)
-    refusals = [*_state_refusals(sites, site, change), *_refusals(site, change, answers, moves)]
-    return SitePlan(site, change, answers, moves, tuple(refusals))
+    whole = [asset for asset in assets if not asset.set_name]
+    sets = plan_sets(sites, site, change, (asset for asset in assets if asset.set_name))
+    views = _look(sites, site, whole) if whole else {}
+    answers = all(views[asset.at(site)].answered for asset in whole)
+    moves = tuple(_move(sites, site, change, asset, views) for asset in whole)
+    refusals = [*_refusals(site, change, answers, moves), *(one for each in sets for one in each.refusals)]
+    if not any(each.vacant for each in sets):
+        refusals = [*_state_refusals(sites, site, change), *refusals]
+    return SitePlan(
+        site,
+        change,
+        answers and all(each.answers for each in sets),
+        moves,
+        tuple(refusals),
+        tuple(sets),
+        tuple(one for each in sets for one in each.barred),
+    )
 
 
 def apply_change(
@@ -93,13 +102,18 @@ def apply_change(
 ) -> SiteDone:
     """Carry it out. Interrupted, it goes on where it was when it is asked for again.
 
-    Raises RefusedError when the plan has refusals, unless `force`d; UsageError without a reason; PermissionDeniedError.
+    Raises RefusedError when the plan has refusals, unless `force`d, and when it is barred; UsageError without a reason;
+    PermissionDeniedError; and for stripes what adopting another home raises.
     """
+    if plan.barred:
+        raise RefusedError(plan.barred[0], object_name=plan.site)
     if plan.refusals and not force:
         raise RefusedError(plan.refusals[0], hint="--force does it all the same", object_name=plan.site)
     if not reason.strip() or not reason.isprintable():
         raise UsageError(f"site {plan.change.value} needs a reason: one line of text")
-    vault = sites.open_vault([move.asset for move in plan.moves if move.asset.home_site != plan.site] or _any(sites))
+    asking = [move.asset for move in plan.moves if move.asset.home_site != plan.site]
+    asking += [asset for each in plan.sets for asset in each.assets]
+    vault = sites.open_vault(asking or _any(sites))
     guard(vault, "site.change", to=plan.site)
     with recorded_on(
         vault, "site.change", objects={"change": plan.change.value}, names={"site": plan.site, "reason": reason}
@@ -109,6 +123,7 @@ def apply_change(
 
 def _fail(sites: DeclaredSites, plan: SitePlan, reason: str, told: Callable[[RoundReport], None]) -> SiteDone:
     _set(sites, plan.site, Condition.FAILED, reason)
+    fail_in_sets(sites.renewed(), plan.sets, reason)
     return SiteDone(plan, (), None)
 
 
@@ -128,10 +143,11 @@ def _rebuild(sites: DeclaredSites, plan: SitePlan, reason: str, told: Callable[[
     now = sites.renewed()
     rescued = _rescue(now, plan, told) if plan.answers else SiteDone(plan, (), True)
     filled = _fill(now, plan, told)
-    settled = bool(rescued.settled) and bool(filled.settled)
+    sets = tuple(rebuild_in_sets(now, plan.site, plan.sets))
+    settled = bool(rescued.settled) and bool(filled.settled) and not any(each.failed for each in sets)
     if settled:
         sites.kept_states.clear(plan.site)
-    return SiteDone(plan, rescued.copied + filled.copied, settled)
+    return SiteDone(plan, rescued.copied + filled.copied, settled, sets)
 
 
 _APPLY: Mapping[Change, Callable[[DeclaredSites, SitePlan, str, Callable[[RoundReport], None]], SiteDone]] = {
@@ -144,10 +160,12 @@ _APPLY: Mapping[Change, Callable[[DeclaredSites, SitePlan, str, Callable[[RoundR
 
 def _fill(sites: DeclaredSites, plan: SitePlan, told: Callable[[RoundReport], None]) -> SiteDone:
     """All that is declared to lie there, from its homes and from whoever else has it."""
+    if not plan.moves:
+        return SiteDone(plan, (), True)
     follower = SiteFollower(sites, [sites.asset(move.asset.name) for move in plan.moves])
     routes = [
         asset.route._replace(targets=(asset.at(plan.site),))._replace(
-            givers=tuple(name for name in asset.route.stores if name not in (asset.home, asset.at(plan.site)))
+            givers=tuple(name for name in asset.route.landing if name not in (asset.home, asset.at(plan.site)))
         )
         for asset in follower.assets
         if asset.home_site != plan.site
@@ -159,9 +177,17 @@ def _rescue(sites: DeclaredSites, plan: SitePlan, told: Callable[[RoundReport], 
     """What only this site has, to the home of each asset as it is now. It may hold what was dropped elsewhere: better
     kept twice than lost once.
     """
+    if not plan.moves:
+        return SiteDone(plan, (), True)
     follower = SiteFollower(sites, [sites.asset(move.asset.name) for move in plan.moves])
     routes = [
-        Route(asset.name, asset.at(plan.site), (asset.home,), asset.owed.priority.value)
+        Route(
+            asset.name,
+            asset.at(plan.site),
+            (asset.home,),
+            asset.owed.priority.value,
+            others=asset.beside(plan.site, asset.home_site),
+        )
         for asset in follower.assets
         if asset.home_site != plan.site
     ]
@@ -187,7 +213,9 @@ def _look(sites: DeclaredSites, site: str, assets: list[DeclaredAsset]) -> dict[
     """All stores where these assets are declared to lie, in whatever state their sites are."""
     vault = sites.open_vault([asset for asset in assets if site != asset.home_site] or assets)
     guard(vault, "vault.info")
-    names = dict.fromkeys(asset.at(one) for asset in assets for one in asset.placement.sites)
+    names = dict.fromkeys(
+        name for asset in assets for one in asset.placement.sites for name in (asset.at(one), *asset.beside(one))
+    )
     follower = Follower(
         vault.handle,
         [sites.store(name) for name in names],
@@ -198,8 +226,13 @@ def _look(sites: DeclaredSites, site: str, assets: list[DeclaredAsset]) -> dict[
 
 
 def _move(sites: DeclaredSites, site: str, change: Change, asset: DeclaredAsset, views: Mapping[str, View]) -> Move:
-    here = views[asset.at(site)]
-    others = [views[asset.at(one)] for one in asset.placement.sites if one != site and one not in sites.states]
+    route = Route(asset.name, asset.home, (), others=asset.beside(*asset.placement.sites))
+    here = site_view(route, asset.at(site), views)
+    others = [
+        site_view(route, asset.at(one), views)
+        for one in asset.placement.sites
+        if one != site and one not in sites.states
+    ]
     elsewhere = {snapshot: root for view in others for snapshot, root in view.of(asset.name).items()}
     there = here.of(asset.name)
     only_here = [root for snapshot, root in there.items() if snapshot not in elsewhere]

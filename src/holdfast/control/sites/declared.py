@@ -17,13 +17,16 @@ from holdfast.config.references import resolve
 from holdfast.config.words import Reference, Tier
 from holdfast.control.opening import open_on
 from holdfast.control.sites.lines import SiteLines
+from holdfast.control.sites.sets import LostStore, is_set_name, set_name, stores_of_set
 from holdfast.control.sites.states import Condition, SiteState, SiteStates
 from holdfast.errors import HoldfastError, NotFoundError, RefusedError, UsageError
 from holdfast.events import SILENT, Progress
 from holdfast.replication.following.routes import Route
 from holdfast.replication.following.views import SiteStore
 from holdfast.replication.lanes import HIGH, NORMAL
+from holdfast.replication.striping.store import StripedStore
 from holdfast.stores.lines.terms import USUAL_PRIORITY
+from holdfast.stores.protocol import Store
 from holdfast.vault.vault import Vault
 
 __all__ = ["DeclaredSites", "DeclaredAsset", "store_name"]
@@ -40,6 +43,8 @@ class DeclaredAsset(NamedTuple):
     owed: Effective
     placement: Placement
     states: Mapping[str, SiteState] = {}
+    others: Mapping[str, tuple[str, ...]] = {}
+    """Site → its stores of other tiers than the one to which snapshots come first."""
 
     @property
     def name(self) -> str:
@@ -59,8 +64,14 @@ class DeclaredAsset(NamedTuple):
 
     @property
     def home(self) -> str:
-        """Its home store."""
-        return self.at(self.home_site)
+        """Its home store; of what lies in stripes, the name of the set: `stripes:2+1:use1/warm,euw4/warm,aps1/warm`."""
+        return self.set_name or self.at(self.home_site)
+
+    @property
+    def set_name(self) -> str:
+        """How `DeclaredSites` calls the set of stripes in which it lies; empty for whole copies."""
+        stripes = self.placement.stripes
+        return "" if stripes is None else set_name(stripes, [self.at(site) for site in self.placement.sites])
 
     @property
     def synchronous(self) -> tuple[str, ...]:
@@ -69,14 +80,22 @@ class DeclaredAsset(NamedTuple):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The stores that get copies, the synchronous ones first."""
+        """The stores that get copies, the synchronous ones first; none for stripes."""
+        if self.set_name:
+            return ()
         return tuple(self.at(site) for site in self.placement.sites if site != self.home_site and self._gets(site))
 
     @property
     def route(self) -> Route:
         lane = HIGH if self.placement.quorum > 1 else NORMAL
-        givers = tuple(self.at(site) for site in self.placement.sites if self._is(site, Condition.DRAINING))
-        return Route(self.name, self.home, self.targets, self.owed.priority.value, lane, givers)
+        draining = (site for site in self.placement.sites if self._is(site, Condition.DRAINING))
+        givers = () if self.set_name else tuple(map(self.at, draining))
+        others = self.beside(*dict.fromkeys(name.partition("/")[0] for name in (self.home, *self.targets, *givers)))
+        return Route(self.name, self.home, self.targets, self.owed.priority.value, lane, givers, others)
+
+    def beside(self, *sites: str) -> tuple[str, ...]:
+        """The other stores of these sites, where a plan of tiers may have moved snapshots to."""
+        return tuple(name for site in sites for name in self.others.get(site, ()))
 
     def at(self, site: str) -> str:
         """The store of a site to which its snapshots come first."""
@@ -98,6 +117,7 @@ class DeclaredSites:
     clock: Clock = SYSTEM_CLOCK
     progress: Progress = SILENT
     _stores: dict[tuple[str, int], SiteStore] = field(default_factory=dict)
+    _sets: dict[tuple[str, bool], StripedStore] = field(default_factory=dict)
 
     @property
     def config(self) -> Config:
@@ -105,7 +125,7 @@ class DeclaredSites:
 
     @cached_property
     def assets(self) -> dict[str, DeclaredAsset]:
-        """All that lie as whole copies, by name. Raises RefusedError for a placement that a rule forbids."""
+        """By name. Raises RefusedError for a placement that a rule forbids."""
         found = {}
         for name in self.config.assets:
             owed = effective(self.config, name)
@@ -115,8 +135,14 @@ class DeclaredSites:
                 raise RefusedError(
                     f"{name}: {why}", hint=f"`holdfast config check` says where in {self.loaded.path}", object_name=name
                 )
-            found[name] = DeclaredAsset(owed, placed.placement, self.states)
+            found[name] = DeclaredAsset(owed, placed.placement, self.states, self._others(placed.placement))
         return found
+
+    def _others(self, placement: Placement) -> dict[str, tuple[str, ...]]:
+        return {
+            site: tuple(store_name(site, tier) for tier in self.config.sites[site].stores if tier is not landing)
+            for site, landing in placement.tiers.items()
+        }
 
     @cached_property
     def states(self) -> dict[str, SiteState]:
@@ -156,12 +182,45 @@ class DeclaredSites:
 
         `priority`: among what goes over the same links; a higher one overtakes.
         """
+        if is_set_name(name):
+            return SiteStore(name, "", self.stripes(name))
         if (name, priority) not in self._stores:
             site, _, tier = name.partition("/")
             declared = self.config.sites[site]
             store = self.lines.open_store(site, declared, declared.stores[Tier(tier)], priority, self._revealed)
             self._stores[name, priority] = SiteStore(name, site, store)
         return self._stores[name, priority]
+
+    def stripes(self, name: str, *, failed_too: bool = False) -> StripedStore:
+        """The set of stripes of this name (`DeclaredAsset.set_name`); nothing is read yet.
+
+        A site that is taken for lost is not asked, unless `failed_too`. Raises RefusedError where one of its stores is
+        declared to have whole copies, or shards of another set, too.
+        """
+        if (name, failed_too) not in self._sets:
+            self._require_stores_of_its_own(name)
+            opened: list[Store] = []
+            for store in stores_of_set(name):
+                site = store.partition("/")[0]
+                state = None if failed_too else self.states.get(site)
+                failed = state is not None and state.condition is Condition.FAILED
+                one = self.store(store).store
+                opened.append(LostStore(one.url, site) if failed else one)
+            self._sets[name, failed_too] = StripedStore(opened, clock=self.clock, progress=self.progress)
+        return self._sets[name, failed_too]
+
+    def _require_stores_of_its_own(self, name: str) -> None:
+        mine = set(stores_of_set(name))
+        for other in self.assets.values():
+            shared = mine & {other.at(site) for site in other.placement.sites}
+            if shared and other.set_name != name:
+                what = "whole copies" if not other.set_name else "another set of stripes"
+                raise RefusedError(
+                    f"{', '.join(sorted(shared))} is declared for stripes, and for {what} ({other.name}): one store "
+                    "cannot hold both",
+                    hint="declare sites with stores of their own for stripes, in the same regions if you like",
+                    object_name=other.name,
+                )
 
     @cached_property
     def lines(self) -> SiteLines:
@@ -199,8 +258,19 @@ class DeclaredSites:
         raise trouble
 
     def open_at(self, name: str) -> Vault:
-        """The vault at one store. Raises what `control.opening.open_on` raises."""
-        return open_on(self.store(name).store, environment=self.environment, clock=self.clock, progress=self.progress)
+        """The vault at one store, or in one set of stripes. Raises what `control.opening.open_on` raises."""
+        store = self.store(name).store
+        try:
+            return open_on(store, environment=self.environment, clock=self.clock, progress=self.progress)
+        except NotFoundError as error:
+            if not is_set_name(name):
+                raise
+            asset = next(one.name for one in self.assets.values() if one.set_name == name)
+            raise NotFoundError(
+                f"the stripes of {asset} were never created over {', '.join(stores_of_set(name))} ({error.message})",
+                hint=f"`holdfast site create {asset}` makes them, once",
+                object_name=asset,
+            ) from error
 
     def _revealed(self, way: Way) -> tuple[dict[str, str], dict[str, str]]:
         """Options and credentials of a way, without references."""

@@ -10,20 +10,23 @@ from typing import NamedTuple
 from holdfast.control.audited_vault import recorded_on
 from holdfast.control.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites, store_name
+from holdfast.control.sites.striped import Healing, SetStatus, StripedAssets
 from holdfast.homes import state_home
 from holdfast.replication.following.exposing import Exposure, exposures
 from holdfast.replication.following.rounds import Copied, Follower, RoundReport
-from holdfast.replication.following.routes import RoundPlan, wanted_snapshots, watermark
+from holdfast.replication.following.routes import RoundPlan, site_view, wanted_snapshots, watermark
 from holdfast.replication.following.series import ExposureSeries
 from holdfast.replication.following.views import View, look
 from holdfast.vault.snapshots.roots import content_time
 from holdfast.vault.vault import Vault
 
-__all__ = ["Arrival", "SiteFollower", "SitesStatus", "exposure_file", "look_at_site"]
+__all__ = ["Arrival", "SiteFollower", "SitesRound", "SitesStatus", "exposure_file", "look_at_site"]
 
 
 class Arrival(NamedTuple):
-    """How far one store is with one asset. `complete_ns`: up to this time of content everything is there.
+    """How far a site is with one asset, all its tiers together; `store`: where its snapshots come first.
+
+    `complete_ns`: up to this time of content everything is there.
 
     `lag_ns`: by how much the newest content is newer than that; None where nothing is complete or nothing is wanted.
     """
@@ -41,22 +44,45 @@ class Arrival(NamedTuple):
 
 
 class SitesStatus(NamedTuple):
-    """What the stores say now, and what a round would do about it."""
+    """What the stores say now, and what a round would do about it. `sets`: of what lies in stripes."""
 
     now_ns: int
     arrivals: list[Arrival]
     exposures: list[Exposure]
     plan: RoundPlan
+    sets: list[SetStatus]
+
+
+class SitesRound(NamedTuple):
+    """What a round did: copies of whole snapshots, healing of stripes. `exposures`: of both, afterwards."""
+
+    report: RoundReport
+    healings: list[Healing]
+    exposures: list[Exposure]
+
+    @property
+    def settled(self) -> bool:
+        """Whether every store that owes something answered, and has it."""
+        return self.report.settled and all(one.settled for one in self.healings)
+
+
+_NOTHING = RoundPlan((), ())
 
 
 class SiteFollower:
     """Rounds over declared assets, in the name of whoever opened the vault."""
 
     def __init__(self, sites: DeclaredSites, assets: Sequence[DeclaredAsset], *, verify: bool = True) -> None:
-        """`verify`: read back what arrives. Raises what opening the vault raises."""
+        """`verify`: read back what arrives. Raises what opening the vault raises; of stripes, where no set opens and
+        nothing else was asked for.
+        """
         self._sites = sites
-        self.assets = list(assets)
-        self.vault: Vault = sites.open_vault(self.assets)
+        self.assets = [asset for asset in assets if not asset.set_name]
+        self.striped = StripedAssets(sites, assets)
+        if not self.assets and not self.striped.vaults and self.striped.problems:
+            raise next(iter(self.striped.problems.values()))
+        sets = self.striped.vaults.values()
+        self.vault: Vault = sites.open_vault(self.assets) if self.assets or not sets else next(iter(sets))
         self.follower = Follower(
             self.vault.handle,
             sites.stores_of(self.assets),
@@ -72,33 +98,42 @@ class SiteFollower:
     def status(self) -> SitesStatus:
         """Looks, and changes nothing."""
         guard(self.vault, "vault.info")
-        views = self.follower.look()
+        views = self._look()
+        sets = self.striped.status()
         now = self.vault.handle.clock.now_ns()
-        found = exposures(self.follower.routes, views, now)
-        return SitesStatus(now, self._arrivals(views), found, self.follower.plan(views))
+        found = exposures(self.follower.routes, views, now) + [one for each in sets for one in each.exposures]
+        return SitesStatus(now, self._arrivals(views), found, self.follower.plan(views), sets)
 
-    def run_round(self) -> RoundReport:
+    def _look(self) -> dict[str, View]:
+        return self.follower.look() if self.assets else {}
+
+    def run_round(self) -> SitesRound:
         """One round, if every copy of it is allowed. Raises PermissionDeniedError."""
         self.require_allowed()
-        report = self.follower.run_round()
-        self._keep(report)
-        return report
+        return self._round()
 
-    def run(self, every_s: float, stop: threading.Event, told: Callable[[RoundReport], None]) -> None:
-        """Round after round, until `stop`."""
+    def _round(self) -> SitesRound:
+        report = self.follower.run_round() if self.assets else RoundReport({}, _NOTHING, _NOTHING, (), ())
+        healings = self.striped.heal()
+        found = [*report.exposures, *(one for each in self.striped.status() for one in each.exposures)]
+        self._keep(found)
+        return SitesRound(report, healings, found)
+
+    def run(self, every_s: float, stop: threading.Event, told: Callable[[SitesRound], None]) -> None:
+        """Round after round, until `stop`; a round begins `every_s` seconds after the one before began, or at once."""
         self.require_allowed()
-
-        def after(report: RoundReport) -> None:
-            self._keep(report)
-            told(report)
-
-        self.follower.run(every_s, stop, after)
+        clock = self.vault.handle.clock
+        while not stop.is_set():
+            began = clock.monotonic()
+            told(self._round())
+            stop.wait(max(0.0, every_s - (clock.monotonic() - began)))
 
     def require_allowed(self) -> None:
         """Each asset to each of its sites."""
         for asset in self.assets:
             for name in asset.targets:
                 guard(self.vault, "replicate", asset=asset.name, to=name.partition("/")[0])
+        self.striped.require_allowed()
 
     def _arrivals(self, views: dict[str, View]) -> list[Arrival]:
         found = []
@@ -106,8 +141,8 @@ class SiteFollower:
             route = asset.route
             wanted = wanted_snapshots(route, views)
             newest = max((content_time(root) for root in wanted.values()), default=None)
-            for name in route.stores:
-                view = views[name]
+            for name in route.landing:
+                view = site_view(route, name, views)
                 there = view.of(asset.name).keys() & wanted.keys()
                 complete = watermark(route, view, wanted) if view.answered else None
                 found.append(
@@ -134,11 +169,11 @@ class SiteFollower:
             if copied.error is not None:
                 facts.outcome = copied.error.code
 
-    def _keep(self, report: RoundReport) -> None:
+    def _keep(self, found: Sequence[Exposure]) -> None:
         if self.series is None:
             return
         try:
-            self.series.append(report.exposures)
+            self.series.append(found)
         except OSError as error:
             self._sites.progress.note(f"{self.series.path} cannot be written ({error.strerror}): exposure is not kept")
 

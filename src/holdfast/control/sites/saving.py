@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from holdfast.control.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
+from holdfast.errors import RefusedError
 from holdfast.replication.following.quorum import Quorum, copy_to_quorum
 from holdfast.vault.format.records import Root
 from holdfast.vault.vault import Vault
@@ -37,7 +38,9 @@ def declared_save(sites: DeclaredSites, asset: str) -> DeclaredSave:
     vault = sites.open_at(declared.home)
     reached: list[Quorum] = []
     quorum = declared.placement.quorum
-    if quorum <= 1:
+    if declared.set_name:
+        _require_whole(sites, declared)
+    if quorum <= 1 or declared.set_name:  # a write to stripes waits for all sites by itself
         return DeclaredSave(vault, declared, None, reached)
     targets = [sites.store(declared.at(site), _URGENT) for site in declared.synchronous]
     for target in targets:
@@ -47,3 +50,17 @@ def declared_save(sites: DeclaredSites, asset: str) -> DeclaredSave:
         reached.append(copy_to_quorum(vault.handle, declared.home_site, root, targets, quorum, progress=sites.progress))
 
     return DeclaredSave(vault, declared, committed, reached)
+
+
+def _require_whole(sites: DeclaredSites, asset: DeclaredAsset) -> None:
+    """Raises RefusedError while a site of the set answers and is empty: what it took would not count if another one
+    were lost.
+    """
+    members = sites.stripes(asset.set_name).sites.members
+    empty = [site for site, member in zip(asset.placement.sites, members, strict=True) if member.vacant]
+    if empty:
+        raise RefusedError(
+            f"{', '.join(empty)} answers, and holds nothing of the stripes of {asset.name}: nothing is saved so",
+            hint=f"`holdfast site rebuild {empty[0]}` fills it",
+            object_name=asset.name,
+        )

@@ -18,7 +18,16 @@ import msgspec
 from holdfast.errors import DamageError, FailedError
 from holdfast.homes import state_home
 
-__all__ = ["Condition", "SiteState", "SiteStates"]
+__all__ = ["Change", "Condition", "SiteState", "SiteStates"]
+
+
+class Change(Enum):
+    """`FAIL`: it is lost. `DRAIN`: it is given up in good order. `ADD`: it is new. `REBUILD`: it comes back."""
+
+    FAIL = "fail"
+    DRAIN = "drain"
+    ADD = "add"
+    REBUILD = "rebuild"
 
 
 class Condition(Enum):

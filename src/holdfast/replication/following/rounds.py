@@ -21,9 +21,19 @@ from holdfast.replication.following.views import PATIENCE_SECONDS, SiteStore, Vi
 from holdfast.stores.protocol import Store
 from holdfast.vault.handle import Handle
 
-__all__ = ["Follower", "RoundReport", "Copied", "Marks"]
+__all__ = ["Follower", "RoundReport", "Copied", "Marks", "Measured"]
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
+
+
+class Measured(NamedTuple):
+    """How fast one copy was: stored bytes copied from `source`, and plain bytes of the asset read back, in seconds."""
+
+    source: str
+    bytes: int
+    seconds: float
+    verified_bytes: int
+    verifying_s: float
 
 
 class Copied(NamedTuple):
@@ -41,6 +51,7 @@ class Copied(NamedTuple):
     seconds: float
     damaged: Mapping[str, str]
     error: HoldfastError | None
+    measured: tuple[Measured, ...] = ()
 
 
 class RoundReport(NamedTuple):
@@ -172,6 +183,7 @@ class Follower:
         objects = size = 0
         error: HoldfastError | None = None
         used = ""
+        measured: list[Measured] = []
         for name in copy.sources:
             used = name
             try:
@@ -196,25 +208,30 @@ class Follower:
             objects, size = objects + done.objects, size + done.bytes
             damaged |= done.damaged
             arrived += done.arrived
+            read = done.verified.bytes if done.verified is not None else 0
+            measured.append(Measured(name, done.bytes, done.copying_s, read, done.verifying_s))
             wanted = [one for one in wanted if one not in done.arrived]
             if not wanted:
                 break
+        seconds = clock.monotonic() - began
         return Copied(
-            copy, used, tuple(arrived), tuple(wanted), objects, size, clock.monotonic() - began, damaged, error
+            copy, used, tuple(arrived), tuple(wanted), objects, size, seconds, damaged, error, tuple(measured)
         )
 
     def _heal(self, views: Mapping[str, View]) -> list[Copied]:
-        """What is at a target by its root, looked through by names and sizes, and mended from its home."""
+        """What is at a site by its root, looked through by names and sizes, and mended from the asset's home."""
         healed = []
         for route in self.routes:
-            for name in route.targets:
-                view, home = views.get(name), views.get(route.home)
-                if view is None or home is None or not view.answered or not home.answered:
-                    continue
-                there = tuple(view.of(route.asset).keys() & home.of(route.asset).keys())
-                if there:
-                    copy = Copy(route.asset, name, (route.home,), there, 0, route.urgency, route.lane, 0)
-                    healed.append(self._copy(copy, recheck=True))
+            homes = _answering(route, route.home, views)
+            for target in route.targets:
+                for view in _answering(route, target, views) if homes else []:
+                    left = set(view.of(route.asset))
+                    for home in homes:
+                        there = tuple(sorted(left & home.of(route.asset).keys()))
+                        left.difference_update(there)
+                        if there:
+                            copy = Copy(route.asset, view.name, (home.name,), there, 0, route.urgency, route.lane, 0)
+                            healed.append(self._copy(copy, recheck=True))
         return [one for one in healed if one.objects or one.left_out or one.error is not None]
 
     def _mark(self, result: Copied) -> None:
@@ -229,6 +246,14 @@ class Follower:
 
     def _store(self, name: str) -> Store:
         return next(one.store for one in self.stores if one.name == name)
+
+
+def _answering(route: Route, name: str, views: Mapping[str, View]) -> list[View]:
+    """The store and those beside it, that answer; nothing where it does not answer itself."""
+    view = views.get(name)
+    if view is None or not view.answered:
+        return []
+    return [view, *(one for one in route.beside(name, views) if one.answered)]
 
 
 def _way(copy: Copy) -> tuple[str, str]:

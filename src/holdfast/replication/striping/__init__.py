@@ -7,6 +7,7 @@ from holdfast.replication.striping.layout import Layout
 from holdfast.replication.striping.owing import HealingPlan, plan_healing
 from holdfast.replication.striping.rebuilding import plan_rebuild, rebuild_site
 from holdfast.replication.striping.store import StripedStore
+from holdfast.replication.striping.surveying import Survey, survey_stripes
 from holdfast.replication.striping.verifying import StripeDamage, VerifiedStripes, heal_damage, verify_stripes
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Layout",
     "StripeDamage",
     "StripedStore",
+    "Survey",
     "VerifiedStripes",
     "adopt_home",
     "create_stripes",
@@ -27,6 +29,7 @@ __all__ = [
     "rebuild_site",
     "remove_fragments",
     "stripe_packs",
+    "survey_stripes",
     "unstripe_packs",
     "verify_stripes",
 ]
