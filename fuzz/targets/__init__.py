@@ -27,6 +27,7 @@ from fuzz.targets import (
     stored,
     stripes,
     texts,
+    tiers,
     training,
     trust,
     validating,
@@ -39,6 +40,6 @@ _MODULES = (stored, records, packs, collecting, retaining, mending, codecs, trus
 _MODULES += (training, validating, local, texts, words, authority, audit, audit_groups, locking, kept, key_services)
 _MODULES += (config_file, lock_policies)
 _MODULES += (lines, stripes)
-_MODULES += (prices, sites)
+_MODULES += (prices, sites, tiers)
 
 TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for target in module.TARGETS}

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from holdfast.errors import StoreUnreachableError
 from holdfast.replication.following.exposing import Protection, exposures
-from holdfast.replication.following.routes import Route, plan_round, wanted_snapshots, watermark
+from holdfast.replication.following.routes import (
+    RoundPlan,
+    Route,
+    plan_round,
+    site_view,
+    wanted_snapshots,
+    watermark,
+)
 from holdfast.replication.following.views import View
 from holdfast.vault.format.records import Root, Validation
 
@@ -115,3 +122,82 @@ def test_exposure_never_counts_what_may_be_lost(world: tuple[list[Route], dict[s
     for site, one in {each.site: each for each in exposures([route], away, NOW)}.items():
         earlier = before[site].seconds
         assert one.seconds is None or (earlier is not None and one.seconds >= earlier)
+
+
+@st.composite
+def tiered_worlds(draw: st.DrawFn) -> tuple[list[Route], dict[str, View]]:
+    """Some sites have a cold store, too, and some of these do not answer."""
+    [route], views = draw(worlds())
+    others = []
+    for site in SITES:
+        if not draw(st.booleans()):
+            continue
+        name = f"{site}/cold"
+        others.append(name)
+        if draw(st.integers(0, 3)) == 0:
+            views[name] = View(name, site, StoreUnreachableError("away"), {}, {})
+        else:
+            there = draw(st.sets(st.integers(1, 8)))
+            verified = draw(st.sets(st.sampled_from(sorted(there)))) if there else set()
+            roots = {"x": {f"s{n}": root(n) for n in there}}
+            views[name] = View(name, site, None, roots, {f"s{n}": 1 for n in verified})
+    return [route._replace(others=tuple(others))], views
+
+
+def _at_site(name: str, views: dict[str, View]) -> list[View]:
+    site = views[name].site
+    return [views[one] for one in (name, f"{site}/cold") if one in views]
+
+
+@given(tiered_worlds())
+def test_a_round_brings_nothing_back_that_another_tier_has(world: tuple[list[Route], dict[str, View]]) -> None:
+    [route], views = world
+    plan = plan_round([route], views)
+    wanted = wanted_snapshots(route, views)
+    if views[route.home].answered:
+        assert wanted.keys() == {one for view in _at_site(route.home, views) for one in view.of("x")}
+    told = {(copy.target, snapshot) for copy in plan.copies for snapshot in copy.snapshots}
+    for copy in plan.copies:
+        assert copy.target in route.targets  # a tier never gets anything from a round
+        assert copy.sources
+        colds = [name.endswith("/cold") for name in copy.sources]
+        assert colds == sorted(colds)  # what answers late is asked last
+        for source in copy.sources:
+            assert set(copy.snapshots) <= views[source].of("x").keys()
+    for name in route.targets:
+        if not views[name].answered:
+            continue
+        there = {one: found for view in _at_site(name, views) for one, found in view.of("x").items()}
+        lacking = wanted.keys() - there.keys()
+        sent = {snapshot for target, snapshot in told if target == name}
+        assert sent <= lacking
+        if all(view.answered for view in _at_site(name, views)):
+            assert sent == lacking
+            continue
+        newer = {one for one in lacking if not there or wanted[one].content > max(r.content for r in there.values())}
+        assert sent == (newer if there else set(sorted(newer, key=lambda one: wanted[one].content)[-1:]))
+        assert any("cold does not answer" in text for text in plan.stuck)
+
+
+@given(tiered_worlds())
+def test_moving_between_tiers_of_a_site_changes_no_plan(world: tuple[list[Route], dict[str, View]]) -> None:
+    [route], views = world
+    if not all(view.answered for name in route.stores for view in _at_site(name, views)):
+        return
+    moved = dict(views)
+    for name in route.landing:
+        here = _at_site(name, views)
+        if len(here) < 2:
+            continue
+        merged = {one: found for view in here for one, found in view.of("x").items()}
+        old = {one: found for one, found in merged.items() if found.content < 500}
+        moved[name] = here[0]._replace(roots={"x": {one: merged[one] for one in merged.keys() - old.keys()}})
+        moved[here[1].name] = here[1]._replace(roots={"x": old})
+
+    def sent(plan: RoundPlan) -> set[tuple[str, str]]:
+        return {(copy.target, one) for copy in plan.copies for one in copy.snapshots}
+
+    assert sent(plan_round([route], moved)) == sent(plan_round([route], views))
+    for name in route.landing:
+        before, after = site_view(route, name, views), site_view(route, name, moved)
+        assert before.of("x").keys() == after.of("x").keys()

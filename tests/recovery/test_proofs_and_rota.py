@@ -29,7 +29,8 @@ def trial(tmp_path: Path, clock: ManualClock) -> TrialVault:
     trial = new_trial_vault(LocalStore(tmp_path / "vault"), encrypted=False, pack_bytes=8 << 10, clock=clock)
     rng = np.random.default_rng(1)
     for number in range(4):
-        trial.open().save("run", {"weights": rng.normal(size=2000).astype("f4")}, step=number)
+        # A save that reads back is a proof by itself.
+        trial.open().save("run", {"weights": rng.normal(size=2000).astype("f4")}, step=number, verify=False)
         clock.sleep(10)
     return trial
 
@@ -122,3 +123,9 @@ def test_a_worth_that_gives_no_score_is_refused(trial: TrialVault, worth: float)
     notes = NoteTaker()
     assert len(plan_rota(trial.open(progress=notes).handle, worth={"rnu": 0.0})[0]) == 4
     assert any("rnu" in note for note in notes.notes)
+
+
+def test_a_save_that_read_back_has_proven_its_snapshot(trial: TrialVault) -> None:
+    before = set(Proofs(trial.open().handle).snapshots())
+    saved = trial.open().save("run", {"weights": np.arange(9.0)}, step=9).root.id
+    assert set(Proofs(trial.open().handle).snapshots()) == before | {saved}

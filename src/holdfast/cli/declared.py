@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from holdfast.vault.format.records import Root
     from holdfast.vault.vault import Vault
 
-__all__ = ["SavingVault", "vault_for_saving"]
+__all__ = ["SavingVault", "vault_for_reading", "vault_for_saving"]
 
 
 class SavingVault(NamedTuple):
@@ -42,3 +42,24 @@ def vault_for_saving(vault: str | None, asset: str, options: Mapping[str, str], 
         raise UsageError("missing option '--vault' (env var: 'HOLDFAST_VAULT')", hint=error.message) from error
     found = declared_save(DeclaredSites(loaded, progress=output.progress), asset)
     return SavingVault(found.vault, found.committed, found.reached)
+
+
+def vault_for_reading(vault: str | None, reference: str, options: Mapping[str, str], output: Output) -> Vault:
+    """The vault that was named; else, for a reference that begins with an asset's name, where `holdfast.yaml` declares
+    that asset: at its home, in its stripes, else at the first of its other stores that has it. Raises UsageError.
+    """
+    from holdfast.control.opening import open_at
+    from holdfast.control.sites.finding import open_for_reading
+
+    if vault is not None:
+        return open_at(vault, options=options, progress=output.progress)
+    if options:
+        raise UsageError("--store-option needs --vault", hint="options of declared stores stand in holdfast.yaml")
+    from holdfast.config.finding import load_config
+    from holdfast.control.sites.declared import DeclaredSites
+
+    try:
+        loaded = load_config()
+    except NotFoundError as error:
+        raise UsageError("missing option '--vault' (env var: 'HOLDFAST_VAULT')", hint=error.message) from error
+    return open_for_reading(DeclaredSites(loaded, progress=output.progress), reference)

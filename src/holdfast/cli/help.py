@@ -73,6 +73,7 @@ class Program(Group):
             "watch",
             "replicate",
             "site",
+            "tier",
             "key",
             "audit",
             "policy",

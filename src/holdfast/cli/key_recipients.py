@@ -83,11 +83,11 @@ def create(
     """
     from holdfast.cli.facts.keys import created_facts
     from holdfast.cli.views.keys import created_lines
+    from holdfast.control.opening import store_at
     from holdfast.control.recipients import create_key
-    from holdfast.stores.opening import open_store
 
     output: Output = context.obj
-    store = open_store(vault, options=pairs(store_option, "--store-option"), note=output.progress.note)
+    store = store_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     record = created_facts(create_key(store, label, to=to, public_file=public, keeper=keeper))
     output.give(record, created_lines)
     if not record.confirmed:

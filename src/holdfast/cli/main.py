@@ -24,6 +24,7 @@ from holdfast.cli.restore import add_to as add_restore
 from holdfast.cli.retention import app as retention_app
 from holdfast.cli.site import app as site_app
 from holdfast.cli.snapshot import app as snapshot_app
+from holdfast.cli.tier import app as tier_app
 from holdfast.cli.vault import app as vault_app
 from holdfast.cli.watch import add_to as add_watch
 from holdfast.errors import HoldfastError
@@ -50,6 +51,7 @@ add_restore(app)
 add_watch(app)
 add_replicate(app)
 app.add_typer(site_app, name="site")
+app.add_typer(tier_app, name="tier")
 app.add_typer(key_app, name="key")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")

@@ -10,7 +10,16 @@ import typer
 from holdfast.cli.exit_codes import exit_codes
 from holdfast.cli.fanning import FanoutOption, bulk_on
 from holdfast.cli.help import Command
-from holdfast.cli.options import FromStoreOptions, FromUrls, Json, Overwrite, Quiet, StoreOptions, VaultOption, pairs
+from holdfast.cli.options import (
+    DeclaredVaultOption,
+    FromStoreOptions,
+    FromUrls,
+    Json,
+    Overwrite,
+    Quiet,
+    StoreOptions,
+    pairs,
+)
 from holdfast.cli.output import Output
 from holdfast.cli.snapshot import Reference
 from holdfast.errors import UsageError
@@ -24,7 +33,7 @@ def restore(
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="A new or empty folder; with --tensor a file or folder.")
     ],
-    vault: VaultOption,
+    vault: DeclaredVaultOption = None,
     only: Annotated[
         str | None, typer.Option("--only", metavar="GLOB", help="Only files (and folders) whose path matches.")
     ] = None,
@@ -51,8 +60,8 @@ def restore(
     give soundly is read from its replicas: those of --from, and other places where this machine opened it. With
     --fanout, the machines of a cluster write parts of it: TARGET is on a file system that they share.
     """
+    from holdfast.cli.declared import vault_for_reading
     from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
     from holdfast.control.repairing import known_replicas, replicas_at
 
     output: Output = context.obj
@@ -61,7 +70,7 @@ def restore(
     if tensor is not None and fanout != "threads":
         raise UsageError("--fanout is for files, and --tensor reads a few chunks", hint="give one of them")
     options = pairs(store_option, "--store-option")
-    opened = open_at(vault, options=options, progress=output.progress)
+    opened = vault_for_reading(vault, ref, options, output)
     named = replicas_at(from_ or (), options=pairs(from_store_option, "--from-store-option"), progress=output.progress)
     known = [
         one for one in known_replicas(opened, progress=output.progress) if one.url not in {url.url for url in named}

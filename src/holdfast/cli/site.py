@@ -12,6 +12,7 @@ from holdfast.cli.options import Json, Quiet
 from holdfast.cli.output import Output
 from holdfast.cli.phrases import count
 from holdfast.cli.site_changes import add_to as add_changes
+from holdfast.cli.site_creating import add_to as add_creating
 from holdfast.cli.site_options import AssetOption, ConfigOption, SiteName, chosen_assets, open_declared
 from holdfast.units import parse_duration
 
@@ -130,7 +131,7 @@ def sync(
     follower = SiteFollower(sites, chosen_assets(sites, asset), verify=not no_verify)
     clock = follower.vault.handle.clock
     if dry_run:
-        record = planned_sync_facts(sites, follower.status())
+        record = planned_sync_facts(sites, follower.status(), follower.striped.plan())
         output.give(record, site_synced_lines)
         output.finish("dry run: nothing was copied,")
         return
@@ -152,4 +153,5 @@ def sync(
         raise typer.Exit(1)
 
 
+add_creating(app)
 add_changes(app)

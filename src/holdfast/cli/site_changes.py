@@ -108,7 +108,7 @@ def _change(
         output.give(site_change_facts(plan), site_change_lines)
         output.finish("dry run: nothing was changed,")
         return
-    if plan.refusals and not force:
+    if plan.barred or (plan.refusals and not force):
         output.give(site_change_facts(plan), site_change_lines)
     done = apply_change(sites, plan, reason, force=force)
     output.give(site_change_facts(plan, done), site_change_lines)

@@ -14,10 +14,9 @@ from holdfast.control.auditing import AuditLog, log_of, members_of
 from holdfast.control.authorising import Authority
 from holdfast.control.authority_home import AuthorityHome
 from holdfast.control.guarding import guard
-from holdfast.control.opening import open_at
+from holdfast.control.opening import open_at, store_at
 from holdfast.errors import CredentialError, NotFoundError, UntrustedError
 from holdfast.events import SILENT, Progress
-from holdfast.stores.opening import open_store
 from holdfast.trust.keyring import KEY_FILE_VARIABLE, key_folder, passphrase_from_environment
 from holdfast.trust.suites import Suite
 from holdfast.vault.access.configuration import load_config, read_keepers, read_suite, read_vault_id
@@ -40,7 +39,7 @@ def open_log(
     `keepers`: fingerprints that were learned elsewhere; without any, the vault's first keeper is taken at its word.
     `log_keys` must be among the log's. Raises NotFoundError, UntrustedError, DamageError.
     """
-    store = open_store(url, options=options, note=progress.note)
+    store = store_at(url, options=options, progress=progress)
     stored = load_config(store, keepers or read_keepers(store))
     if not keepers and not log_keys:
         progress.note("no key was at hand: the vault's first keeper was taken at its word, and so is the log's key")
@@ -100,7 +99,7 @@ def open_for_audit(
 
 def _has_key(url: str, options: Mapping[str, str] | None, environment: Mapping[str, str]) -> bool:
     """Whether the key folder has a key of this vault, whatever is the matter with it."""
-    vault_id = read_vault_id(open_store(url, options=options))
+    vault_id = read_vault_id(store_at(url, options=options))
     try:
         return any(key_folder(environment).glob(f"{vault_id}.*.key"))
     except CredentialError:

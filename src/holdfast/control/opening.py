@@ -58,7 +58,7 @@ def store_at(url: str, *, options: Options = None, clock: Clock = SYSTEM_CLOCK, 
     those that are no folders.
     """
     if not url.startswith(_STRIPES):
-        return with_locks_if_any(open_store(url, options=options, clock=clock, note=progress.note), options)
+        return open_store(url, options=options, clock=clock, note=progress.note)
     from holdfast.replication.striping.store import StripedStore
 
     parts = url.removeprefix(_STRIPES).split(",")
@@ -98,7 +98,7 @@ def create(
     With HOLDFAST_PASSPHRASE set, the passphrase becomes a second recipient: it reads. Raises RefusedError when there
     is a vault already. Losing the key file (without a second recipient) loses the data.
     """
-    store = store_at(url, options=options, clock=clock, progress=progress)
+    store = with_locks_if_any(store_at(url, options=options, clock=clock, progress=progress), options)
     return create_on(
         store,
         options=options,
@@ -149,7 +149,7 @@ def open_at(
     Raises NotFoundError (no vault there), CredentialError (no key for it), UntrustedError (it is not the vault that
     this machine saw there before, see `control.known_vaults`), and what opening raises.
     """
-    store = store_at(url, options=options, clock=clock, progress=progress)
+    store = with_locks_if_any(store_at(url, options=options, clock=clock, progress=progress), options)
     return open_on(store, options=options, environment=environment, clock=clock, progress=progress)
 
 

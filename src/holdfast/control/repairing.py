@@ -9,10 +9,9 @@ import msgspec
 
 from holdfast.control.guarding import guard
 from holdfast.control.known_vaults import known_vaults_file
-from holdfast.control.opening import open_at
+from holdfast.control.opening import open_at, store_at
 from holdfast.errors import CredentialError, DamageError, HoldfastError, NotFoundError
 from holdfast.events import SILENT, Progress
-from holdfast.stores.opening import open_store
 from holdfast.stores.protocol import store_identity
 from holdfast.vault.handle import Handle
 from holdfast.vault.repairing.configuring import repair_config
@@ -81,7 +80,7 @@ def open_for_repair(
     except (DamageError, NotFoundError, CredentialError) as error:  # the last: it is another's, or one that went back
         if not replicas:
             raise
-        store = open_store(url, options=options, note=progress.note)
+        store = store_at(url, options=options, progress=progress)
         for replica in replicas:
             try:
                 helper = replica.open()

@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 from holdfast.audit.copying import copy_log
 from holdfast.control.audited_vault import recorded_on
-from holdfast.control.opening import open_on
+from holdfast.control.opening import open_on, store_at
 from holdfast.errors import CredentialError, HoldfastError, NotFoundError
 from holdfast.events import SILENT, Progress
 from holdfast.replication.copying import Replicated, mirror, replicate
 from holdfast.replication.pieces import Carrier
 from holdfast.replication.planning import ReplicationPlan, plan_mirror, plan_replication
-from holdfast.stores.opening import open_store
 from holdfast.stores.protocol import Store
 from holdfast.stores.throttled import ThrottledStore
 from holdfast.trust.keyring import KEY_FILE_VARIABLE, key_folder, passphrase_from_environment
@@ -44,7 +43,7 @@ def open_source(
 
     A key that is there and does not open the vault is an error: a mirror would hide it. Raises what `open_at` raises.
     """
-    store = open_store(url, options=options, note=progress.note)
+    store = store_at(url, options=options, progress=progress)
     if not _may_open(store, environment):
         return Source(store, None)
     vault = open_on(store, environment=environment, progress=progress)
@@ -59,7 +58,7 @@ def open_target(
     progress: Progress = SILENT,
 ) -> Store:
     """The store that a copy goes to, limited to so much of the line. Raises UsageError."""
-    store = open_store(url, options=options, note=progress.note)
+    store = store_at(url, options=options, progress=progress)
     return store if bytes_per_second is None else ThrottledStore(store, bytes_per_second)
 
 

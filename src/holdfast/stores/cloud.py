@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
@@ -54,9 +54,16 @@ def connect(
     prefix: str,
     options: Mapping[str, str],
     credentials: Mapping[str, str] | None = None,
+    *,
+    route: Callable[[CloudSettings], CloudSettings] | None = None,
 ) -> CloudStore:
-    """The store `scheme://container/prefix`; nothing is sent yet. Raises UsageError for options that make no sense."""
+    """The store `scheme://container/prefix`; nothing is sent yet. Raises UsageError for options that make no sense.
+
+    `route` changes the way that leads there, and nothing of what the store is: its identity stays.
+    """
     settings = with_credentials(scheme, sort_options(scheme, options), credentials or {})
+    if route is not None:
+        settings = route(settings)
     url = f"{scheme}://{container}/{prefix}".rstrip("/")
     try:
         repeating = _backend(scheme, container, prefix, settings, _REPEATING)

@@ -13,7 +13,15 @@ from typing import NamedTuple
 
 from holdfast.errors import UsageError
 
-__all__ = ["CloudSettings", "cloud_identity", "sort_options", "with_credentials", "option_names"]
+__all__ = [
+    "CloudSettings",
+    "cloud_identity",
+    "endpoint_of",
+    "sort_options",
+    "with_credentials",
+    "with_endpoint",
+    "option_names",
+]
 
 # Durations are written as obstore reads them: `90s`, `5m`.
 _CLIENT = frozenset(
@@ -157,6 +165,17 @@ def with_credentials(scheme: str, settings: CloudSettings, credentials: Mapping[
             known = ", ".join(sorted(_SECRET[scheme]))
             raise UsageError(f"{scheme}:// stores have no credential {name!r}", hint=f"known are: {known}")
     return settings._replace(store={**settings.store, **credentials})
+
+
+def endpoint_of(scheme: str, options: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    """The endpoint that obstore will use, by option or environment; empty for the cloud's own."""
+    return options.get("endpoint") or next(filter(None, map(environment.get, _PLACE[scheme]["endpoint"])), "")
+
+
+def with_endpoint(scheme: str, settings: CloudSettings, endpoint: str) -> CloudSettings:
+    """The settings, for another endpoint."""
+    name = _SPELLING.get(scheme, {}).get("endpoint", "endpoint")
+    return settings._replace(store={**settings.store, name: endpoint})
 
 
 def cloud_identity(scheme: str, url: str, options: Mapping[str, str], environment: Mapping[str, str]) -> str:

@@ -11,23 +11,27 @@ from holdfast.cli.schemas.sites import (
     CopiedFacts,
     CopyFacts,
     ExposureFacts,
+    HealedFacts,
     SiteFacts,
     SiteList,
     SiteStatus,
     SiteSynced,
     StoreFacts,
+    StripesFacts,
+    StripeSiteFacts,
 )
 from holdfast.clock import NANOSECONDS, to_rfc3339
 
 if TYPE_CHECKING:
     from holdfast.control.sites.declared import DeclaredSites
-    from holdfast.control.sites.following import SitesStatus
+    from holdfast.control.sites.following import SitesRound, SitesStatus
+    from holdfast.control.sites.striped import Healing, SetStatus
     from holdfast.replication.following.exposing import Exposure
-    from holdfast.replication.following.rounds import Copied, RoundReport
+    from holdfast.replication.following.rounds import Copied
     from holdfast.replication.following.routes import Copy
     from holdfast.replication.following.views import View
 
-__all__ = ["site_list_facts", "site_status_facts", "planned_sync_facts", "synced_facts", "copied_facts"]
+__all__ = ["healed_facts", "site_list_facts", "site_status_facts", "planned_sync_facts", "synced_facts", "copied_facts"]
 
 
 def site_list_facts(sites: DeclaredSites, names: Iterable[str], views: Mapping[str, View] | None = None) -> SiteList:
@@ -84,34 +88,81 @@ def site_status_facts(sites: DeclaredSites, status: SitesStatus) -> SiteStatus:
             )
             for one in status.arrivals
         ],
+        stripes=[_set(one) for one in status.sets],
         exposures=_exposures(sites, status.exposures),
         copies=[_copy(one) for one in status.plan.copies],
         stuck=[clean(one) for one in status.plan.stuck],
     )
 
 
-def planned_sync_facts(sites: DeclaredSites, status: SitesStatus) -> SiteSynced:
+def _set(one: SetStatus) -> StripesFacts:
+    from holdfast.control.sites.sets import stripes_of_set
+
+    survey = one.survey
+    sites = []
+    for position, store in enumerate(one.stores):
+        lacks = None if survey is None else survey.lacks[position]
+        unknown = lacks is None or bool(lacks.problem)
+        sites.append(
+            StripeSiteFacts(
+                store=store,
+                home=survey is not None and survey.home == position,
+                problem=clean(lacks.problem) if lacks is not None else "not known",
+                packs=None if lacks is None or unknown else lacks.packs,
+                objects=None if lacks is None or unknown else lacks.objects,
+            )
+        )
+    return StripesFacts(
+        assets=[clean(asset.name) for asset in one.assets],
+        stripes=str(stripes_of_set(one.name)),
+        sites=sites,
+        packs=None if survey is None else len(survey.packs),
+        fragments=None if survey is None else survey.fragments,
+        problem="" if one.problem is None else clean(one.problem.message),
+    )
+
+
+def healed_facts(one: Healing) -> HealedFacts:
+    """What was written to sites that lacked it, or would be."""
+    from holdfast.control.sites.sets import stripes_of_set
+
+    return HealedFacts(
+        assets=[clean(asset.name) for asset in one.assets],
+        stripes=str(stripes_of_set(one.name)),
+        packs=one.work.packs,
+        objects=one.work.objects,
+        bytes_read=one.work.bytes_read,
+        bytes_written=one.work.bytes_written,
+        unhealed=[clean(text) for text in one.unhealed],
+    )
+
+
+def planned_sync_facts(sites: DeclaredSites, status: SitesStatus, healings: Iterable[Healing]) -> SiteSynced:
     """What a round would do."""
+    planned = list(healings)
     return SiteSynced(
         at=to_rfc3339(status.now_ns),
         dry_run=True,
-        settled=not status.plan.copies and not status.plan.stuck,
+        settled=not status.plan.copies and not status.plan.stuck and all(one.settled for one in planned),
         copied=[],
         copies=[_copy(one) for one in status.plan.copies],
+        healed=[healed_facts(one) for one in planned],
         exposures=_exposures(sites, status.exposures),
         stuck=[clean(one) for one in status.plan.stuck],
     )
 
 
-def synced_facts(sites: DeclaredSites, report: RoundReport, now_ns: int) -> SiteSynced:
+def synced_facts(sites: DeclaredSites, done: SitesRound, now_ns: int) -> SiteSynced:
     """What a round did."""
+    report = done.report
     return SiteSynced(
         at=to_rfc3339(now_ns),
         dry_run=False,
-        settled=report.settled,
+        settled=done.settled,
         copied=[copied_facts(one) for one in report.copied],
         copies=[],
-        exposures=_exposures(sites, report.exposures),
+        healed=[healed_facts(one) for one in done.healings],
+        exposures=_exposures(sites, done.exposures),
         stuck=[clean(one) for one in dict.fromkeys((*report.plan.stuck, *report.left.stuck))],
     )
 

@@ -48,7 +48,7 @@ from holdfast.cli.schemas.policies import (
 from holdfast.cli.schemas.quarantines import SnapshotQuarantined, SnapshotReleased
 from holdfast.cli.schemas.repairs import SnapshotRota, VaultRepaired
 from holdfast.cli.schemas.retention import RetentionApplied, RetentionPlanned, SnapshotHeld, SnapshotUnheld
-from holdfast.cli.schemas.sites import SiteChanged, SiteList, SiteStatus, SiteSynced
+from holdfast.cli.schemas.sites import SiteChanged, SiteCreated, SiteList, SiteStatus, SiteSynced
 from holdfast.cli.schemas.snapshots import (
     SavePlanned,
     SnapshotDropped,
@@ -58,6 +58,7 @@ from holdfast.cli.schemas.snapshots import (
     SnapshotTagged,
     SnapshotVerified,
 )
+from holdfast.cli.schemas.tiers import TierApplied, TierExplained, TierMeasured, TierPlanned, TierPrewarmed
 from holdfast.cli.schemas.vaults import VaultChecked, VaultCreated, VaultInfo
 from holdfast.cli.schemas.watching import WatchEvent
 from holdfast.objectives.retention_rules import Policy
@@ -99,6 +100,12 @@ OUTPUTS: dict[str, Any] = {
     "site-status": SiteStatus,
     "site-sync": SiteSynced,
     "site-change": SiteChanged,
+    "site-create": SiteCreated,
+    "tier-plan": TierPlanned,
+    "tier-explain": TierExplained,
+    "tier-apply": TierApplied,
+    "tier-measure": TierMeasured,
+    "tier-prewarm": TierPrewarmed,
     "key-list": KeyList,
     "key-create": KeyCreated,
     "key-show": KeyShown,

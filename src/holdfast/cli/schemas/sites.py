@@ -20,6 +20,10 @@ __all__ = [
     "SiteSynced",
     "MoveFacts",
     "SiteChanged",
+    "SiteCreated",
+    "StripeSiteFacts",
+    "StripesFacts",
+    "HealedFacts",
 ]
 
 StoreName = Annotated[str, msgspec.Meta(description="a store of a site: SITE/TIER")]
@@ -60,8 +64,9 @@ class SiteList(Record, frozen=True, kw_only=True, tag="holdfast/site-list/1"):
 
 
 class ArrivalFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a store is with an asset. `complete`: up to this time of content everything is there; `lag`: seconds by
-    which the newest content is newer. `verified`: of those `there`, how many this machine has read back there.
+    """How far a site is with an asset, all its tiers together. `complete`: up to this time of content everything is
+    there; `lag`: seconds by which the newest content is newer. `verified`: of those `there`, how many this machine has
+    read back there.
     """
 
     asset: str
@@ -104,11 +109,53 @@ class CopyFacts(msgspec.Struct, frozen=True, kw_only=True):
     bytes: Bytes
 
 
+class StripeSiteFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One site of a set of stripes. `home`: whether it orders what must be ordered, as the set itself says. `packs`: of
+    how many it lacks its shard; `objects`: how many others it lacks; null where it is not asked: `problem` says why.
+    """
+
+    store: StoreName
+    home: bool
+    problem: str
+    packs: Count | None
+    objects: Count | None
+
+
+class StripesFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A set of stripes. `stripes`: `2+1`, data and parity. `packs`: that any k sites give now, and `fragments`: that
+    they do not; null where nothing could be said: `problem` says why.
+    """
+
+    assets: list[str]
+    stripes: str
+    sites: list[StripeSiteFacts]
+    packs: Count | None
+    fragments: Count | None
+    problem: str
+
+
+class HealedFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written to sites of a set of stripes that lacked it, or would be. `unhealed`: sentences: what is owed
+    still, and why.
+    """
+
+    assets: list[str]
+    stripes: str
+    packs: Count
+    objects: Count
+    bytes_read: Bytes
+    bytes_written: Bytes
+    unhealed: list[str]
+
+
 class SiteStatus(Record, frozen=True, kw_only=True, tag="holdfast/site-status/1"):
-    """`site status`. `stuck`: what a round could not do now, and why."""
+    """`site status`. `stuck`: what a round could not do now, and why. `stripes`: sets of stripes, whose assets have no
+    `arrivals`.
+    """
 
     at: Time
     arrivals: list[ArrivalFacts]
+    stripes: list[StripesFacts]
     exposures: list[ExposureFacts]
     copies: list[CopyFacts]
     stuck: list[str]
@@ -129,13 +176,14 @@ class CopiedFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SiteSynced(Record, frozen=True, kw_only=True, tag="holdfast/site-sync/1"):
-    """`site sync`: one round, or with --dry-run what it would copy (`copies`)."""
+    """`site sync`: one round, or with --dry-run what it would copy (`copies`). `healed`: sets of stripes."""
 
     at: Time
     dry_run: bool
     settled: bool
     copied: list[CopiedFacts]
     copies: list[CopyFacts]
+    healed: list[HealedFacts]
     exposures: list[ExposureFacts]
     stuck: list[str]
 
@@ -145,6 +193,10 @@ class MoveFacts(msgspec.Struct, frozen=True, kw_only=True):
     site is left. `only_here`: snapshots that no other store has, which are lost with the site, or are copied first.
     `lost_seconds`: by how much content at the site is newer than the newest that others have; null where it is not
     known, as the site does not answer or has no vault. `copies_left`: sites that will have a copy.
+
+    `stripes`: `2+1` where it lies in stripes, else empty. Then `home_before` and `home_after` are those of the set,
+    `copies_left` is one more than the sites that may be lost afterwards, and `packs` is of how many the site gets its
+    shard.
     """
 
     asset: str
@@ -156,6 +208,8 @@ class MoveFacts(msgspec.Struct, frozen=True, kw_only=True):
     copies_owed: Count | None
     to_copy: Count
     bytes: Bytes
+    stripes: str
+    packs: Count
 
 
 class SiteChanged(Record, frozen=True, kw_only=True, tag="holdfast/site-change/1"):
@@ -172,3 +226,23 @@ class SiteChanged(Record, frozen=True, kw_only=True, tag="holdfast/site-change/1
     applied: bool
     settled: bool | None
     copied: list[CopiedFacts]
+    healed: list[HealedFacts]
+
+
+class SiteCreated(Record, frozen=True, kw_only=True, tag="holdfast/site-create/1"):
+    """`site create`: a new, empty set of stripes, and the vault in it. `vault` and `key_file` are empty with --dry-run.
+
+    `assets`: all that will lie in it; `sites`: its stores, the home first; `url`: what `--vault` takes on any machine.
+    """
+
+    dry_run: bool
+    assets: list[str]
+    stripes: str
+    sites: list[StoreName]
+    url: str
+    vault: str
+    encrypted: bool
+    suite: int
+    key_file: str
+    recipients: list[str]
+    refusals: list[str]

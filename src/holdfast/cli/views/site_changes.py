@@ -8,7 +8,7 @@ from holdfast.cli.output import Page
 from holdfast.cli.phrases import count
 from holdfast.cli.schemas.sites import MoveFacts, SiteChanged
 from holdfast.cli.views.layout import Column, table
-from holdfast.cli.views.sites import brief, copied_lines
+from holdfast.cli.views.sites import brief, copied_lines, healed_lines
 from holdfast.units import format_size
 
 __all__ = ["site_change_lines"]
@@ -28,10 +28,11 @@ def site_change_lines(record: SiteChanged, page: Page) -> Iterator[str]:
         ]
         yield from table(columns, [_row(move) for move in record.moves], page.width)
         if record.change == "fail":
-            yield from (f"{move.asset}: {_lost(record, move)}" for move in record.moves)
+            yield from (f"{move.asset}: {_lost(record, move)}" for move in record.moves if not move.stripes)
     for text in record.refusals:
         yield f"refused: {text}"
     yield from copied_lines(record.copied)
+    yield from healed_lines(record.healed)
 
 
 def _row(move: MoveFacts) -> tuple[str, ...]:
@@ -42,8 +43,14 @@ def _row(move: MoveFacts) -> tuple[str, ...]:
         str(move.copies_left),
         "–" if move.copies_owed is None else str(move.copies_owed),
         "?" if move.lost_seconds is None else str(move.only_here),
-        f"{count(move.to_copy, 'snapshot')}, {format_size(move.bytes)}" if move.to_copy else "nothing",
+        _to_copy(move),
     )
+
+
+def _to_copy(move: MoveFacts) -> str:
+    if move.stripes and move.bytes:
+        return f"{count(move.packs, 'shard')}, {format_size(move.bytes)}"
+    return f"{count(move.to_copy, 'snapshot')}, {format_size(move.bytes)}" if move.to_copy else "nothing"
 
 
 def _lost(record: SiteChanged, move: MoveFacts) -> str:

@@ -6,11 +6,29 @@ from collections.abc import Iterable, Iterator
 
 from holdfast.cli.output import Page
 from holdfast.cli.phrases import age, count, short_id
-from holdfast.cli.schemas.sites import CopiedFacts, ExposureFacts, SiteList, SiteStatus, SiteSynced
+from holdfast.cli.schemas.sites import (
+    CopiedFacts,
+    ExposureFacts,
+    HealedFacts,
+    SiteCreated,
+    SiteList,
+    SiteStatus,
+    SiteSynced,
+    StripesFacts,
+)
 from holdfast.cli.views.layout import Column, fact_lines, table
 from holdfast.units import format_duration, format_size
 
-__all__ = ["brief", "copied_lines", "site_list_lines", "site_show_lines", "site_status_lines", "site_synced_lines"]
+__all__ = [
+    "brief",
+    "copied_lines",
+    "healed_lines",
+    "site_created_lines",
+    "site_list_lines",
+    "site_show_lines",
+    "site_status_lines",
+    "site_synced_lines",
+]
 
 
 def site_list_lines(record: SiteList, page: Page) -> Iterator[str]:
@@ -81,8 +99,12 @@ def site_status_lines(record: SiteStatus, page: Page) -> Iterator[str]:
                 "–" if one.lag is None else "no" if one.lag == 0 else format_duration(one.lag),
             )
         )
-    yield from table(columns, rows, page.width)
-    yield ""
+    if rows:
+        yield from table(columns, rows, page.width)
+        yield ""
+    if record.stripes:
+        yield from _stripe_lines(record.stripes, page)
+        yield ""
     yield from _exposure_lines(record.exposures, page)
     for text in record.stuck:
         yield f"stuck: {text}"
@@ -97,6 +119,7 @@ def site_synced_lines(record: SiteSynced, page: Page) -> Iterator[str]:
                 f"from {copy.sources[0] if copy.sources else 'nowhere'}, {size} at most"
             )
     yield from copied_lines(record.copied)
+    yield from healed_lines(record.healed, dry_run=record.dry_run)
     for text in record.stuck:
         yield f"stuck: {text}"
     if record.exposures:
@@ -114,6 +137,64 @@ def copied_lines(copied: Iterable[CopiedFacts]) -> Iterator[str]:
         )
         if done.error or done.left_out:
             yield f"  {done.left_out} not: {done.error or 'damaged at every source'}"
+
+
+def healed_lines(healed: Iterable[HealedFacts], *, dry_run: bool = False) -> Iterator[str]:
+    """One for each set of stripes to which something was written, and one for each thing that is owed still."""
+    for one in healed:
+        if one.packs or one.objects:
+            what = f"{count(one.packs, 'pack')} and {count(one.objects, 'other object')}"
+            does = "would get" if dry_run else "got"
+            yield (
+                f"{', '.join(one.assets)} (stripes {one.stripes}): sites that lacked them {does} {what}, "
+                f"{format_size(one.bytes_written)}"
+            )
+        yield from (f"  not healed: {text}" for text in one.unhealed)
+
+
+def site_created_lines(record: SiteCreated, page: Page) -> Iterator[str]:
+    facts = [
+        ("assets", ", ".join(record.assets)),
+        ("stripes", f"{record.stripes} over {', '.join(record.sites)}; the first is the home"),
+        ("any machine", f"--vault {record.url}"),
+    ]
+    if record.vault:
+        facts += [("vault", record.vault), ("key file", record.key_file), ("recipients", ", ".join(record.recipients))]
+    yield from fact_lines(facts, page.width)
+    for text in record.refusals:
+        yield f"refused: {text}"
+
+
+def _stripe_lines(found: Iterable[StripesFacts], page: Page) -> Iterator[str]:
+    columns = [
+        Column("IN STRIPES", elastic=True),
+        Column("STORE"),
+        Column("PACKS", right=True),
+        Column("LACKS", right=True),
+        Column("OTHERS LACKING", right=True),
+        Column("STATE"),
+    ]
+    rows = []
+    for one in found:
+        for site in one.sites:
+            known = site.packs is not None
+            rows.append(
+                (
+                    f"{', '.join(one.assets)} ({one.stripes})",
+                    f"{site.store}{' (home)' if site.home else ''}",
+                    "?" if one.packs is None else str(one.packs),
+                    str(site.packs) if known else "?",
+                    str(site.objects) if known else "?",
+                    ("whole" if not site.packs and not site.objects else "OWED") if known else "NOT THERE",
+                )
+            )
+    yield from table(columns, rows, page.width)
+    for one in found:
+        if one.problem:
+            yield f"{', '.join(one.assets)}: {one.problem}"
+        if one.fragments:
+            yield f"{', '.join(one.assets)}: {count(one.fragments, 'pack')} in fragments: interrupted saves, or lost"
+        yield from (f"{site.store}: {site.problem}" for site in one.sites if site.problem and not one.problem)
 
 
 def _exposure_lines(found: Iterable[ExposureFacts], page: Page) -> Iterator[str]:

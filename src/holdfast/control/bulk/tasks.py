@@ -11,13 +11,12 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from holdfast.control.opening import open_at
+from holdfast.control.opening import open_at, store_at
 from holdfast.control.repairing import replicas_at
 from holdfast.errors import NotFoundError, RefusedError
 from holdfast.events import Progress
 from holdfast.ids import ChunkId, PackId
 from holdfast.replication.pieces import Carried, carry_packs
-from holdfast.stores.opening import open_store
 from holdfast.vault.checking.pieces import CheckPiece, check_piece, chunks_mark
 from holdfast.vault.checking.verifying import snapshot_chunks
 from holdfast.vault.collecting.helping import LivePack, ReadPack, read_pack, rewrite_packs
@@ -125,8 +124,8 @@ def do_rewrite(task: Task[tuple[LivePack, ...]]) -> Done[Rewritten]:
 def do_copy(task: Copying) -> Done[list[Carried]]:
     """Copy packs from store to store: that needs no key of the vault. Raises what the stores raise."""
     notes = _Notes()
-    source = open_store(task.source.url, options=dict(task.source.options), note=notes.note)
-    target = open_store(task.target.url, options=dict(task.target.options), note=notes.note)
+    source = store_at(task.source.url, options=dict(task.source.options), progress=notes)
+    target = store_at(task.target.url, options=dict(task.target.options), progress=notes)
     return Done(carry_packs(source, target, task.keys), notes.take())
 
 

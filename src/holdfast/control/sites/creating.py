@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from holdfast.control.guarding import guard_creation
@@ -46,8 +47,8 @@ def plan_creation(sites: DeclaredSites, name: str) -> NewSet:
     ]
     members = zip(names, store.sites.members, strict=True)
     refusals += [f"{one}: {found}" for one, member in members if (found := _in_the_way(member.store))]
-    if not refusals and all(read_layouts(member.store) for member in store.sites.members) and _has_vault(store):
-        refusals.append(f"the stripes of {name} are there already")
+    if not refusals:
+        refusals += _made_before(name, dict(zip(names, (member.store for member in store.sites.members), strict=True)))
     return NewSet(asset, names, store.url, sharing, tuple(refusals))
 
 
@@ -85,6 +86,16 @@ def _in_the_way(store: Store) -> str:
     except HoldfastError as error:
         return error.message
     return "there is a vault of whole copies; `replicate` brings its snapshots to stripes that lie elsewhere"
+
+
+def _made_before(name: str, stores: Mapping[str, Store]) -> list[str]:
+    """Why the set is not made anew where a vault lies in it already: a site that lost all would count as whole."""
+    made = [one for one, store in stores.items() if read_layouts(store)]
+    if not any(_has_vault(stores[one]) for one in made):
+        return []
+    lost = [one.partition("/")[0] for one in stores if one not in made]
+    more = f", and {', '.join(lost)} holds nothing of them: `holdfast site rebuild {lost[0]}`" if lost else ""
+    return [f"the stripes of {name} are there already{more}"]
 
 
 def _has_vault(store: Store) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.config.effective import Effective, effective
@@ -24,10 +24,12 @@ from holdfast.events import SILENT, Progress
 from holdfast.replication.following.routes import Route
 from holdfast.replication.following.views import SiteStore
 from holdfast.replication.lanes import HIGH, NORMAL
-from holdfast.replication.striping.store import StripedStore
 from holdfast.stores.lines.terms import USUAL_PRIORITY
 from holdfast.stores.protocol import Store
 from holdfast.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from holdfast.replication.striping.store import StripedStore
 
 __all__ = ["DeclaredSites", "DeclaredAsset", "store_name"]
 
@@ -198,6 +200,8 @@ class DeclaredSites:
         declared to have whole copies, or shards of another set, too.
         """
         if (name, failed_too) not in self._sets:
+            from holdfast.replication.striping.store import StripedStore
+
             self._require_stores_of_its_own(name)
             opened: list[Store] = []
             for store in stores_of_set(name):

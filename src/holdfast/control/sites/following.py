@@ -10,6 +10,7 @@ from typing import NamedTuple
 from holdfast.control.audited_vault import recorded_on
 from holdfast.control.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites, store_name
+from holdfast.control.sites.rates import RatesFile
 from holdfast.control.sites.striped import Healing, SetStatus, StripedAssets
 from holdfast.homes import state_home
 from holdfast.replication.following.exposing import Exposure, exposures
@@ -92,6 +93,7 @@ class SiteFollower:
             progress=sites.progress,
             on_copied=self._record,
         )
+        self._rates = RatesFile(sites.config.organisation, sites.environment, sites.progress.note)
         state = exposure_file(sites, self.vault)
         self.series = None if state is None else ExposureSeries(state)
 
@@ -168,6 +170,7 @@ class SiteFollower:
         with recorded_on(self.vault, "replicate", objects=objects, names=names) as facts:
             if copied.error is not None:
                 facts.outcome = copied.error.code
+        self._rates.note_copied(copied, self.vault.handle.clock.now_ns())
 
     def _keep(self, found: Sequence[Exposure]) -> None:
         if self.series is None:

@@ -7,6 +7,7 @@ the same lines. What machines get from a store of their own site is known only w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated
 
 import msgspec
 
@@ -24,9 +25,9 @@ FRESH_SECONDS = 30 * 86_400.0
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """So many bytes in so many seconds, at `at` (ns since the epoch), by `how`: `copy`, `sample` or `read back`."""
 
-    bytes: int
-    seconds: float
-    at: int
+    bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+    at: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
     how: str
 
     @property

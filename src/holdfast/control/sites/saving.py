@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from holdfast.control.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
-from holdfast.errors import RefusedError
+from holdfast.errors import RefusedError, StoreUnreachableError
 from holdfast.replication.following.quorum import Quorum, copy_to_quorum
 from holdfast.vault.format.records import Root
 from holdfast.vault.vault import Vault
@@ -53,14 +53,24 @@ def declared_save(sites: DeclaredSites, asset: str) -> DeclaredSave:
 
 
 def _require_whole(sites: DeclaredSites, asset: DeclaredAsset) -> None:
-    """Raises RefusedError while a site of the set answers and is empty: what it took would not count if another one
-    were lost.
+    """Nothing is saved while a site of the set is empty or away: the snapshot could not lose another one.
+
+    Raises RefusedError (a site answers, and holds nothing of the set), StoreUnreachableError (it does not answer). Who
+    made a set with fewer `spares` chose that saves go on without some of its sites.
     """
-    members = sites.stripes(asset.set_name).sites.members
-    empty = [site for site, member in zip(asset.placement.sites, members, strict=True) if member.vacant]
+    found = sites.stripes(asset.set_name).sites
+    members = list(zip(asset.placement.sites, found.members, strict=True))
+    empty = [site for site, member in members if member.vacant]
+    away = [f"{site} {member.trouble}" for site, member in members if member.trouble]
     if empty:
         raise RefusedError(
             f"{', '.join(empty)} answers, and holds nothing of the stripes of {asset.name}: nothing is saved so",
             hint=f"`holdfast site rebuild {empty[0]}` fills it",
+            object_name=asset.name,
+        )
+    if len(away) > found.layout.n - found.layout.k - found.layout.spares:
+        raise StoreUnreachableError(
+            f"a save to the stripes of {asset.name} waits for all of its sites: {'; '.join(away)}",
+            hint="wait for it, or put an empty store in its place and `holdfast site rebuild` it",
             object_name=asset.name,
         )

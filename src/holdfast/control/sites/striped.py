@@ -83,14 +83,20 @@ class StripedAssets:
                 self._sets[asset.set_name] = (*self._sets.get(asset.set_name, ()), asset)
         self.vaults: dict[str, Vault] = {}
         self.problems: dict[str, HoldfastError] = {}
-        for name in self._sets:
+        self._open()
+
+    def _open(self) -> None:
+        """Those that are not open yet: a set may come back between two rounds."""
+        for name in self._sets.keys() - self.vaults.keys():
             try:
-                self.vaults[name] = sites.open_at(name)
+                self.vaults[name] = self._sites.open_at(name)
+                self.problems.pop(name, None)
             except HoldfastError as error:
                 self.problems[name] = error
 
     def status(self) -> list[SetStatus]:
         """Looks, and changes nothing. Raises PermissionDeniedError."""
+        self._open()
         for vault in self.vaults.values():
             guard(vault, "vault.info")
         return [self._status(name) for name in self._sets]
@@ -108,11 +114,16 @@ class StripedAssets:
         return found
 
     def heal(self) -> list[Healing]:
-        """Give every site that answers what it lacks, take from it what was deleted. Recorded in the audit logs."""
+        """Give every site that answers what it lacks, take from it what was deleted. Recorded in the audit logs.
+
+        Raises PermissionDeniedError.
+        """
+        self.require_allowed()
         return [self._heal(name, assets) for name, assets in self._sets.items()]
 
     def require_allowed(self) -> None:
         """Each asset to each of its sites. Raises PermissionDeniedError."""
+        self._open()
         for name, vault in self.vaults.items():
             for asset in self._sets[name]:
                 for site in asset.placement.sites:
@@ -132,6 +143,11 @@ class StripedAssets:
                     facts.objects |= {"packs": str(done.packs), "objects": str(done.objects)}
         except HoldfastError as error:
             return Healing(name, assets, False, HealingPlan(), _unhealed(assets, HealingPlan(), error))
+        if done.fragments:
+            self._sites.progress.note(
+                f"{assets[0].name}: {len(done.fragments)} packs are in fragments, of interrupted saves or lost: "
+                "`holdfast vault check` says whether a snapshot needs them"
+            )
         failed = tuple(f"{assets[0].name}: {key}: {why}" for key, why in done.failed.items())
         differing = tuple(f"{assets[0].name}: {one} differs from what its home has" for one in done.differing)
         return Healing(name, assets, False, done, (*_unhealed(assets, done, None), *failed, *differing))
@@ -238,8 +254,6 @@ def _age(root: Root, now_ns: int) -> float:
 def _unhealed(assets: Sequence[DeclaredAsset], work: HealingPlan, problem: HoldfastError | None) -> tuple[str, ...]:
     names = ", ".join(asset.name for asset in assets)
     found = [f"{names}: {one}" for one in work.owed]
-    if work.fragments:
-        found.append(f"{names}: too few shards are left of {len(work.fragments)} packs, or were ever written")
     if problem is not None:
         found.append(f"{names}: {problem.message}")
     return tuple(found)

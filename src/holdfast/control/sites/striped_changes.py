@@ -32,8 +32,8 @@ class SetMove(NamedTuple):
     """What a change means for one set of stripes. `home_before`, `home_after`: sites, as the set itself says.
 
     `answers`: whether the site does; `vacant`: it does, and holds nothing of the set. `work`: what rebuilding reads and
-    writes. `spare`: how many more sites may be lost afterwards. `refusals`: what `--force` overrides; `barred`: what
-    nothing does.
+    writes. `spare`: how many more sites may be lost afterwards, −1 when it cannot be read. `refusals`: what `--force`
+    overrides; `barred`: what nothing does.
     """
 
     name: str
@@ -90,12 +90,13 @@ def _planned(sites: DeclaredSites, site: str, change: Change, name: str, assets:
             f"{names} lies in stripes {stripes}, which need all of their sites: name a new, empty store in the place "
             f"of {site} in holdfast.yaml, and `holdfast site rebuild {site}`",
         )
-        return SetMove(name, assets, "", "", True, False, HealingPlan(), stripes.m, (), barred)
+        home = asset.placement.home
+        return SetMove(name, assets, home, home, True, False, HealingPlan(), stripes.m, (), barred)
     try:
         survey = survey_stripes(store)
     except HoldfastError as error:
         barred = (f"{names}: {error.message}",)
-        return SetMove(name, assets, "", "", False, False, HealingPlan(), 0, (), barred)
+        return SetMove(name, assets, "", "", False, False, HealingPlan(), -1, (), barred)
     member = store.sites.members[position]
     answers, home = not member.trouble, asset.placement.sites[survey.home]
     refusals: list[str] = []
@@ -135,7 +136,7 @@ def _planned(sites: DeclaredSites, site: str, change: Change, name: str, assets:
                 barred_by.append(f"{names}: {error.message}")
         spare = len({*others, site}) - stripes.k
     return SetMove(
-        name, assets, home, home_after, answers, member.vacant, work, max(0, spare), tuple(refusals), tuple(barred_by)
+        name, assets, home, home_after, answers, member.vacant, work, max(-1, spare), tuple(refusals), tuple(barred_by)
     )
 
 

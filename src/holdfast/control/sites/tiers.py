@@ -14,16 +14,17 @@ from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.raising import RaisedFile
 from holdfast.control.sites.rates import FRESH_SECONDS, RatesFile
 from holdfast.economics.book import PriceBook, load_list_prices
-from holdfast.errors import NotFoundError, UsageError
+from holdfast.errors import HoldfastError, NotFoundError, UsageError
 from holdfast.replication.following.views import look
 from holdfast.replication.tiering.costing import PlanCost, cost_of_plan
-from holdfast.replication.tiering.declared import Declared, declared
+from holdfast.replication.tiering.declared import UNPRICED, Declared, declared
 from holdfast.replication.tiering.facts import Asset, Facts
 from holdfast.replication.tiering.gathering import gather_snapshots
 from holdfast.replication.tiering.moving import Moved, carry_out
 from holdfast.replication.tiering.planning import plan_tiers
 from holdfast.replication.tiering.plans import Decision, Move, TierPlan, Verb
 from holdfast.vault.handle import Handle
+from holdfast.vault.snapshots.finding import resolve
 from holdfast.vault.vault import Vault
 
 __all__ = ["SiteTiers", "TiersPlanned"]
@@ -58,6 +59,15 @@ class SiteTiers:
         self.rates = RatesFile(sites.config.organisation, sites.environment, sites.progress.note)
         self.raised = RaisedFile(sites.config.organisation, sites.environment, sites.progress.note)
 
+    @property
+    def chosen(self) -> list[DeclaredAsset]:
+        """The chosen assets, those in stripes left out."""
+        return [asset for asset in self._chosen.values() if asset.placement.stripes is None]
+
+    def sites_of(self, asset: str) -> tuple[str, ...]:
+        """Where it is declared to lie."""
+        return self._chosen[asset].placement.sites
+
     @cached_property
     def book(self) -> PriceBook:
         """The list prices that come with the package."""
@@ -77,13 +87,15 @@ class SiteTiers:
     def planned(self, facts: Facts, left_out: Mapping[str, str]) -> TiersPlanned:
         """The plan of these facts, for the chosen assets."""
         plan = self._of_chosen(plan_tiers(facts))
-        cost, why = None, ""
+        unpriced = tuple(store.name for store in facts.stores if store.price.source == UNPRICED)
+        return self.costed(TiersPlanned(facts, plan, None, "", dict(left_out), unpriced))
+
+    def costed(self, planned: TiersPlanned) -> TiersPlanned:
+        """The same with what it costs, if all prices are known."""
         try:
-            cost = cost_of_plan(facts, plan)
+            return planned._replace(cost=cost_of_plan(planned.facts, planned.plan), no_cost="")
         except NotFoundError as error:
-            why = error.message
-        unpriced = tuple(store.name for store in facts.stores if store.price.source == _UNPRICED)
-        return TiersPlanned(facts, plan, cost, why, dict(left_out), unpriced)
+            return planned._replace(cost=None, no_cost=error.message)
 
     def facts(self) -> tuple[Facts, dict[str, str]]:
         """Facts, and what is left out of them: name of an asset, id of a snapshot or key → why."""
@@ -142,13 +154,31 @@ class SiteTiers:
         sites = tuple(site for site in said.sites if site.name in near)
         return Declared(sites, stores, tuple(assets), {}), {name for name, view in views.items() if not view.answered}
 
-    def decision(self, planned: TiersPlanned, asset: str, reference: str) -> Decision:
-        """What was decided of one snapshot. Raises NotFoundError."""
-        decision = planned.plan.decision(reference)
-        if decision is None:
-            why = planned.left_out.get(reference) or planned.left_out.get(asset) or "it lies at none of its stores"
-            raise NotFoundError(f"nothing was decided about {reference} of {asset}: {why}", object_name=reference)
-        return decision
+    def find(self, reference: str) -> str:
+        """The id of the snapshot that is meant, by the first store of its asset that has it, its home first. Raises
+        NotFoundError, and what the last store raises.
+        """
+        asset = self._chosen[reference.partition("@")[0]]
+        last: HoldfastError | None = None
+        for site in asset.placement.sites:
+            for name in (asset.at(site), *asset.beside(site)):
+                try:
+                    return resolve(self.handle(name), reference).id
+                except HoldfastError as error:
+                    last = error if last is None or isinstance(last, NotFoundError) else last
+        assert last is not None
+        raise last
+
+    def decisions(self, planned: TiersPlanned, reference: str) -> list[Decision]:
+        """What was decided of a snapshot (`asset@ref`), or of all of an asset. Raises NotFoundError."""
+        asset, at, _ = reference.partition("@")
+        one = self.find(reference) if at else ""
+        found = [each for each in planned.plan.decisions if each.asset == asset and one in ("", each.snapshot)]
+        if not found:
+            refused = next((each.reason for each in planned.plan.refused if each.asset == asset), "")
+            why = planned.left_out.get(one) or planned.left_out.get(asset) or refused or "none of its stores has any"
+            raise NotFoundError(f"nothing was decided about {reference}: {why}", object_name=reference)
+        return found
 
     def apply(self, planned: TiersPlanned, told: Callable[[str], None] = lambda text: None) -> Moved:
         """Carry the plan out: copy, read back, drop. Broken off anywhere, the next plan goes on from there.
@@ -156,7 +186,7 @@ class SiteTiers:
         Raises PermissionDeniedError before anything is written, CredentialError without a keeper's key, RefusedError.
         """
         plan, facts = planned.plan, planned.facts
-        self._require_allowed(plan.moves)
+        self.require_allowed(plan.moves)
         handles = {store.name: self.handle(store.name) for store in facts.stores}
         whole = Moved()
         for verb, asset, store, moves in _steps(plan.moves):
@@ -173,7 +203,8 @@ class SiteTiers:
             _add(whole, moved)
         return whole
 
-    def _require_allowed(self, moves: Iterable[Move]) -> None:
+    def require_allowed(self, moves: Iterable[Move]) -> None:
+        """Each copy, each reading back, and each drop for itself. Raises PermissionDeniedError."""
         for asset, store in dict.fromkeys((one.asset, one.store) for one in moves if one.verb is Verb.COPY):
             guard(self.vault, "replicate", asset=asset, to=store.partition("/")[0])
         for asset in dict.fromkeys(one.asset for one in moves if one.verb is Verb.VERIFY):
@@ -196,10 +227,12 @@ class SiteTiers:
             moves=tuple(one for one in plan.moves if one.asset in mine),
             decisions=tuple(one for one in plan.decisions if one.asset in mine),
             refused=tuple(one for one in plan.refused if one.asset in mine),
+            notes=(*plan.notes, _READS),
         )
 
 
-_UNPRICED = "none is known"
+_READS = "NOT_MEASURED: who reads snapshots is recorded nowhere; by their age alone they count as unread"
+_NAMED_MAX = 16  # so many ids fit into one entry of the audit log, and each drop is named in one
 _ORDER = (Verb.COPY, Verb.VERIFY, Verb.DROP)
 
 
@@ -214,7 +247,9 @@ def _steps(moves: Iterable[Move]) -> Iterable[tuple[Verb, str, str, list[Move]]]
     for move in moves:
         groups.setdefault((_ORDER.index(move.verb), move.asset, move.store), []).append(move)
     for (order, asset, store), group in sorted(groups.items(), key=lambda one: one[0][0]):
-        yield _ORDER[order], asset, store, group
+        size = _NAMED_MAX if _ORDER[order] is Verb.DROP else len(group)
+        for first in range(0, len(group), size):
+            yield _ORDER[order], asset, store, group[first : first + size]
 
 
 def _add(whole: Moved, part: Moved) -> None:

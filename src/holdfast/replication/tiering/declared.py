@@ -13,10 +13,13 @@ from holdfast.config.model import Site as DeclaredSite
 from holdfast.config.placing import place
 from holdfast.config.words import Tier as DeclaredTier
 from holdfast.economics.book import PriceBook, Region, StoragePrice
-from holdfast.errors import UsageError
+from holdfast.errors import NotFoundError, UsageError
 from holdfast.replication.tiering.facts import Asset, Owed, Rules, Site, Store, Tier
 
-__all__ = ["Declared", "declared", "USUAL_CLASSES"]
+__all__ = ["Declared", "declared", "USUAL_CLASSES", "UNPRICED"]
+
+UNPRICED = "none is known"
+"""`StoragePrice.source` of a store that the price book has no row for: it counts as free."""
 
 USUAL_CLASSES: Mapping[tuple[str, str], str] = {
     ("aws", "hot"): "aws/fsx-lustre-ssd-125",
@@ -51,7 +54,8 @@ def declared(
     """`classes`: store (`use1/cold`) → row of the price book, where it is not the usual one of its cloud and tier.
     `verify_rates`: asset → measured bytes per second of verifying a restored snapshot.
 
-    Raises UsageError for a store of `classes` that is not declared, NotFoundError for a price that the book lacks.
+    Raises UsageError for a store of `classes` that is not declared, NotFoundError for a price of them that the book
+    lacks. A store whose usual row it lacks in that region is `UNPRICED`.
     """
     named = dict(classes or {})
     stores = tuple(
@@ -92,17 +96,22 @@ def _store(
     spec: StoreSpec,
     named: dict[str, str],
 ) -> Store:
-    row = named.pop(name, USUAL_CLASSES.get((at.cloud.value, tier.value), ""))
-    if row:
-        price = book.storage_price(row, at.region)
-    else:
-        price = StoragePrice(
-            name=f"{at.cloud.value}/{tier.value}", region=at.region, storage=0.0, source="none is known"
-        )
+    row = named.pop(name, "")
+    price = book.storage_price(row, at.region) if row else _usual_price(book, at, tier)
     wait = restore_time(tier, spec).value
     # What is declared counts; a default must not make an archive faster than its class of storage is.
     wait = wait if spec.restore is not None else max(wait, price.first_byte_seconds)
     return Store(name=name, site=site, tier=Tier(tier.value), price=price, first_byte_seconds=wait)
+
+
+def _usual_price(book: PriceBook, at: DeclaredSite, tier: DeclaredTier) -> StoragePrice:
+    row = USUAL_CLASSES.get((at.cloud.value, tier.value), "")
+    try:
+        if row:
+            return book.storage_price(row, at.region)
+    except NotFoundError:
+        pass
+    return StoragePrice(name=row or f"{at.cloud.value}/{tier.value}", region=at.region, storage=0.0, source=UNPRICED)
 
 
 def _asset(config: Config, owed: Effective, verify_rate: float | None) -> Asset | str:

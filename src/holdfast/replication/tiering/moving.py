@@ -150,6 +150,19 @@ class _Work:
         if not move.needs:
             return "the plan names no store that keeps it"
         for name in move.needs:
-            if why := self._provers[name].why_unproven(handle, root):
+            why = self._provers[name].why_unproven(handle, root)
+            if why and self._read_back(name, root):
+                why = self._provers[name].why_unproven(handle, root)
+            if why:
                 return f"it is needed at {name}: {why}"
         return ""
+
+    def _read_back(self, name: str, root: Root) -> bool:
+        """Whether a store that is relied on has it, every byte. A snapshot that was decoded there counts as verified in
+        the plan; not all bytes of its packs were compared then.
+        """
+        there = find_root(self._stores[name], root.asset, root.id)
+        if there is None or not self._provers[name].was_read(root.id):
+            return False
+        self._moved.read_back += self._provers[name].prove(there)
+        return True

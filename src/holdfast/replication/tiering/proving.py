@@ -57,8 +57,13 @@ class Prover:
         with ThreadPoolExecutor(_STREAMS) as pool:
             sizes = list(pool.map(self._prove_pack, fresh))
         self._proofs.credit_packs(fresh)
-        self._proofs.credit_snapshot(root.id, STORED_BYTES)
+        before = self._proofs.snapshots().get(root.id)  # decoding proved more, and of the same bytes
+        self._proofs.credit_snapshot(root.id, STORED_BYTES if before is None else before.level)
         return sum(sizes)
+
+    def was_read(self, snapshot: str) -> bool:
+        """Whether this machine read the snapshot back here, in whatever way."""
+        return snapshot in self._proofs.snapshots()
 
     def why_unproven(self, source: Handle, root: Root) -> str:
         """Why the snapshot does not count as whole and right here now; empty when it does.

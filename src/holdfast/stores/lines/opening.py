@@ -74,38 +74,30 @@ def _open_cloud(
     endpoints: Sequence[str],
 ) -> Store:
     # obstore takes 20 ms and much memory to load: only those who use a cloud pay for it.
-    from holdfast.stores import cloud, cloud_errors, cloud_options
+    from holdfast.stores.cloud import connect
+    from holdfast.stores.cloud_options import CloudSettings, endpoint_of, with_endpoint
 
     scheme = parsed.kind
-    settings = cloud_options.with_credentials(scheme, cloud_options.sort_options(scheme, options), credentials)
-    if "read_timeout" not in options:
-        settings.client["read_timeout"] = _READ_TIMEOUT
-    settings.client["proxy_url"] = line.proxy_url(priority)
-    variables = cloud_options._PLACE[scheme]["endpoint"]
-    endpoint = options.get("endpoint") or next(filter(None, map(os.environ.get, variables)), "")
-    # The forwarder's own port is among them; what an option or the environment says of proxies does not count here.
-    own = urlsplit(endpoint).hostname if endpoint.startswith("https://") else ""
-    direct = (host for host in _NOT_OVER_THE_LINE if host != own)
-    settings.client["proxy_excludes"] = ",".join(direct)
+    endpoint = endpoint_of(scheme, options, os.environ)
+
+    def over_the_line(settings: CloudSettings) -> CloudSettings:
+        # The forwarder's own port is among the exceptions; what an option or the environment says of proxies does not
+        # count here.
+        own = urlsplit(endpoint).hostname if endpoint.startswith("https://") else ""
+        direct = ",".join(host for host in _NOT_OVER_THE_LINE if host != own)
+        waits = {} if "read_timeout" in options else {"read_timeout": _READ_TIMEOUT}
+        proxy = waits | {"proxy_url": line.proxy_url(priority), "proxy_excludes": direct}
+        settings = settings._replace(client={**settings.client, **proxy})
+        if not endpoint.startswith("http://"):
+            return settings
+        stand_in = line.forward([endpoint, *endpoints], priority) + urlsplit(endpoint).path
+        return with_endpoint(scheme, settings._replace(client={**settings.client, "allow_http": "true"}), stand_in)
+
     if endpoint.startswith("http://"):
         if options.get("virtual_hosted_style_request", "").lower() in _YES:
             raise UsageError("over a line, a bucket cannot be part of a host's name without TLS", hint="use https://")
-        stand_in = line.forward([endpoint, *endpoints], priority) + urlsplit(endpoint).path
-        settings.store[cloud_options._SPELLING.get(scheme, {}).get("endpoint", "endpoint")] = stand_in
-        settings.client["allow_http"] = "true"
     elif endpoints:
         if not endpoint:
             raise UsageError("more endpoints need a first one", hint="set the option endpoint")
         line.spread(endpoint, endpoints)
-    clean = f"{scheme}://{parsed.place}/{parsed.prefix}".rstrip("/")
-    plain = cloud.connect(scheme, parsed.place, parsed.prefix, options, credentials)
-    try:
-        return cloud.CloudStore(
-            clean,
-            repeating=cloud._backend(scheme, parsed.place, parsed.prefix, settings, cloud._REPEATING),
-            once=cloud._backend(scheme, parsed.place, parsed.prefix, settings, cloud._ONCE),
-            skips=plain._skips,
-            identity=plain.identity,  # the store's own, whatever way leads there
-        )
-    except cloud_errors.RAISED_BY_OBSTORE as error:
-        raise cloud_errors.misconfigured(error, clean) from error
+    return connect(scheme, parsed.place, parsed.prefix, options, credentials, route=over_the_line)
