@@ -49,10 +49,13 @@ class Dialler:
         waiting = deque(in_order(await self._routes(places)))
         running: dict[asyncio.Task[socket.socket], RouteState] = {}
         problem: OSError = OSError("the name service knows no address")
+        dialled: list[RouteState] = []
         try:
             while waiting or running:
                 if waiting:
                     state = waiting.popleft()
+                    state.dialled += 1  # at once: who chooses in the same moment sees it
+                    dialled.append(state)
                     running[asyncio.ensure_future(self._dial(state))] = state
                 patience = max(_NEXT_AFTER_S, 3 * (state.round_trip_s or 0.0)) if waiting else None
                 done, _ = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -67,6 +70,8 @@ class Dialler:
                         return connected, finished
             raise problem
         finally:
+            for state in dialled:
+                state.dialled -= 1
             for task in running:  # a slow one may prove to be dead, or not: let it find out
                 self._keep(_closed_at_the_end(task))
 

@@ -51,6 +51,7 @@ class RouteState:
         self.route = route
         self.counts = counts
         self.active = 0  # connections now
+        self.dialled = 0  # connections that are being made: many begin at the same moment
         self.failures = 0  # in a row
         self.retry_at: float | None = None  # None: up
         self.round_trip_s: float | None = None
@@ -101,7 +102,7 @@ def in_order(states: Iterable[RouteState]) -> list[RouteState]:
     fastest = max((state.speed for state in known if state.speed is not None), default=1.0)
 
     def load(state: RouteState) -> float:
-        return (state.active + 1) / max(state.speed or fastest, 1.0)
+        return (state.active + state.dialled + 1) / max(state.speed or fastest, 1.0)
 
     up = sorted((state for state in known if state.is_up), key=load)
     down = sorted((state for state in known if not state.is_up), key=lambda state: state.retry_at or 0.0)
