@@ -13,8 +13,9 @@ __all__ = ["TARGETS"]
 
 def _states(data: bytes) -> None:
     states = SiteStates("acme", {"XDG_STATE_HOME": str(world.scratch())})
-    states.path.parent.mkdir(parents=True, exist_ok=True)
-    states.path.write_bytes(data)
+    path = world.scratch() / "holdfast/sites/acme.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
     before = states.read()
     states.set("added", SiteState(Condition.FAILED, 1, "a reason"))
     if states.read() != before | {"added": SiteState(Condition.FAILED, 1, "a reason")}:

@@ -15,9 +15,11 @@ from holdfast.replication.following.rounds import Follower
 from holdfast.replication.following.routes import Route, plan_round, wanted_snapshots, watermark
 from holdfast.replication.following.series import ExposureSeries
 from holdfast.replication.following.views import SiteStore, look
+from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.local import LocalStore
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.protocol import ObjectInfo, Store
+from holdfast.testing.faults import Faults
 from holdfast.testing.workspace import TrialVault, new_trial_vault, own_memory
 from holdfast.vault.vault import Vault
 
@@ -260,3 +262,21 @@ def test_plans_copy_what_matters_most_first(world: World) -> None:
     ]
     assert [copy.target for copy in plan_round(routes, views).copies] == ["aps1/warm", "euw4/warm"]
     assert not exposures([], views, 0)
+
+
+def test_looking_through_what_is_there_reads_no_pack_and_what_it_mended_is_read_back(world: World) -> None:
+    world.save(1)
+    target = FaultyStore(world.lines["euw4"], Faults())
+    world.stores[1] = SiteStore("euw4/warm", "euw4", target)
+    follower = world.follower(recheck_every=1)
+    follower.run_round()
+    before = target.bytes_moved("get", "get_ranges")
+    assert follower.run_round().settled
+    assert target.bytes_moved("get", "get_ranges") - before < 100_000  # roots, parts, index: no pack of 200 kB
+    for info in list(target.list("packs/")):
+        target.delete(info.key)
+    report = follower.run_round()
+    assert [one for one in report.copied if one.copy.target == "euw4/warm" and one.objects]
+    losing_home = {one.site: one for one in report.exposures}["use1"]
+    assert losing_home.protection is Protection.VERIFIED
+    assert world.trial.open(store=target).check(read_data=True).damages == []

@@ -298,11 +298,10 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
             environment[KEY_FILE_VARIABLE] = self._key_file
         return environment
 
-    def _allow(self, vault: Vault, snapshot: str) -> None:
+    def _allow(self, vault: Vault, root: Root) -> None:
         """That this snapshot may be read, too (a policy may be about an asset), and the record that it was."""
-        guarded = guard(vault, "read", reference=snapshot, environment=self._environment())
-        names = {} if guarded.snapshot is None else {"asset": guarded.snapshot.asset}
-        with recorded_on(vault, "read", objects={"snapshot": snapshot}, names=names):
+        guard(vault, "read", snapshot=root, environment=self._environment())
+        with recorded_on(vault, "read", objects={"snapshot": root.id}, names={"asset": root.asset}):
             pass
 
 

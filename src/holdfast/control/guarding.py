@@ -54,24 +54,27 @@ def guard(
     *,
     asset: str | None = None,
     reference: str | None = None,
+    snapshot: Root | None = None,
     to: str | None = None,
     logs: Sequence[DecisionLog] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Guarded:
     """Whoever the environment names, else the member that opened the vault, may do this; else PermissionDeniedError.
 
-    `asset` or `reference` say what it is done to, by default the vault. `to`: the site that a copy goes to. `logs`:
-    besides the local file, by default the vault's audit log, where it is opened with one. Raises
-    CredentialError (nobody can be identified, no policies are in force), and for a reference what finding it raises.
+    `asset`, `reference` or a `snapshot` that was read already say what it is done to, by default the vault. `to`: the
+    site that a copy goes to. `logs`: besides the local file, by default the vault's audit log, where it is opened with
+    one. Raises CredentialError (nobody can be identified, no policies are in force), and for a reference what finding
+    it raises.
     """
     home = AuthorityHome(environment, vault.handle.clock, vault.handle.progress)
     authority = Authority(home, list(decision_logs(vault) if logs is None else logs))
     principal = authority.identify(member_of(vault))
     there = None if to is None else site_resource(to)
     at = vault_as_resource(vault)
-    root: Root | None = None
-    if reference is not None and vault.handle.keys.can_read:
+    root = snapshot
+    if root is None and reference is not None and vault.handle.keys.can_read:
         root = vault.find(reference)
+    if root is not None:
         # The default policies ask for it where something is dropped; those of the user may ask anywhere.
         closely = action == "drop" or bool(authority.home.in_force.policies.own)
         at = snapshot_as_resource(vault, root, closely=closely)

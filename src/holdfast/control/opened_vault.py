@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from holdfast.control.snapshot_paths import reference_of
 from holdfast.vault.files.reading import PartReader
 from holdfast.vault.files.tree import SnapshotTree
+from holdfast.vault.format.records import Root
 from holdfast.vault.snapshots.finding import Listed
 from holdfast.vault.vault import Vault
 
@@ -23,8 +24,8 @@ class OpenedVault:
     The lock is held for moments only, never while something is read.
     """
 
-    def __init__(self, vault: Vault, cache_bytes: int, *, allow: Callable[[str], None] = lambda snapshot: None) -> None:
-        """`allow`: asked once for each snapshot, by its id, before any of it is read; raises where it is denied."""
+    def __init__(self, vault: Vault, cache_bytes: int, *, allow: Callable[[Root], None] = lambda root: None) -> None:
+        """`allow`: asked once for each snapshot before any of it is read; raises where it is denied."""
         self.vault = vault
         self._allow = allow
         self.parts = PartReader(vault.handle, cache_bytes=cache_bytes)
@@ -69,7 +70,7 @@ class OpenedVault:
         with self._lock:
             tree = self._trees.get(root.id)
         if tree is None:
-            self._allow(root.id)
+            self._allow(root)
             tree = SnapshotTree(self.vault.handle, root)
         with self._lock:
             meant[snapshot] = root.id

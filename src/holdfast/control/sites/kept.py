@@ -13,14 +13,15 @@ import msgspec
 from holdfast.errors import FailedError
 from holdfast.homes import state_home
 
-__all__ = ["KeptFile"]
+__all__ = ["KeptFile", "counts_as"]
 
 T = TypeVar("T")
 
 
 class KeptFile(Generic[T]):
-    """`$XDG_STATE_HOME/holdfast/<folder>/<organisation>.json`. What it says may be lost at any time: it is measured or
-    asked for anew. So a file that cannot be read counts as empty, and that is noted.
+    """`$XDG_STATE_HOME/holdfast/<folder>/<organisation>.json`. A change is durable when it returns.
+
+    `damaged`: what a file that cannot be read means: it gets the reason, and returns what counts instead, or raises.
     """
 
     def __init__(
@@ -30,11 +31,11 @@ class KeptFile(Generic[T]):
         kind: type[T],
         empty: Callable[[], T],
         environment: Mapping[str, str],
-        note: Callable[[str], None],
+        damaged: Callable[[Path, Exception], T],
     ) -> None:
         home = state_home(environment)
         self.path: Path | None = None if home is None else home / "holdfast" / folder / f"{organisation}.json"
-        self._kind, self._empty, self._note = kind, empty, note
+        self._kind, self._empty, self._damaged = kind, empty, damaged
 
     def read(self) -> T:
         if self.path is None:
@@ -44,8 +45,7 @@ class KeptFile(Generic[T]):
         except FileNotFoundError:
             return self._empty()
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-            self._note(f"{self.path} cannot be read ({error}): it counts as empty")
-            return self._empty()
+            return self._damaged(self.path, error)
 
     def change(self, change: Callable[[T], T]) -> T:
         """What it says then. Raises FailedError where it cannot be written."""
@@ -58,8 +58,26 @@ class KeptFile(Generic[T]):
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 changed = change(self.read())
                 temporary = path.with_suffix(f".{os.getpid()}")
-                temporary.write_bytes(msgspec.json.format(msgspec.json.encode(changed, order="sorted")))
+                with temporary.open("wb") as file:
+                    file.write(msgspec.json.format(msgspec.json.encode(changed, order="sorted")))
+                    file.flush()
+                    os.fsync(file.fileno())
                 temporary.replace(path)
+                folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
                 return changed
         except OSError as error:
             raise FailedError(f"{path} cannot be written ({error.strerror})", object_name=str(path)) from error
+
+
+def counts_as(empty: Callable[[], T], note: Callable[[str], None]) -> Callable[[Path, Exception], T]:
+    """For what is measured or asked for anew: a file that cannot be read counts as empty, and that is noted."""
+
+    def damaged(path: Path, error: Exception) -> T:
+        note(f"{path} cannot be read ({error}): it counts as empty")
+        return empty()
+
+    return damaged

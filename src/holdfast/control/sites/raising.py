@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from holdfast.control.sites.kept import KeptFile
+from holdfast.control.sites.kept import KeptFile, counts_as
 from holdfast.replication.tiering.facts import Raised
 
 __all__ = ["RaisedFile"]
@@ -22,7 +22,7 @@ class RaisedFile:
     """`$XDG_STATE_HOME/holdfast/tiers/<organisation>.json`."""
 
     def __init__(self, organisation: str, environment: Mapping[str, str], note: Callable[[str], None]) -> None:
-        self._file = KeptFile("tiers", organisation, Kept, Kept, environment, note)
+        self._file = KeptFile("tiers", organisation, Kept, Kept, environment, counts_as(Kept, note))
 
     def read(self, now_ns: int) -> list[Raised]:
         """Those whose time is not over."""

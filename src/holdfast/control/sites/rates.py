@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from holdfast.control.sites.kept import KeptFile
+from holdfast.control.sites.kept import KeptFile, counts_as
 from holdfast.errors import FailedError
 from holdfast.replication.following.rounds import Copied
 from holdfast.replication.tiering.facts import NANOSECONDS, Rate
@@ -48,7 +48,7 @@ class RatesFile:
 
     def __init__(self, organisation: str, environment: Mapping[str, str], note: Callable[[str], None]) -> None:
         self._note = note
-        self._file = KeptFile("rates", organisation, Kept, Kept, environment, note)
+        self._file = KeptFile("rates", organisation, Kept, Kept, environment, counts_as(Kept, note))
 
     def read(self) -> Kept:
         return self._file.read()

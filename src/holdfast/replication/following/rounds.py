@@ -84,7 +84,7 @@ class Follower:
 
     `rank`: which source is taken first. `verify`: read the newest snapshot back at the target after each copy, every
     byte of it: without that nothing there counts as verified. `recheck_every`: each so many rounds, what is there is
-    compared by names and sizes with what is needed, and healed.
+    compared by names and sizes with what is needed, and healed; only what was healed is read back.
     """
 
     home: Handle
@@ -173,8 +173,11 @@ class Follower:
             thread.join()
         return done
 
-    def _copy(self, copy: Copy, *, recheck: bool = False) -> Copied:
-        """From the best source that has it; what that one cannot give, from the next."""
+    def _copy(self, copy: Copy, *, healing: bool = False) -> Copied:
+        """From the best source that has it; what that one cannot give, from the next.
+
+        `healing`: of what is there already it is looked whether it is whole, and nothing is read back.
+        """
         clock = self.home.clock
         began = clock.monotonic()
         wanted = list(copy.snapshots)
@@ -191,8 +194,8 @@ class Follower:
                     Handle(self._store(name), self.home.keys, clock, self.progress, self.home.workers),
                     self._store(copy.target),
                     asset=copy.asset,
-                    recheck=recheck,
-                    verify=self.verify,
+                    recheck=healing,
+                    verify=self.verify and not healing,
                     only=set(wanted),
                     lane=lane_to(self._store(copy.target), clock),
                     priority=copy.lane,
@@ -231,7 +234,11 @@ class Follower:
                         left.difference_update(there)
                         if there:
                             copy = Copy(route.asset, view.name, (home.name,), there, 0, route.urgency, route.lane, 0)
-                            healed.append(self._copy(copy, recheck=True))
+                            healed.append(self._copy(copy, healing=True))
+                            if healed[
+                                -1
+                            ].objects:  # a read-back costs what a restore does: only where something changed
+                                healed.append(self._copy(copy))
         return [one for one in healed if one.objects or one.left_out or one.error is not None]
 
     def _mark(self, result: Copied) -> None:
