@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from holdfast.cli.phrases import printable
 
-__all__ = ["Column", "table", "fact_lines"]
+__all__ = ["Column", "folded", "table", "fact_lines"]
 
 _GAP = 2
 _QUANTITY = re.compile(r"(?<=\d) (?=(?:[KMGTP]iB|B|ms|s|min|h|d)\b)")
@@ -63,3 +63,20 @@ def fact_lines(facts: Iterable[tuple[str, str]], width: int) -> list[str]:
         lines.append(f"{name.ljust(indent)}{wrapped[0] if wrapped else value}")
         lines.extend(" " * indent + line for line in wrapped[1:])
     return lines
+
+
+def folded(lines: Iterable[str], width: int) -> Iterator[str]:
+    """Sentences, those that are too long gone on with in further lines, set in by two. Words are never broken."""
+    for line in lines:
+        if len(line) <= width:
+            yield line
+            continue
+        before = " " * (len(line) - len(line.lstrip()))
+        yield from textwrap.wrap(
+            line.strip(),
+            width,
+            initial_indent=before,
+            subsequent_indent=before + " " * _GAP,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )

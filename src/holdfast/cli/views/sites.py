@@ -16,7 +16,7 @@ from holdfast.cli.schemas.sites import (
     SiteSynced,
     StripesFacts,
 )
-from holdfast.cli.views.layout import Column, fact_lines, table
+from holdfast.cli.views.layout import Column, fact_lines, folded, table
 from holdfast.units import format_duration, format_size
 
 __all__ = [
@@ -111,6 +111,15 @@ def site_status_lines(record: SiteStatus, page: Page) -> Iterator[str]:
 
 
 def site_synced_lines(record: SiteSynced, page: Page) -> Iterator[str]:
+    yield from folded(_synced(record), page.width)
+    if record.exposures:
+        yield ""
+        yield from _exposure_lines(record.exposures, page)
+
+
+def _synced(record: SiteSynced) -> Iterator[str]:
+    if not record.copies and not record.copied and not record.healed:
+        yield "nothing to copy"
     if record.dry_run:
         for copy in record.copies:
             size = format_size(copy.bytes)
@@ -122,9 +131,6 @@ def site_synced_lines(record: SiteSynced, page: Page) -> Iterator[str]:
     yield from healed_lines(record.healed, dry_run=record.dry_run)
     for text in record.stuck:
         yield f"stuck: {text}"
-    if record.exposures:
-        yield ""
-        yield from _exposure_lines(record.exposures, page)
 
 
 def copied_lines(copied: Iterable[CopiedFacts]) -> Iterator[str]:

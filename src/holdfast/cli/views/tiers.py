@@ -17,7 +17,7 @@ from holdfast.cli.schemas.tiers import (
     TierPlanned,
     TierPrewarmed,
 )
-from holdfast.cli.views.layout import Column, fact_lines, table
+from holdfast.cli.views.layout import Column, fact_lines, folded, table
 from holdfast.economics.amounts import format_money
 from holdfast.units import format_duration, format_size
 
@@ -27,6 +27,10 @@ _SHOWN = 5  # of one thing that is said of many snapshots
 
 
 def planned_lines(record: TierPlanned, page: Page) -> Iterator[str]:
+    yield from folded(_planned(record, page), page.width)
+
+
+def _planned(record: TierPlanned, page: Page) -> Iterator[str]:
     for move in record.moves:
         yield from _move_lines(move)
     if record.moves:
@@ -48,6 +52,10 @@ def planned_lines(record: TierPlanned, page: Page) -> Iterator[str]:
 
 
 def explained_lines(record: TierExplained, page: Page) -> Iterator[str]:
+    yield from folded(_explained(record, page), page.width)
+
+
+def _explained(record: TierExplained, page: Page) -> Iterator[str]:
     for number, one in enumerate(record.decisions):
         if number:
             yield ""
@@ -58,6 +66,10 @@ def explained_lines(record: TierExplained, page: Page) -> Iterator[str]:
 
 
 def applied_lines(record: TierApplied, page: Page) -> Iterator[str]:
+    yield from folded(_applied(record, page), page.width)
+
+
+def _applied(record: TierApplied, page: Page) -> Iterator[str]:
     for move in record.done:
         yield from _move_lines(move, "done: ")
     yield from _held_lines(record.held)
@@ -86,6 +98,10 @@ def measured_lines(record: TierMeasured, page: Page) -> Iterator[str]:
 
 
 def prewarmed_lines(record: TierPrewarmed, page: Page) -> Iterator[str]:
+    yield from folded(_prewarmed(record, page), page.width)
+
+
+def _prewarmed(record: TierPrewarmed, page: Page) -> Iterator[str]:
     known = {True: "in time", False: "TOO LATE", None: "NOT_MEASURED"}[record.in_time]
     yield from fact_lines(
         [
