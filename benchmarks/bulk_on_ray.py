@@ -26,7 +26,7 @@ import numpy as np
 
 from holdfast.control.bulk.spreading import Bulk, piece_bytes
 from holdfast.control.bulk.tasks import At
-from holdfast.control.opening import create, open_at
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.fanout import Fanout, open_fanout
 from holdfast.testing.ray_cluster import LoggedFanout, ray_cluster
 

@@ -107,7 +107,7 @@ def read_cold(folder: Path, *, profile: bool = False) -> dict[str, Any]:
     """Open, find, load, read one tensor. The steps in seconds; what the store was asked for, by verb and folder."""
     import cryptography.hazmat.backends.openssl.backend  # noqa: F401  # which cryptography itself imports when it is used
 
-    from holdfast.control.opening import open_on
+    from holdfast.control.vaults.opening import open_on
     from holdfast.stores.faulty import FaultyStore
     from holdfast.stores.opening import open_store
     from holdfast.testing.faults import Faults

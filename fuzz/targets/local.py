@@ -11,9 +11,9 @@ from blake3 import blake3
 
 from fuzz import world
 from fuzz.model import Broken, Target
-from holdfast.control.known_vaults import KnownVaults, known_vaults_file
-from holdfast.control.repairing import known_replicas
-from holdfast.control.vault_names import Place, known_place
+from holdfast.control.vaults.known_vaults import KnownVaults, known_vaults_file
+from holdfast.control.vaults.repairing import known_replicas
+from holdfast.control.vaults.vault_names import Place, known_place
 from holdfast.drills.consistency import contradictions
 from holdfast.drills.evidence import SIGNATURE, decode_record, verify_evidence, write_evidence
 from holdfast.drills.evidence_page import Seal, render_page

@@ -9,7 +9,7 @@ import msgspec
 from fuzz import world
 from fuzz.model import Broken, Target
 from holdfast.cli.facts.retention import retention_applied_facts, retention_plan_facts
-from holdfast.control.retaining import read_policy
+from holdfast.control.vaults.retaining import read_policy
 from holdfast.errors import HoldfastError
 from holdfast.ids import is_snapshot_id
 from holdfast.objectives.retention import DROP, Hold, SnapshotFact, decide, remaining

@@ -7,7 +7,7 @@ from functools import lru_cache
 from fuzz import world
 from fuzz.model import Broken, Target
 from holdfast.clock import from_rfc3339
-from holdfast.control.snapshot_paths import reference_of, snapshot_name, split_path, split_url
+from holdfast.control.snapshots.snapshot_paths import reference_of, snapshot_name, split_path, split_url
 from holdfast.errors import HoldfastError
 from holdfast.ids import is_snapshot_id, snapshot_time_ms
 from holdfast.stores.keys import check_key, is_key

@@ -11,7 +11,7 @@ from fuzz.model import Broken, Target
 from holdfast.cli.options import pairs, percentage
 from holdfast.cli.rota import _worth
 from holdfast.cli.snapshot import _numbers
-from holdfast.control.known_vaults import known_vaults_file
+from holdfast.control.vaults.known_vaults import known_vaults_file
 from holdfast.errors import HoldfastError
 from holdfast.homes import cache_home, state_home
 from holdfast.stores.cloud_errors import translated

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from terminal import Terminal, write_checkpoint
 
-from holdfast.control.opening import open_at
+from holdfast.control.vaults.opening import open_at
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from terminal import Terminal, write_checkpoint
 
 from holdfast.cli import failing
 from holdfast.cli.main import main
-from holdfast.control import key_files
+from holdfast.control.keys import key_files
 from holdfast.errors import ConflictError, FailedError, HoldfastError
 from holdfast.stores import retrying
 from holdfast.stores.retrying import RetryPolicy
@@ -91,7 +91,7 @@ def test_a_lost_race_ends_with_6_and_leaves_no_key(
     terminal: Terminal, vault: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another keeper changes the configuration after ours was read and before ours is written."""
-    from holdfast.control.opening import open_at
+    from holdfast.control.vaults.opening import open_at
 
     def write_late(credential: Any, path: Path) -> None:
         admit_writer(open_at(str(vault)).handle, "faster")

@@ -248,7 +248,7 @@ def test_less_of_a_lock_is_asked_for_as_unlocking(
 ) -> None:
     """Locking, which operators may, is not switching locks off, which they may not."""
     asked: list[str] = []
-    monkeypatch.setattr("holdfast.control.guarding.guard", lambda vault, action, **_: asked.append(action))
+    monkeypatch.setattr("holdfast.control.authority.guarding.guard", lambda vault, action, **_: asked.append(action))
     file = policy_file(terminal, "{within: 60d}")
     for words in (["30d"], ["7d"], ["7d", "--from-policy", file], ["8d", "--from-policy", file], ["8d"], ["off"]):
         terminal.ok("lock", "set", *words, *bucket.options)

@@ -13,9 +13,9 @@ from blake3 import blake3
 from terminal import Terminal, write_checkpoint
 
 from holdfast.config.finding import load_config
-from holdfast.control.opening import store_at
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.striped import StripedAssets
+from holdfast.control.vaults.opening import store_at
 from holdfast.ids import PackId
 from holdfast.vault.format.names import pack_key
 

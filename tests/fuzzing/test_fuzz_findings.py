@@ -13,7 +13,7 @@ from fuzz.guard import judge
 from fuzz.model import Outcome
 from fuzz.targets import TARGETS
 
-from holdfast.control.retaining import read_plan
+from holdfast.control.vaults.retaining import read_plan
 from holdfast.drills.evidence import decode_record
 from holdfast.drills.trainer.checkpoint_files import TrainerState
 from holdfast.drills.trainer.files import read_json

@@ -56,7 +56,7 @@ DECODING = {
 }
 
 EXEMPT = {
-    "control/snapshot_files.py:readinto": "a buffer of the caller's, to be filled",
+    "control/snapshots/snapshot_files.py:readinto": "a buffer of the caller's, to be filled",
     "drills/evidence.py:encode_record": "what was encoded a line above",
     "drills/story/plot.py:_losses": "the log of the demo's own trainer",
     "drills/story/plot.py:_verify": "the demo's own checkpoint, after it was compared byte for byte",

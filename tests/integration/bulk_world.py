@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.control.bulk.tasks import At
-from holdfast.control.opening import create, open_at
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.vault.vault import Vault
 
 MIB = 1 << 20

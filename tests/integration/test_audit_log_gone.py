@@ -8,10 +8,10 @@ import pytest
 
 from holdfast.audit.layout import DECLARATIONS
 from holdfast.clock import NANOSECONDS, ManualClock
-from holdfast.control.audit_doors import open_for_audit, open_log
-from holdfast.control.auditing import create_log, find_log, log_of
-from holdfast.control.opening import create, open_at
-from holdfast.control.recording import journal_of, record_by_hand
+from holdfast.control.audit.audit_doors import open_for_audit, open_log
+from holdfast.control.audit.auditing import create_log, find_log, log_of
+from holdfast.control.audit.recording import journal_of, record_by_hand
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import DamageError, FailedError, NotFoundError, PermissionDeniedError
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.protocol import Store

@@ -12,13 +12,13 @@ from holdfast.audit.copying import copy_log
 from holdfast.audit.entries import Leaf, decode_leaf
 from holdfast.audit.journal import SilentJournal
 from holdfast.audit.layout import PENDING
-from holdfast.control.audited_vault import AuditedVault, JournalDecisions, audited, decision_logs, recorded_on
-from holdfast.control.auditing import AuditLog, create_log, log_of
-from holdfast.control.decision_log import DecisionRecord, denial_record
-from holdfast.control.recorded import recorded
-from holdfast.control.recording import journal_of
+from holdfast.control.audit.audited_vault import AuditedVault, JournalDecisions, audited, decision_logs, recorded_on
+from holdfast.control.audit.auditing import AuditLog, create_log, log_of
+from holdfast.control.audit.recorded import recorded
+from holdfast.control.audit.recording import journal_of
+from holdfast.control.authority.decision_log import DecisionRecord, denial_record
 from holdfast.errors import DamageError, FailedError, HoldfastError, RefusedError
-from holdfast.replication.copying import mirror
+from holdfast.replication.copying.snapshots import mirror
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.faults import Crash, Faults

@@ -21,8 +21,8 @@ from bulk_world import World, holes, small, with_homes
 from holdfast.cli.main import main
 from holdfast.control.bulk.spreading import Bulk
 from holdfast.control.bulk.tasks import At
-from holdfast.control.opening import create
-from holdfast.control.replicating import Source, copy_vault
+from holdfast.control.vaults.opening import create
+from holdfast.control.vaults.replicating import Source, copy_vault
 from holdfast.errors import CredentialError, DamageError, FailedError
 from holdfast.events import Progress
 from holdfast.fanout import Fanout, open_fanout

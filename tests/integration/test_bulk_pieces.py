@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from holdfast.control.bulk.spreading import Bulk, piece_bytes
 from holdfast.control.bulk.tasks import At, Task, do_restore
-from holdfast.control.opening import open_at
-from holdfast.control.repairing import replicas_at
-from holdfast.control.replicating import Source, copy_vault
+from holdfast.control.vaults.opening import open_at
+from holdfast.control.vaults.repairing import replicas_at
+from holdfast.control.vaults.replicating import Source, copy_vault
 from holdfast.errors import ConflictError, CredentialError, DamageError, NotFoundError, RefusedError
 from holdfast.fanout import ThreadFanout
 from holdfast.stores.local import LocalStore

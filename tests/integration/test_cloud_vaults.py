@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from holdfast.replication.copying import mirror, replicate
+from holdfast.replication.copying.snapshots import mirror, replicate
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.local import LocalStore
 from holdfast.stores.opening import open_store

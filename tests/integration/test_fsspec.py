@@ -23,7 +23,7 @@ from safetensors.numpy import load, save_file
 
 import holdfast
 from holdfast.control.filesystem import HoldfastFileSystem
-from holdfast.control.snapshot_paths import reference_of, snapshot_name, split_url
+from holdfast.control.snapshots.snapshot_paths import reference_of, snapshot_name, split_url
 from holdfast.errors import HoldfastError
 from holdfast.testing.damage import ended_otherwise
 from holdfast.vault.vault import Vault

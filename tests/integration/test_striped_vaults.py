@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from holdfast.errors import DamageError, HoldfastError, RefusedError, StoreUnreachableError
-from holdfast.replication.copying import mirror, replicate
+from holdfast.replication.copying.snapshots import mirror, replicate
 from holdfast.replication.striping import (
     StripedStore,
     adopt_home,

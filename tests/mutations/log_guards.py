@@ -62,7 +62,13 @@ GUARDS = [
         "G3",
         "nothing is signed on top of less than was seen",
         f"{_GONE}::test_nothing_is_signed_on_top_of_a_log_that_was_put_back",
-        (Edit("control/auditing.py", "require_continued(seen.checkpoint, self.reader, writer, memory.path)", "pass"),),
+        (
+            Edit(
+                "control/audit/auditing.py",
+                "require_continued(seen.checkpoint, self.reader, writer, memory.path)",
+                "pass",
+            ),
+        ),
     ),
     Guard(
         "G4",
@@ -80,7 +86,7 @@ GUARDS = [
         "G5",
         "a log that is gone is missed",
         f"{_GONE}::test_a_log_that_was_taken_away_is_not_taken_for_none",
-        (Edit("control/auditing.py", "        met.require_never()\n", ""),),
+        (Edit("control/audit/auditing.py", "        met.require_never()\n", ""),),
     ),
     Guard(
         "G6",

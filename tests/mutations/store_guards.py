@@ -139,7 +139,7 @@ GUARDS = [
         "tests/recovery/test_known_vaults.py::test_a_plain_vault_in_the_place_of_mine",
         (
             Edit(
-                "control/known_vaults.py",
+                "control/vaults/known_vaults.py",
                 "if seen is None or (seen.vault == vault_id and _may_follow(seen.suite, suite)):",
                 "if True:",
             ),
@@ -151,7 +151,7 @@ GUARDS = [
         "tests/recovery/test_known_vaults.py::test_a_configuration_that_goes_back",
         (
             Edit(
-                "control/known_vaults.py",
+                "control/vaults/known_vaults.py",
                 "        if seen is not None and not anew:\n",
                 "        if 0 and seen is not None:\n",
             ),
@@ -187,12 +187,12 @@ GUARDS = [
         "tests/recovery/test_second_suite.py::test_this_machine_notices_a_lowered_suite",
         (
             Edit(
-                "control/known_vaults.py",
+                "control/vaults/known_vaults.py",
                 "return before == now or (before != Suite.PLAIN and now > before)",
                 "return True",
             ),
             Edit(
-                "control/known_vaults.py",
+                "control/vaults/known_vaults.py",
                 "        if seen is not None and not anew:\n",
                 "        if 0 and seen is not None:\n",
             ),
@@ -304,19 +304,25 @@ GUARDS = [
         "L1",
         "what snapshots refer to is copied",
         "tests/recovery/test_replication.py::test_a_replica_outlives_its_source",
-        (Edit("replication/mirroring.py", "for prefix in (PACKS, INDEX, PARTS)]", "for prefix in (INDEX, PARTS)]"),),
+        (
+            Edit(
+                "replication/copying/mirroring.py",
+                "for prefix in (PACKS, INDEX, PARTS)]",
+                "for prefix in (INDEX, PARTS)]",
+            ),
+        ),
     ),
     Guard(
         "L2",
         "a damaged pack is not sent on",
         "tests/recovery/test_replication.py::test_damage_at_the_source_stays_there",
-        (Edit("replication/objects.py", "        scrub_object(key, data)\n", ""),),
+        (Edit("replication/copying/objects.py", "        scrub_object(key, data)\n", ""),),
     ),
     Guard(
         "L2",
         "a forged configuration is not sent on",
         "tests/recovery/test_replicas_in_trouble.py::test_a_forged_configuration_stays_where_it_is",
-        (Edit("replication/trusting.py", "if not _signed(stored, verify_signature, keepers):", "if False:"),),
+        (Edit("replication/copying/trusting.py", "if not _signed(stored, verify_signature, keepers):", "if False:"),),
     ),
     Guard(
         "L3",

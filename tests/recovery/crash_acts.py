@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from holdfast.control.retaining import read_plan
+from holdfast.control.vaults.retaining import read_plan
 from holdfast.errors import NotFoundError
 from holdfast.objectives.retention import DROP, THIN
 from holdfast.testing.crashing import World

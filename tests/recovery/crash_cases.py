@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from holdfast.errors import NotFoundError, RefusedError
-from holdfast.replication.copying import mirror, replicate
+from holdfast.replication.copying.snapshots import mirror, replicate
 from holdfast.testing.crashing import Act, Points, World, every_crash_point
 from holdfast.testing.damage import contents_of
 from holdfast.testing.invariants import BrokenInvariant

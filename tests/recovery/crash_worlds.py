@@ -8,12 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-from holdfast.control.retaining import write_plan
+from holdfast.control.vaults.retaining import write_plan
 from holdfast.errors import HoldfastError
 from holdfast.objectives.retention import DROP, THIN
 from holdfast.objectives.retention_policy import parse_policy
 from holdfast.objectives.retention_rules import Policy
-from holdfast.replication.copying import mirror, replicate
+from holdfast.replication.copying.snapshots import mirror, replicate
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.crashing import World

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.stores.local import LocalStore
 from holdfast.testing.invariants import (
     Node,
@@ -34,7 +34,7 @@ __all__ = ["Tally", "kill_savers"]
 _PACK_BYTES = 24 << 10
 _KILL_WITHIN_SECONDS = 0.35  # a save of the sample, read back and replicated, takes about that long
 _PROCESSES = multiprocessing.get_context("forkserver")  # a warm process to fork from: a saver starts in milliseconds
-_PROCESSES.set_forkserver_preload(["holdfast.replication.copying", "holdfast.vault.vault", "numpy"])
+_PROCESSES.set_forkserver_preload(["holdfast.replication.copying.snapshots", "holdfast.vault.vault", "numpy"])
 
 
 class Tally(NamedTuple):

@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.cli.exit_codes import MEANINGS
 from holdfast.errors import HoldfastError, StorageFullError
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.stores.local import LocalStore
 from holdfast.testing.invariants import (
     TreeState,

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
-from holdfast.replication.needing import packs_of
+from holdfast.replication.copying.needing import packs_of
 from holdfast.testing.cast import DROPPER, OLDER, REPLICATOR, WRITERS, collect_work
 from holdfast.testing.machine import Member, Scene
 from holdfast.testing.older import HidingStore

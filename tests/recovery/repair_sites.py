@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from holdfast.errors import HoldfastError
-from holdfast.replication.copying import mirror
+from holdfast.replication.copying.snapshots import mirror
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.protocol import Store
 from holdfast.testing.damage import contents_of

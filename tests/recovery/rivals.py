@@ -8,7 +8,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from random import Random
 
-from holdfast.control.opening import create
+from holdfast.control.vaults.opening import create
 from holdfast.errors import ConflictError, HoldfastError
 from holdfast.stores.local import LocalStore
 from holdfast.testing.workspace import TrialVault, own_memory
@@ -18,7 +18,9 @@ from holdfast.vault.access.members import admit_writer
 __all__ = ["run_rivals", "save_often", "create_at_once", "admit_at_once", "shared_trial", "hand_over"]
 
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["holdfast.control.opening", "holdfast.replication.copying", "numpy"])
+_PROCESSES.set_forkserver_preload(
+    ["holdfast.control.vaults.opening", "holdfast.replication.copying.snapshots", "numpy"]
+)
 
 
 def run_rivals(work: Callable[..., None], arguments: list[tuple[object, ...]]) -> None:

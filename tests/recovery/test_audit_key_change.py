@@ -28,9 +28,9 @@ from holdfast.audit.tlog_proofs import decode_proof, verify_proof
 from holdfast.audit.witness_http import WitnessServer
 from holdfast.audit.witnessing import Request, Witness, encode_request
 from holdfast.audit.writing import LogWriter
-from holdfast.control.auditing import AuditLog, audit_key_path, create_log, declare_anew, find_log, log_of
-from holdfast.control.log_key_changes import Rotated, rotate_log_key
-from holdfast.control.recording import journal_of
+from holdfast.control.audit.auditing import AuditLog, audit_key_path, create_log, declare_anew, find_log, log_of
+from holdfast.control.audit.log_key_changes import Rotated, rotate_log_key
+from holdfast.control.audit.recording import journal_of
 from holdfast.errors import CredentialError, DamageError, HoldfastError, RefusedError, UntrustedError, UsageError
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.memory import MemoryStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.errors import HoldfastError
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.faults import Faults

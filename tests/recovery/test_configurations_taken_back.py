@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from holdfast.control.key_files import export_reader
-from holdfast.control.known_vaults import KnownVaults, _Seen, known_vaults_file
-from holdfast.control.opening import create, open_at
-from holdfast.control.recipients import create_key
+from holdfast.control.keys.key_files import export_reader
+from holdfast.control.keys.recipients import create_key
+from holdfast.control.vaults.known_vaults import KnownVaults, _Seen, known_vaults_file
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import CredentialError, HoldfastError, PermissionDeniedError, UntrustedError, WrongKeyError
 from holdfast.events import SILENT
 from holdfast.stores.local import LocalStore

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from holdfast.control.opening import create, open_at
-from holdfast.control.recipients import combine_key, split_key
+from holdfast.control.keys.recipients import combine_key, split_key
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import CredentialError, WrongKeyError
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.stores.opening import open_store
 from holdfast.testing.invariants import read_tree
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from holdfast.control.known_vaults import known_vaults_file
-from holdfast.control.opening import create, open_at
+from holdfast.control.vaults.known_vaults import known_vaults_file
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import CredentialError, UntrustedError
 from holdfast.testing.workspace import NoteTaker
 from holdfast.vault.access.members import admit_writer, revoke_signer

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.errors import FailedError, HoldfastError, StoreUnreachableError
 from holdfast.ids import ChunkId
-from holdfast.replication.copying import mirror
+from holdfast.replication.copying.snapshots import mirror
 from holdfast.stores.faulty import FaultyStore, Operation
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.damage import Delete, Flip, contents_of, put_back

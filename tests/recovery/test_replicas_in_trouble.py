@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from holdfast.control.replicating import Source, copy_vault
+from holdfast.control.vaults.replicating import Source, copy_vault
 from holdfast.errors import CredentialError
-from holdfast.replication.copying import mirror, replicate
-from holdfast.replication.planning import packs_of, plan_mirror, plan_replication
+from holdfast.replication.copying.planning import packs_of, plan_mirror, plan_replication
+from holdfast.replication.copying.snapshots import mirror, replicate
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.local import LocalStore
 from holdfast.stores.memory import MemoryStore

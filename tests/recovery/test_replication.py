@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from holdfast.errors import RefusedError
-from holdfast.replication.copying import mirror, replicate
-from holdfast.replication.planning import packs_of
+from holdfast.replication.copying.planning import packs_of
+from holdfast.replication.copying.snapshots import mirror, replicate
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.local import LocalStore
 from holdfast.stores.memory import MemoryStore

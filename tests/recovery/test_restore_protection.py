@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.control.restore_plans import plan_restore
+from holdfast.control.snapshots.restore_plans import plan_restore
 from holdfast.errors import RefusedError, UsageError
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.local import LocalStore

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.control.opening import open_at
+from holdfast.control.vaults.opening import open_at
 from holdfast.stores.local import LocalStore
 from holdfast.testing.invariants import check_is_clean, every_snapshot_restores, names_are_tidy, read_tree
 from holdfast.testing.workspace import new_trial_vault

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from holdfast.control.opening import create, open_at
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import ConflictError, CredentialError, UntrustedError, WrongKeyError
 from holdfast.stores.local import LocalStore
 from holdfast.stores.memory import MemoryStore

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from holdfast.control.opening import create, open_at
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import DamageError, RefusedError, UnsupportedFormatError, UntrustedError
 from holdfast.stores.local import LocalStore
 from holdfast.stores.memory import MemoryStore

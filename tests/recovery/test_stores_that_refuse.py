@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from holdfast.control.opening import create, open_at
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import (
     FailedError,
     HoldfastError,

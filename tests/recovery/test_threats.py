@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
-from holdfast.control.api_key_files import create_api_key
-from holdfast.control.authority_home import AuthorityHome
-from holdfast.control.guarding import guard
-from holdfast.control.key_files import export_writer
-from holdfast.control.opening import create, open_at
+from holdfast.control.authority.api_key_files import create_api_key
+from holdfast.control.authority.authority_home import AuthorityHome
+from holdfast.control.authority.guarding import guard
+from holdfast.control.keys.key_files import export_writer
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import CredentialError, HoldfastError, UntrustedError
 from holdfast.ids import SnapshotId, new_snapshot_id
 from holdfast.stores.memory import MemoryStore

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.errors import RefusedError, StoreUnreachableError, UsageError
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.replication.tiering.costing import cost_of_copies, cost_of_plan
 from holdfast.replication.tiering.facts import Facts
 from holdfast.replication.tiering.gathering import gather_snapshots

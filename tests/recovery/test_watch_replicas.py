@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.clock import NANOSECONDS, ManualClock
-from holdfast.control.watching import WatchSettings, watch_folder
+from holdfast.control.snapshots.watching import WatchSettings, watch_folder
 from holdfast.stores.faulty import Fault, FaultyStore, Operation
 from holdfast.stores.local import LocalStore
 from holdfast.stores.protocol import Store

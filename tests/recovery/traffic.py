@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 
 from holdfast.errors import ConflictError, HoldfastError, NotFoundError, RefusedError
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.stores.local import LocalStore
 from holdfast.stores.opening import open_store
 from holdfast.stores.protocol import Store
@@ -44,7 +44,9 @@ __all__ = ["Place", "Traffic", "let_them_work"]
 _PACK_BYTES = 24 << 10
 _KEPT = 4  # snapshots that a writer keeps of its asset
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["holdfast.replication.copying", "holdfast.vault.collecting.collect", "numpy"])
+_PROCESSES.set_forkserver_preload(
+    ["holdfast.replication.copying.snapshots", "holdfast.vault.collecting.collect", "numpy"]
+)
 
 
 class Place(NamedTuple):

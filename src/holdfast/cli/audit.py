@@ -58,9 +58,9 @@ def create(
     """
     from holdfast.cli.facts.audit import created_facts
     from holdfast.cli.views.audit import created_lines
-    from holdfast.control.auditing import create_log, declare_anew
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.audit.auditing import create_log, declare_anew
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -109,10 +109,10 @@ def append(
     """
     from holdfast.cli.facts.audit import appended_facts
     from holdfast.cli.views.audit import appended_lines
-    from holdfast.control.auditing import log_of
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
-    from holdfast.control.recording import record_by_hand
+    from holdfast.control.audit.auditing import log_of
+    from holdfast.control.audit.recording import record_by_hand
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -196,7 +196,7 @@ def prove(
     """Write the proof that an entry is in the log. Whoever has the log's public key can verify it offline."""
     from holdfast.cli.schemas.audit import AuditProved
     from holdfast.cli.views.audit import proved_lines
-    from holdfast.control.proof_files import write_proof
+    from holdfast.control.audit.proof_files import write_proof
 
     output: Output = context.obj
     log = opened_log(output, "audit.prove", vault, store_option, keeper, log_key)

@@ -38,9 +38,9 @@ def rotate_key(
     """
     from holdfast.cli.facts.audit_keys import rotated_facts
     from holdfast.cli.views.audit_keys import rotated_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.log_key_changes import rotate_log_key
-    from holdfast.control.opening import open_at
+    from holdfast.control.audit.log_key_changes import rotate_log_key
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)

@@ -11,7 +11,7 @@ from holdfast.cli.output import Output
 
 if TYPE_CHECKING:
     from holdfast.audit.verifier_keys import VerifierKey
-    from holdfast.control.auditing import AuditLog
+    from holdfast.control.audit.auditing import AuditLog
 
 __all__ = ["Keepers", "LogKeys", "Witnesses", "Quorum", "opened_log", "verifier_keys"]
 
@@ -41,7 +41,7 @@ def opened_log(
     log_key: list[str] | None,
 ) -> AuditLog:
     """The log, by a key of the vault or as a stranger, for an action that is allowed."""
-    from holdfast.control.audit_doors import open_for_audit
+    from holdfast.control.audit.audit_doors import open_for_audit
 
     return open_for_audit(
         vault,

@@ -39,7 +39,7 @@ def witness(
     """
     from holdfast.cli.facts.audit import witnessed_facts
     from holdfast.cli.views.audit import witnessed_lines
-    from holdfast.control.witnesses import serve_witness, witness_log, witness_of
+    from holdfast.control.audit.witnesses import serve_witness, witness_log, witness_of
 
     output: Output = context.obj
     log = opened_log(output, "audit.witness", vault, store_option, keeper, log_key)

@@ -26,7 +26,7 @@ class SavingVault(NamedTuple):
 
 def vault_for_saving(vault: str | None, asset: str, options: Mapping[str, str], output: Output) -> SavingVault:
     """The vault that was named; else the home of the asset. Raises UsageError where neither is there."""
-    from holdfast.control.opening import open_at
+    from holdfast.control.vaults.opening import open_at
 
     if vault is not None:
         return SavingVault(open_at(vault, options=options, progress=output.progress), None, [])
@@ -48,8 +48,8 @@ def vault_for_reading(vault: str | None, reference: str, options: Mapping[str, s
     """The vault that was named; else, for a reference that begins with an asset's name, where `holdfast.yaml` declares
     that asset: at its home, in its stripes, else at the first of its other stores that has it. Raises UsageError.
     """
-    from holdfast.control.opening import open_at
     from holdfast.control.sites.finding import open_for_reading
+    from holdfast.control.vaults.opening import open_at
 
     if vault is not None:
         return open_at(vault, options=options, progress=output.progress)

@@ -37,8 +37,8 @@ def hold(
     """
     from holdfast.cli.facts.retention import held_facts
     from holdfast.cli.views.retention import held_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     end = None if until is None else _end(until)
@@ -61,8 +61,8 @@ def unhold(
     """End the hold of a snapshot. Needs the keeper's key."""
     from holdfast.cli.facts.retention import unheld_facts
     from holdfast.cli.views.retention import unheld_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)

@@ -132,9 +132,9 @@ def revoke(
     """
     from holdfast.cli.schemas.keys import KeyRevoked
     from holdfast.cli.views.keys import revoked_lines
-    from holdfast.control.audited_vault import recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.audit.audited_vault import recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
     from holdfast.vault.access.members import revoke_signer
 
     output: Output = context.obj
@@ -151,10 +151,10 @@ def revoke(
 def _export(output: Output, role: str, label: str, vault: str, to: str, store_option: list[str] | None) -> None:
     from holdfast.cli.facts.keys import exported_facts
     from holdfast.cli.views.keys import exported_lines
-    from holdfast.control import key_files
-    from holdfast.control.audited_vault import recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.audit.audited_vault import recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.keys import key_files
+    from holdfast.control.vaults.opening import open_at
 
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     guard(opened, f"key.export-{role}")

@@ -64,9 +64,9 @@ def rotate(
     from holdfast.cli.facts.keys import resealed_facts
     from holdfast.cli.schemas.keys import KeyRotated
     from holdfast.cli.views.keys import rotated_lines
-    from holdfast.control.audited_vault import recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.audit.audited_vault import recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
     from holdfast.trust.keyring import passphrase_from_environment
     from holdfast.trust.suites import suite_of
     from holdfast.vault.access import resealing
@@ -125,9 +125,9 @@ def reseal(
     from holdfast.cli.facts.keys import resealed_facts
     from holdfast.cli.schemas.keys import KeyResealed
     from holdfast.cli.views.keys import resealed_lines
-    from holdfast.control.audited_vault import recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.audit.audited_vault import recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
     from holdfast.vault.access import resealing
 
     output: Output = context.obj

@@ -83,8 +83,8 @@ def create(
     """
     from holdfast.cli.facts.keys import created_facts
     from holdfast.cli.views.keys import created_lines
-    from holdfast.control.opening import store_at
-    from holdfast.control.recipients import create_key
+    from holdfast.control.keys.recipients import create_key
+    from holdfast.control.vaults.opening import store_at
 
     output: Output = context.obj
     store = store_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -105,7 +105,7 @@ def show(
     """Show what a key file is: role, label, vault, public ids. No secret is shown."""
     from holdfast.cli.facts.keys import shown_facts
     from holdfast.cli.views.keys import shown_lines
-    from holdfast.control.recipients import show_key
+    from holdfast.control.keys.recipients import show_key
 
     output: Output = context.obj
     record = shown_facts(*show_key(file))
@@ -138,9 +138,9 @@ def add_recipient(
     """
     from holdfast.cli.schemas.keys import RecipientAdded
     from holdfast.cli.views.keys import added_lines
-    from holdfast.control.audited_vault import recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.audit.audited_vault import recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
     from holdfast.trust.keyring import passphrase_from_environment
     from holdfast.trust.kms.port import kms_label, parse_key_uri
     from holdfast.trust.kms.services import KeyServices
@@ -195,9 +195,9 @@ def remove_recipient(
     """
     from holdfast.cli.schemas.keys import RecipientRemoved
     from holdfast.cli.views.keys import removed_lines
-    from holdfast.control.audited_vault import recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.audit.audited_vault import recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
     from holdfast.vault.access.recipients import remove_recipient as remove
 
     output: Output = context.obj
@@ -233,10 +233,10 @@ def split(
     from holdfast.cli.phrases import clean
     from holdfast.cli.schemas.keys import KeySplit
     from holdfast.cli.views.keys import split_lines
-    from holdfast.control.audited_vault import recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
-    from holdfast.control.recipients import split_key
+    from holdfast.control.audit.audited_vault import recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.keys.recipients import split_key
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -266,7 +266,7 @@ def combine(
     """
     from holdfast.cli.facts.keys import combined_facts
     from holdfast.cli.views.keys import combined_lines
-    from holdfast.control.recipients import combine_key
+    from holdfast.control.keys.recipients import combine_key
 
     output: Output = context.obj
     record = combined_facts(combine_key(files, to))

@@ -68,10 +68,10 @@ def set_(
     """
     from holdfast.cli.facts.locks import lock_planned_facts, lock_set_facts
     from holdfast.cli.views.locks import lock_set_lines
-    from holdfast.control.audited_vault import recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.locking import open_locked, period_of, plan_lock, set_lock, weakens
-    from holdfast.control.retaining import read_policy
+    from holdfast.control.audit.audited_vault import recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.locking import open_locked, period_of, plan_lock, set_lock, weakens
+    from holdfast.control.vaults.retaining import read_policy
     from holdfast.objectives.lock_terms import longest_promise
 
     output: Output = context.obj
@@ -128,8 +128,8 @@ def show(
     """
     from holdfast.cli.facts.locks import locks_facts
     from holdfast.cli.views.locks import locks_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.locking import open_locked, show_locks
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.locking import open_locked, show_locks
 
     output: Output = context.obj
     opened = open_locked(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -173,9 +173,9 @@ def extend(
     """
     from holdfast.cli.facts.locks import extended_facts, extension_planned_facts
     from holdfast.cli.views.locks import locks_extended_lines
-    from holdfast.control.audited_vault import recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.locking import extend_vault_locks, open_locked, show_locks
+    from holdfast.control.audit.audited_vault import recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.locking import extend_vault_locks, open_locked, show_locks
 
     output: Output = context.obj
     opened = open_locked(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -234,9 +234,9 @@ def recover(
     """
     from holdfast.cli.facts.locks import recovery_facts
     from holdfast.cli.views.locks import recovery_lines
-    from holdfast.control.audited_vault import audited, recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.locking import go_back, lock_again, plan_going_back
+    from holdfast.control.audit.audited_vault import audited, recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.locking import go_back, lock_again, plan_going_back
     from holdfast.stores.retention.opening import open_lockable
     from holdfast.vault.handle import Handle
     from holdfast.vault.vault import Vault

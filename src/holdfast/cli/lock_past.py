@@ -43,9 +43,9 @@ def moments(
     """
     from holdfast.cli.facts.locks import moments_facts
     from holdfast.cli.views.locks import moments_lines
-    from holdfast.control.audited_vault import audited
-    from holdfast.control.guarding import guard
-    from holdfast.control.locking import moments_of, open_past_vault
+    from holdfast.control.audit.audited_vault import audited
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.locking import moments_of, open_past_vault
     from holdfast.stores.retention.opening import open_lockable
 
     output: Output = context.obj
@@ -85,9 +85,9 @@ def restore(
     """
     from holdfast.cli.facts.moves import restored_facts
     from holdfast.cli.views.moves import restored_lines
-    from holdfast.control.audited_vault import audited, recorded_on
-    from holdfast.control.guarding import guard
-    from holdfast.control.locking import open_past_vault
+    from holdfast.control.audit.audited_vault import audited, recorded_on
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.locking import open_past_vault
     from holdfast.stores.retention.opening import open_lockable
     from holdfast.vault.handle import Handle
     from holdfast.vault.vault import Vault

@@ -38,8 +38,8 @@ def check(
     """
     from holdfast.cli.facts.policies import checked_facts
     from holdfast.cli.views.policies import checked_lines
-    from holdfast.control.authorising import Authority
-    from holdfast.control.authority_home import AuthorityHome
+    from holdfast.control.authority.authorising import Authority
+    from holdfast.control.authority.authority_home import AuthorityHome
 
     output: Output = context.obj
     if folder is not None and not Path(folder).is_dir():
@@ -80,9 +80,9 @@ def explain(
     from holdfast.authority.deciding import Circumstances, decide
     from holdfast.cli.facts.policies import explained_facts
     from holdfast.cli.views.policies import explained_lines
-    from holdfast.control.authorising import Authority
-    from holdfast.control.authority_home import AuthorityHome
-    from holdfast.control.explaining import principal_named, resource_named
+    from holdfast.control.authority.authorising import Authority
+    from holdfast.control.authority.authority_home import AuthorityHome
+    from holdfast.control.authority.explaining import principal_named, resource_named
 
     output: Output = context.obj
     home = AuthorityHome(os.environ, progress=output.progress)
@@ -105,7 +105,7 @@ def table_(context: typer.Context, json: Json = False, quiet: Quiet = False) -> 
     """
     from holdfast.cli.facts.policies import table_facts
     from holdfast.cli.views.policies import table_lines
-    from holdfast.control.authority_home import AuthorityHome
+    from holdfast.control.authority.authority_home import AuthorityHome
 
     output: Output = context.obj
     home = AuthorityHome(os.environ, progress=output.progress)
@@ -150,8 +150,8 @@ def break_glass(
     """
     from holdfast.cli.facts.policies import break_glass_facts
     from holdfast.cli.views.policies import break_glass_lines
-    from holdfast.control.authorising import Authority, member_of
-    from holdfast.control.authority_home import AuthorityHome
+    from holdfast.control.authority.authorising import Authority, member_of
+    from holdfast.control.authority.authority_home import AuthorityHome
 
     output: Output = context.obj
     if end == bool(reason):
@@ -164,7 +164,7 @@ def break_glass(
         return
     member = None
     if vault is not None:
-        from holdfast.control.opening import open_at
+        from holdfast.control.vaults.opening import open_at
 
         opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
         member = member_of(opened)

@@ -51,8 +51,8 @@ def create(
     from holdfast.cli.facts.policies import api_key_facts
     from holdfast.cli.schemas.policies import ApiKeyCreated
     from holdfast.cli.views.policies import created_lines
-    from holdfast.control.api_key_files import create_api_key
-    from holdfast.control.authority_home import AuthorityHome
+    from holdfast.control.authority.api_key_files import create_api_key
+    from holdfast.control.authority.authority_home import AuthorityHome
 
     output: Output = context.obj
     home = AuthorityHome(os.environ, progress=output.progress)
@@ -83,8 +83,8 @@ def list_(context: typer.Context, json: Json = False, quiet: Quiet = False) -> N
     from holdfast.cli.facts.policies import api_key_facts
     from holdfast.cli.schemas.policies import ApiKeyList
     from holdfast.cli.views.policies import list_lines
-    from holdfast.control.api_key_files import list_api_keys
-    from holdfast.control.authority_home import AuthorityHome
+    from holdfast.control.authority.api_key_files import list_api_keys
+    from holdfast.control.authority.authority_home import AuthorityHome
 
     output: Output = context.obj
     home = AuthorityHome(os.environ, progress=output.progress)
@@ -109,8 +109,8 @@ def revoke(
     from holdfast.cli.facts.policies import api_key_facts
     from holdfast.cli.schemas.policies import ApiKeyRevoked
     from holdfast.cli.views.policies import revoked_lines
-    from holdfast.control.api_key_files import revoke_api_key
-    from holdfast.control.authority_home import AuthorityHome
+    from holdfast.control.authority.api_key_files import revoke_api_key
+    from holdfast.control.authority.authority_home import AuthorityHome
 
     output: Output = context.obj
     home = AuthorityHome(os.environ, progress=output.progress)

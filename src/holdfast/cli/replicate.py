@@ -46,8 +46,8 @@ def replicate(
     """
     from holdfast.cli.facts.moves import replicated_facts, replication_plan_facts
     from holdfast.cli.views.moves import replicated_lines
-    from holdfast.control.guarding import guard, guard_mirror
-    from holdfast.control.replicating import copy_vault, open_source, open_target, plan_copy
+    from holdfast.control.authority.guarding import guard, guard_mirror
+    from holdfast.control.vaults.replicating import copy_vault, open_source, open_target, plan_copy
 
     output: Output = context.obj
     rate = parse_rate(limit) if limit is not None else None

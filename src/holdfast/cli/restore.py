@@ -61,8 +61,8 @@ def restore(
     --fanout, the machines of a cluster write parts of it: TARGET is on a file system that they share.
     """
     from holdfast.cli.declared import vault_for_reading
-    from holdfast.control.guarding import guard
-    from holdfast.control.repairing import known_replicas, replicas_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.repairing import known_replicas, replicas_at
 
     output: Output = context.obj
     if only is not None and tensor is not None:
@@ -81,7 +81,7 @@ def restore(
     if tensor is not None:
         from holdfast.cli.facts.moves import exported_facts
         from holdfast.cli.views.moves import exported_lines
-        from holdfast.control.audited_vault import recorded_on
+        from holdfast.control.audit.audited_vault import recorded_on
         from holdfast.vault.tensors.exporting import apply_export, plan_export
 
         plan = plan_export(opened.handle, opened.find(ref), tensor, Path(target), overwrite=overwrite)
@@ -93,7 +93,7 @@ def restore(
     else:
         from holdfast.cli.facts.moves import restore_plan_facts, restored_facts
         from holdfast.cli.views.moves import restored_lines
-        from holdfast.control.restore_plans import plan_restore
+        from holdfast.control.snapshots.restore_plans import plan_restore
 
         if dry_run:
             planned = plan_restore(opened, ref, Path(target), only=only, overwrite=overwrite)

@@ -50,9 +50,9 @@ def plan(
     """Show what the policy would drop and thin, why, and what that frees. Nothing in the vault changes."""
     from holdfast.cli.facts.retention import retention_plan_facts
     from holdfast.cli.views.retention import retention_plan_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
-    from holdfast.control.retaining import read_policy, write_plan
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
+    from holdfast.control.vaults.retaining import read_policy, write_plan
 
     output: Output = context.obj
     rules = read_policy(Path(policy))
@@ -101,8 +101,8 @@ def apply(
     """
     from holdfast.cli.facts.retention import retention_applied_facts
     from holdfast.cli.views.retention import retention_applied_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     if (plan is None) == (policy is None):
@@ -120,7 +120,7 @@ def apply(
 
 
 def _plan(opened: Vault, plan: str | None, policy: str | None) -> RetentionPlan:
-    from holdfast.control.retaining import read_plan, read_policy
+    from holdfast.control.vaults.retaining import read_plan, read_policy
 
     if plan is not None:
         return read_plan(Path(plan))

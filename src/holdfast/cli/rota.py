@@ -32,8 +32,8 @@ def verify_in_turn(
     """Prove, show, and end with code 4 if one is damaged. Raises UsageError."""
     from holdfast.cli.facts.repairs import rota_facts
     from holdfast.cli.views.repairs import rota_lines
-    from holdfast.control.audited_vault import recorded_on
-    from holdfast.control.repairing import opened_replicas, replicas_at
+    from holdfast.control.audit.audited_vault import recorded_on
+    from holdfast.control.vaults.repairing import opened_replicas, replicas_at
     from holdfast.vault.checking.rota import Rota, plan_rota, run_rota
 
     progress = output.progress

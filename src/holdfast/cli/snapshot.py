@@ -81,7 +81,7 @@ def save(
     sites before any pointer moves.
     """
     from holdfast.cli.declared import vault_for_saving
-    from holdfast.control.guarding import guard
+    from holdfast.control.authority.guarding import guard
 
     output: Output = context.obj
     facts, metrics = pairs(meta, "--meta"), _numbers(metric)
@@ -90,7 +90,7 @@ def save(
     if dry_run:
         from holdfast.cli.facts.plans import save_plan_facts
         from holdfast.cli.views.snapshots import planned_lines
-        from holdfast.control.save_plans import plan_save
+        from holdfast.control.snapshots.save_plans import plan_save
 
         output.give(save_plan_facts(plan_save(opened, asset, Path(path))), planned_lines)
         output.finish("dry run: nothing was written,")
@@ -143,8 +143,8 @@ def list_(
     """List snapshots, oldest first. The beginning of an id is enough to refer to it."""
     from holdfast.cli.facts.lists import list_facts
     from holdfast.cli.views.snapshots import list_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -177,8 +177,8 @@ def show(
     from holdfast.cli.facts.snapshots import shown_facts
     from holdfast.cli.views.bars import strokes_for
     from holdfast.cli.views.shown import shown_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -201,8 +201,8 @@ def diff(
     """Compare two snapshots: files, tensors and their norms, facts. Reads manifests only."""
     from holdfast.cli.facts.differences import diff_facts
     from holdfast.cli.views.differences import diff_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -266,8 +266,8 @@ def verify(
     """
     from holdfast.cli.facts.snapshots import verified_facts
     from holdfast.cli.views.snapshots import verified_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     options = pairs(store_option, "--store-option")
@@ -315,9 +315,9 @@ def tag(
     """Give a snapshot a tag. A tag is on one snapshot of an asset at a time. A tagged snapshot is not dropped."""
     from holdfast.cli.facts.plans import tagged_facts
     from holdfast.cli.views.snapshots import tagged_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
-    from holdfast.control.tagging import change_tag
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.snapshots.tagging import change_tag
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -346,8 +346,8 @@ def drop(
     """
     from holdfast.cli.facts.plans import dropped_facts
     from holdfast.cli.views.snapshots import dropped_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -376,8 +376,8 @@ def quarantine(
     """
     from holdfast.cli.facts.quarantines import quarantined_facts
     from holdfast.cli.views.quarantines import quarantined_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -402,8 +402,8 @@ def release(
     """
     from holdfast.cli.facts.quarantines import released_facts
     from holdfast.cli.views.quarantines import released_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)

@@ -53,9 +53,9 @@ def create(
     """
     from holdfast.cli.facts.vaults import created_facts
     from holdfast.cli.views.vaults import created_lines
-    from holdfast.control.guarding import guard_creation
-    from holdfast.control.locking import lockable_period, set_lock
-    from holdfast.control.opening import create as create_vault
+    from holdfast.control.authority.guarding import guard_creation
+    from holdfast.control.vaults.locking import lockable_period, set_lock
+    from holdfast.control.vaults.opening import create as create_vault
     from holdfast.trust.suites import suite_of
 
     output: Output = context.obj
@@ -95,8 +95,8 @@ def info(
     """Show what a vault holds, and who may do what in it."""
     from holdfast.cli.facts.vaults import info_facts
     from holdfast.cli.views.vaults import info_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     vault = open_at(url, options=pairs(store_option, "--store-option"), progress=output.progress)
@@ -136,8 +136,8 @@ def check(
     """
     from holdfast.cli.facts.vaults import checked_facts
     from holdfast.cli.views.vaults import checked_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     share = percentage(sample) if sample else 1.0
@@ -188,8 +188,8 @@ def repair(
     """
     from holdfast.cli.facts.repairs import repaired_facts
     from holdfast.cli.views.repairs import repaired_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.repairing import open_for_repair, replicas_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.repairing import open_for_repair, replicas_at
 
     output: Output = context.obj
     others = replicas_at(from_ or (), options=pairs(from_store_option, "--from-store-option"), progress=output.progress)

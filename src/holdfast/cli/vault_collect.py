@@ -51,8 +51,8 @@ def collect(
     """
     from holdfast.cli.facts.collecting import collected_facts
     from holdfast.cli.views.collecting import collected_lines
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.vaults.opening import open_at
     from holdfast.errors import RefusedError
     from holdfast.units import format_size, parse_size
     from holdfast.vault.collecting.collect import CollectOptions

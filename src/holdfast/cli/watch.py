@@ -59,10 +59,10 @@ def watch(
     """
     from holdfast.cli.watch_lines import WatchTeller
     from holdfast.cli.watch_signals import stop_on_signals
-    from holdfast.control.guarding import guard
-    from holdfast.control.opening import open_at
-    from holdfast.control.replicating import open_target
-    from holdfast.control.watching import WatchSettings, watch_folder
+    from holdfast.control.authority.guarding import guard
+    from holdfast.control.snapshots.watching import WatchSettings, watch_folder
+    from holdfast.control.vaults.opening import open_at
+    from holdfast.control.vaults.replicating import open_target
     from holdfast.vault.saving.validation import Policy as SavePolicy
 
     output: Output = context.obj

@@ -30,7 +30,7 @@ from holdfast.errors import HoldfastError
 from holdfast.units import format_duration, format_size
 
 if TYPE_CHECKING:
-    from holdfast.control.protecting import Protected as Outcome
+    from holdfast.control.snapshots.protecting import Protected as Outcome
     from holdfast.training.candidates import Candidate
     from holdfast.training.watching import WatchSummary
 

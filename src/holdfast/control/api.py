@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from holdfast.control.opening import create as _create
-from holdfast.control.opening import open_at
+from holdfast.control.vaults.opening import create as _create
+from holdfast.control.vaults.opening import open_at
 from holdfast.events import SILENT, Progress
 from holdfast.vault.vault import Vault
 

@@ -16,14 +16,14 @@ from typing import Any, NoReturn
 import numpy as np
 from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped,unused-ignore]
 
-from holdfast.control.audited_vault import recorded_on
-from holdfast.control.guarding import guard
-from holdfast.control.opened_vault import OpenedVault
-from holdfast.control.opening import open_at
-from holdfast.control.remote_files import as_os_errors, facts_of, facts_of_snapshot, moment, read_only
-from holdfast.control.snapshot_files import LINE_BLOCK_BYTES, SnapshotFile
-from holdfast.control.snapshot_paths import SCHEME, snapshot_name, split_path, split_url
-from holdfast.control.vault_names import Place, is_named, known_place
+from holdfast.control.audit.audited_vault import recorded_on
+from holdfast.control.authority.guarding import guard
+from holdfast.control.snapshots.snapshot_files import LINE_BLOCK_BYTES, SnapshotFile
+from holdfast.control.snapshots.snapshot_paths import SCHEME, snapshot_name, split_path, split_url
+from holdfast.control.vaults.opened_vault import OpenedVault
+from holdfast.control.vaults.opening import open_at
+from holdfast.control.vaults.remote_files import as_os_errors, facts_of, facts_of_snapshot, moment, read_only
+from holdfast.control.vaults.vault_names import Place, is_named, known_place
 from holdfast.errors import UsageError
 from holdfast.trust.keyring import KEY_FILE_VARIABLE
 from holdfast.vault.files.decoded import DECODED_BYTES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from holdfast.errors import ConflictError, NotFoundError, RefusedError
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.testing.machine import Member, Scene
 from holdfast.testing.older import OlderStore
 from holdfast.vault.collecting.collect import CollectOptions, collect

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from holdfast.clock import Clock, ManualClock
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.invariants import TreeState, read_tree
 from holdfast.testing.workspace import new_trial_vault

@@ -12,13 +12,13 @@ import pytest
 from holdfast.authority.principals import ANONYMOUS
 from holdfast.authority.resources import PLANE, asset_resource, plan_resource, vault_resource
 from holdfast.clock import ManualClock
-from holdfast.control import decision_log
-from holdfast.control.api_key_files import create_api_key, revoke_api_key
-from holdfast.control.authorising import Authority, Member, member_of
-from holdfast.control.authority_home import AuthorityHome
-from holdfast.control.decision_log import DecisionRecord
-from holdfast.control.key_files import export_reader, export_writer
-from holdfast.control.opening import create, open_at
+from holdfast.control.authority import decision_log
+from holdfast.control.authority.api_key_files import create_api_key, revoke_api_key
+from holdfast.control.authority.authorising import Authority, Member, member_of
+from holdfast.control.authority.authority_home import AuthorityHome
+from holdfast.control.authority.decision_log import DecisionRecord
+from holdfast.control.keys.key_files import export_reader, export_writer
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import CredentialError, FailedError, PermissionDeniedError, RefusedError, UsageError
 from holdfast.testing.identity_provider import IdentityProvider
 

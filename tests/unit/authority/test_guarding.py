@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from holdfast.audit.entries import decode_leaf
-from holdfast.control.audited_vault import audited
-from holdfast.control.auditing import create_log
-from holdfast.control.guarding import guard, guard_creation, guard_mirror
-from holdfast.control.key_files import export_reader, export_writer
-from holdfast.control.opening import create, open_at
+from holdfast.control.audit.audited_vault import audited
+from holdfast.control.audit.auditing import create_log
+from holdfast.control.authority.guarding import guard, guard_creation, guard_mirror
+from holdfast.control.keys.key_files import export_reader, export_writer
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import NotFoundError, PermissionDeniedError, RefusedError
 from holdfast.vault.vault import Vault
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from holdfast.replication.lanes import HIGH, LOW, NORMAL, Lane
+from holdfast.replication.copying.lanes import HIGH, LOW, NORMAL, Lane
 
 
 class Tape:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.replication.copying import mirror, replicate
+from holdfast.replication.copying.snapshots import mirror, replicate
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.protocol import Store

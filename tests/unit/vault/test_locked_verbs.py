@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.clock import ManualClock
 from holdfast.errors import RefusedError
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.stores.retention.memory import VersionedMemoryStore
 from holdfast.stores.retention.port import Period
 from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault, own_memory

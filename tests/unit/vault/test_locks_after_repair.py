@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from holdfast.clock import ManualClock
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.retention.memory import VersionedMemoryStore
 from holdfast.stores.retention.port import Period

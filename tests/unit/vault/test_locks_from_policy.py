@@ -12,12 +12,12 @@ from typing import NamedTuple
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.control.retaining import read_plan, write_plan
+from holdfast.control.vaults.retaining import read_plan, write_plan
 from holdfast.errors import DamageError, PermissionDeniedError, RefusedError, UsageError
 from holdfast.objectives.retention import DROP
 from holdfast.objectives.retention_policy import parse_policy
 from holdfast.objectives.retention_rules import Keep, Policy, Rule
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.stores.retention.memory import VersionedMemoryStore
 from holdfast.stores.retention.port import Mode, Period, Retention
 from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault, own_memory

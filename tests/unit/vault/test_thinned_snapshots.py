@@ -12,9 +12,9 @@ from holdfast.clock import ManualClock
 from holdfast.errors import CredentialError, DamageError, NotFoundError, UsageError
 from holdfast.ids import PackId, PartId, SnapshotId
 from holdfast.objectives.retention_rules import Keep, Policy, Rule
-from holdfast.replication.copying import mirror, replicate
-from holdfast.replication.needing import packs_of
-from holdfast.replication.planning import plan_replication
+from holdfast.replication.copying.needing import packs_of
+from holdfast.replication.copying.planning import plan_replication
+from holdfast.replication.copying.snapshots import mirror, replicate
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.counting import CountingStore
 from holdfast.testing.invariants import check_is_clean

@@ -24,8 +24,8 @@ from holdfast.cli.schemas.audit import (
     AuditWitnessKey,
 )
 from holdfast.clock import to_rfc3339
-from holdfast.control.auditing import AuditLog, audit_key_path
-from holdfast.control.witnesses import Witnessed
+from holdfast.control.audit.auditing import AuditLog, audit_key_path
+from holdfast.control.audit.witnesses import Witnessed
 
 __all__ = [
     "Wanted",

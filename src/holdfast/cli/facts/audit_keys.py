@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.audit import AuditEarlierKeys, AuditKeyRotated
-from holdfast.control.auditing import AuditLog
-from holdfast.control.log_key_changes import Rotated
+from holdfast.control.audit.auditing import AuditLog
+from holdfast.control.audit.log_key_changes import Rotated
 
 __all__ = ["earlier_keys", "rotated_facts"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.keys import KeyCombined, KeyCreated, KeyExported, KeyFacts, KeyList, KeyShown, ResealFacts
-from holdfast.control.key_files import KeyFile, list_key_files
-from holdfast.control.recipients import CombinedKey, CreatedKey
+from holdfast.control.keys.key_files import KeyFile, list_key_files
+from holdfast.control.keys.recipients import CombinedKey, CreatedKey
 from holdfast.trust.keyring import KEY_FILE_VARIABLE, key_folder, passphrase_from_environment
 from holdfast.trust.recipients import recipient_id
 from holdfast.trust.signing import fingerprint

@@ -12,10 +12,10 @@ from holdfast.cli.schemas.moves import Replicated, Restored, TakenFacts, Tensors
 
 if TYPE_CHECKING:
     from holdfast.control.bulk.spreading import Bulk
-    from holdfast.control.replicating import Source
-    from holdfast.control.restore_plans import RestorePlan
-    from holdfast.replication.copying import Replicated as Copied
-    from holdfast.replication.planning import ReplicationPlan
+    from holdfast.control.snapshots.restore_plans import RestorePlan
+    from holdfast.control.vaults.replicating import Source
+    from holdfast.replication.copying.planning import ReplicationPlan
+    from holdfast.replication.copying.snapshots import Replicated as Copied
     from holdfast.stores.protocol import Store
     from holdfast.vault.restoring.restore import Restored as Written
     from holdfast.vault.tensors.exporting import ExportPlan

@@ -11,8 +11,8 @@ from holdfast.cli.schemas.snapshots import SavePlanned, SnapshotDropped, Snapsho
 from holdfast.clock import to_rfc3339
 
 if TYPE_CHECKING:
-    from holdfast.control.save_plans import SavePlan
-    from holdfast.control.tagging import TagChange
+    from holdfast.control.snapshots.save_plans import SavePlan
+    from holdfast.control.snapshots.tagging import TagChange
     from holdfast.vault.snapshots.dropping import DropPlan
 
 __all__ = ["save_plan_facts", "tagged_facts", "dropped_facts"]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from holdfast.authority.policies import Policies
     from holdfast.authority.principals import Principal
     from holdfast.authority.resources import Resource
-    from holdfast.control.authorising import Authority
+    from holdfast.control.authority.authorising import Authority
 
 __all__ = ["checked_facts", "explained_facts", "table_facts", "break_glass_facts", "api_key_facts"]
 

@@ -10,8 +10,8 @@ from holdfast.cli.schemas.sites import SiteCreated
 from holdfast.trust.suites import Suite
 
 if TYPE_CHECKING:
-    from holdfast.control.opening import CreatedVault
     from holdfast.control.sites.creating import NewSet
+    from holdfast.control.vaults.opening import CreatedVault
 
 __all__ = ["site_created_facts"]
 

@@ -15,7 +15,7 @@ from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import PACKS, SNAPSHOTS
 
 if TYPE_CHECKING:
-    from holdfast.control.opening import CreatedVault
+    from holdfast.control.vaults.opening import CreatedVault
     from holdfast.vault.checking.whole_vault import CheckReport
     from holdfast.vault.vault import Vault
 

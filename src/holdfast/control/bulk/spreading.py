@@ -25,7 +25,7 @@ from holdfast.errors import HoldfastError
 from holdfast.events import SILENT, Progress
 from holdfast.fanout import Fanout, Shares, WorkerShare
 from holdfast.ids import PackId
-from holdfast.replication.pieces import Carried, Carrier
+from holdfast.replication.copying.pieces import Carried, Carrier
 from holdfast.stores.protocol import Store
 from holdfast.vault.checking.pieces import CheckPiece, SpreadReading
 from holdfast.vault.collecting.helping import LivePack, ReadPack

@@ -11,12 +11,12 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from holdfast.control.opening import open_at, store_at
-from holdfast.control.repairing import replicas_at
+from holdfast.control.vaults.opening import open_at, store_at
+from holdfast.control.vaults.repairing import replicas_at
 from holdfast.errors import NotFoundError, RefusedError
 from holdfast.events import Progress
 from holdfast.ids import ChunkId, PackId
-from holdfast.replication.pieces import Carried, carry_packs
+from holdfast.replication.copying.pieces import Carried, carry_packs
 from holdfast.vault.checking.pieces import CheckPiece, check_piece, chunks_mark
 from holdfast.vault.checking.verifying import snapshot_chunks
 from holdfast.vault.collecting.helping import LivePack, ReadPack, read_pack, rewrite_packs

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from holdfast.clock import NANOSECONDS
-from holdfast.control.audited_vault import recorded_on
-from holdfast.control.guarding import guard
+from holdfast.control.audit.audited_vault import recorded_on
+from holdfast.control.authority.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.following import SiteFollower
 from holdfast.control.sites.states import Change, Condition, SiteState

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from holdfast.control.guarding import guard_creation
-from holdfast.control.opening import CreatedVault, create_on
+from holdfast.control.authority.guarding import guard_creation
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.sets import stores_of_set, stripes_of_set
+from holdfast.control.vaults.opening import CreatedVault, create_on
 from holdfast.errors import HoldfastError, NotFoundError, RefusedError, UsageError
 from holdfast.replication.striping import create_stripes
 from holdfast.replication.striping.layout import read_layouts

@@ -15,15 +15,15 @@ from holdfast.config.model import Config, Way
 from holdfast.config.placing import Placement, place
 from holdfast.config.references import resolve
 from holdfast.config.words import Reference, Tier
-from holdfast.control.opening import open_on
 from holdfast.control.sites.lines import SiteLines
 from holdfast.control.sites.sets import LostStore, is_set_name, set_name, stores_of_set
 from holdfast.control.sites.states import Condition, SiteState, SiteStates
+from holdfast.control.vaults.opening import open_on
 from holdfast.errors import HoldfastError, NotFoundError, RefusedError, UsageError
 from holdfast.events import SILENT, Progress
+from holdfast.replication.copying.lanes import HIGH, NORMAL
 from holdfast.replication.following.routes import Route
 from holdfast.replication.following.views import SiteStore
-from holdfast.replication.lanes import HIGH, NORMAL
 from holdfast.stores.lines.terms import USUAL_PRIORITY
 from holdfast.stores.protocol import Store
 from holdfast.vault.vault import Vault
@@ -262,7 +262,7 @@ class DeclaredSites:
         raise trouble
 
     def open_at(self, name: str) -> Vault:
-        """The vault at one store, or in one set of stripes. Raises what `control.opening.open_on` raises."""
+        """The vault at one store, or in one set of stripes. Raises what `control.vaults.opening.open_on` raises."""
         store = self.store(name).store
         try:
             return open_on(store, environment=self.environment, clock=self.clock, progress=self.progress)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.control.audited_vault import recorded_on
-from holdfast.control.guarding import guard
+from holdfast.control.audit.audited_vault import recorded_on
+from holdfast.control.authority.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites, store_name
 from holdfast.control.sites.rates import RatesFile
 from holdfast.control.sites.striped import Healing, SetStatus, StripedAssets

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from holdfast.config.effective import restore_time
 from holdfast.config.words import Tier
-from holdfast.control.audited_vault import recorded_on
-from holdfast.control.guarding import guard
+from holdfast.control.audit.audited_vault import recorded_on
+from holdfast.control.authority.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset
 from holdfast.control.sites.rates import LEAST_BYTES, Measurement
 from holdfast.control.sites.tiers import SiteTiers

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from holdfast.config.words import Tier
-from holdfast.control.guarding import guard
+from holdfast.control.authority.guarding import guard
 from holdfast.control.sites.declared import store_name
 from holdfast.control.sites.tiers import SiteTiers, TiersPlanned
 from holdfast.errors import NotFoundError

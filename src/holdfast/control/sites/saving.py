@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from holdfast.control.guarding import guard
+from holdfast.control.authority.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.errors import RefusedError, StoreUnreachableError
 from holdfast.replication.following.quorum import Quorum, copy_to_quorum

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from holdfast.clock import NANOSECONDS
-from holdfast.control.audited_vault import recorded_on
-from holdfast.control.guarding import guard
+from holdfast.control.audit.audited_vault import recorded_on
+from holdfast.control.authority.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.sets import stores_of_set, stripes_of_set
 from holdfast.errors import DamageError, HoldfastError
 from holdfast.ids import PartId, SnapshotId
+from holdfast.replication.copying.needing import packs_of
 from holdfast.replication.following.exposing import Exposure, Protection
-from holdfast.replication.needing import packs_of
 from holdfast.replication.striping import (
     Healed,
     HealingPlan,

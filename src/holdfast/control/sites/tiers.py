@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from holdfast.control.audited_vault import AuditedVault, recorded_on
-from holdfast.control.guarding import guard
+from holdfast.control.audit.audited_vault import AuditedVault, recorded_on
+from holdfast.control.authority.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.raising import RaisedFile
 from holdfast.control.sites.rates import FRESH_SECONDS, RatesFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
-from holdfast.replication.lanes import Lane
+from holdfast.replication.copying.lanes import Lane
 from holdfast.stores.protocol import Store, store_identity
 
 __all__ = ["lane_to"]

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from holdfast.errors import FailedError, HoldfastError, ObjectiveMissedError, StoreUnreachableError, UsageError
 from holdfast.events import SILENT, Progress
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.lanes import HIGH
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.replication.following.lanes import lane_to
 from holdfast.replication.following.views import SiteStore
-from holdfast.replication.lanes import HIGH
 from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from holdfast.errors import FailedError, HoldfastError
 from holdfast.events import SILENT, Progress
-from holdfast.replication.copying import replicate
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.replication.following.exposing import Exposure, exposures
 from holdfast.replication.following.lanes import lane_to
 from holdfast.replication.following.routes import Copy, Rank, RoundPlan, Route, plan_round

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from holdfast.replication.copying.lanes import NORMAL
 from holdfast.replication.following.views import View
-from holdfast.replication.lanes import NORMAL
 from holdfast.vault.format.records import Root
 from holdfast.vault.snapshots.roots import content_time
 
@@ -19,9 +19,9 @@ class Route(NamedTuple):
     """Where the snapshots of an asset are to be: at its home, and at the targets. Names of stores.
 
     `givers`: stores that may still give what they have, and get nothing any more. `urgency`: what has a higher one is
-    copied first (the asset's priority). `lane`: as in `replication.lanes`. `others`: stores of other tiers at these
-    sites: a site has what any of its stores has, so that no round brings back what was moved to another tier. They
-    give, and get nothing here.
+    copied first (the asset's priority). `lane`: as in `replication.copying.lanes`. `others`: stores of other tiers at
+    these sites: a site has what any of its stores has, so that no round brings back what was moved to another tier.
+    They give, and get nothing here.
     """
 
     asset: str

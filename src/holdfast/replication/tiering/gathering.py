@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from holdfast.errors import DamageError, HoldfastError
-from holdfast.replication.needing import packs_of
+from holdfast.replication.copying.needing import packs_of
 from holdfast.replication.tiering.facts import Lying, PackId, Snapshot
 from holdfast.vault.checking.proofs import Proofs, Proven
 from holdfast.vault.format.names import PACKS, SNAPSHOTS

@@ -1,9 +1,10 @@
 """Carrying a plan of tiers out: copy, read back, and only then drop. What stops in between goes on where it was.
 
 Each store holds whole snapshots and opens as a vault by itself. A copy is an ordinary replication of chosen snapshots:
-its order, its lease at the target and its rescue of condemned objects are those of `replication.copying`. A drop is an
-ordinary drop, in one store: nothing there may point to the snapshot, and every store that the plan relies on must have
-it whole and read back at that moment. Packs that nobody needs any more are freed by the store's next collection.
+its order, its lease at the target and its rescue of condemned objects are those of `replication.copying.snapshots`. A
+drop is an ordinary drop, in one store: nothing there may point to the snapshot, and every store that the plan relies
+on must have it whole and read back at that moment. Packs that nobody needs any more are freed by the store's next
+collection.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from dataclasses import dataclass, field
 
 from holdfast.errors import HoldfastError, RefusedError, UsageError
 from holdfast.events import SILENT, Progress
-from holdfast.replication.copying import replicate
-from holdfast.replication.planning import check_same_vault
+from holdfast.replication.copying.planning import check_same_vault
+from holdfast.replication.copying.snapshots import replicate
 from holdfast.replication.tiering.facts import Facts
 from holdfast.replication.tiering.layout import Layout
 from holdfast.replication.tiering.plans import Move, TierPlan, Verb

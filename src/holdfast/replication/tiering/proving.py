@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from holdfast.errors import DamageError, HoldfastError, NotFoundError
 from holdfast.ids import PackId, SnapshotId
-from holdfast.replication.arriving import Arrivals
-from holdfast.replication.needing import packs_of
-from holdfast.replication.objects import ObjectCopier
-from holdfast.replication.thinned import ThinnedSides
+from holdfast.replication.copying.arriving import Arrivals
+from holdfast.replication.copying.needing import packs_of
+from holdfast.replication.copying.objects import ObjectCopier
+from holdfast.replication.copying.thinned import ThinnedSides
 from holdfast.vault.checking.proofs import Proofs
 from holdfast.vault.checking.verifying import STORED_BYTES, verify_pack
 from holdfast.vault.format.names import PACKS, pack_key

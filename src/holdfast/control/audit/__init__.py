@@ -1,0 +1,1 @@
+"""The audit log of a vault: found, written to by every verb, verified, witnessed; its keys on this machine."""

@@ -1,0 +1,1 @@
+"""Keys of a vault on this machine, and who else can open it."""

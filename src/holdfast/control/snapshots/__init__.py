@@ -1,0 +1,1 @@
+"""Snapshots: what a save or restore would do, files of theirs, folders that are watched."""
