@@ -7,6 +7,7 @@ from fuzz.targets import (
     audit,
     audit_groups,
     authority,
+    checkpoints,
     codecs,
     collecting,
     config_file,
@@ -28,7 +29,6 @@ from fuzz.targets import (
     stripes,
     texts,
     tiers,
-    training,
     trust,
     validating,
     words,
@@ -37,7 +37,7 @@ from fuzz.targets import (
 __all__ = ["TARGETS"]
 
 _MODULES = (stored, records, packs, collecting, retaining, mending, codecs, trust, openers, regions)
-_MODULES += (training, validating, local, texts, words, authority, audit, audit_groups, locking, kept, key_services)
+_MODULES += (checkpoints, validating, local, texts, words, authority, audit, audit_groups, locking, kept, key_services)
 _MODULES += (config_file, lock_policies)
 _MODULES += (lines, stripes)
 _MODULES += (prices, sites, tiers)

@@ -10,9 +10,9 @@ import numpy as np
 
 from fuzz import world
 from fuzz.model import Broken, Target
+from holdfast.checkpoints.metrics import metrics_of
 from holdfast.ids import SnapshotId
 from holdfast.testing.workspace import own_memory
-from holdfast.training.metrics import metrics_of
 from holdfast.vault.checking.deep import _File
 from holdfast.vault.format.header import Kind
 from holdfast.vault.format.names import part_key

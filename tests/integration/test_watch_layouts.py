@@ -6,8 +6,8 @@ import threading
 import time
 from pathlib import Path
 
-from holdfast.training.candidates import Candidate
-from holdfast.training.watching import Watcher
+from holdfast.checkpoints.candidates import Candidate
+from holdfast.checkpoints.watching import Watcher
 
 STEPS = 4
 STALL_SECONDS = 0.15

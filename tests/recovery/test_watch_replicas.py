@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.checkpoints.candidates import Candidate
+from holdfast.checkpoints.watching import WatchSummary
 from holdfast.clock import NANOSECONDS, ManualClock
 from holdfast.control.snapshots.watching import WatchSettings, watch_folder
 from holdfast.stores.faulty import Fault, FaultyStore, Operation
@@ -18,8 +20,6 @@ from holdfast.stores.local import LocalStore
 from holdfast.stores.protocol import Store
 from holdfast.testing.faults import Faults
 from holdfast.testing.workspace import new_trial_vault, own_memory
-from holdfast.training.candidates import Candidate
-from holdfast.training.watching import WatchSummary
 from holdfast.vault.access.members import admit_writer
 from holdfast.vault.vault import Vault
 

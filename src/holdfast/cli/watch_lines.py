@@ -30,9 +30,9 @@ from holdfast.errors import HoldfastError
 from holdfast.units import format_duration, format_size
 
 if TYPE_CHECKING:
+    from holdfast.checkpoints.candidates import Candidate
+    from holdfast.checkpoints.watching import WatchSummary
     from holdfast.control.snapshots.protecting import Protected as Outcome
-    from holdfast.training.candidates import Candidate
-    from holdfast.training.watching import WatchSummary
 
 __all__ = ["WatchTeller"]
 

@@ -1,1 +1,1 @@
-
+"""Inside the training loop: saving without a stall, every rank, any framework (design/008)."""

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from holdfast.checkpoints.candidates import Candidate
+from holdfast.checkpoints.metrics import metrics_of
+from holdfast.checkpoints.trackers import trackers_beside
 from holdfast.control.vaults.replicas import Copied, Replicas
 from holdfast.errors import HoldfastError
 from holdfast.replication.copying.snapshots import Replicated
-from holdfast.training.candidates import Candidate
-from holdfast.training.metrics import metrics_of
-from holdfast.training.trackers import trackers_beside
 from holdfast.vault.saving.validation import Policy
 from holdfast.vault.vault import SaveReport, Vault
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from holdfast.checkpoints.candidates import Candidate
+from holdfast.checkpoints.telling import WatchEvents
+from holdfast.checkpoints.watching import INTERVAL_SECONDS, SETTLE_SECONDS, Watcher, WatchSummary
 from holdfast.control.snapshots.protecting import Protected, protect_checkpoint
 from holdfast.control.vaults.replicas import Replicas
 from holdfast.errors import FailedError
 from holdfast.stores.protocol import Store
-from holdfast.training.candidates import Candidate
-from holdfast.training.telling import WatchEvents
-from holdfast.training.watching import INTERVAL_SECONDS, SETTLE_SECONDS, Watcher, WatchSummary
 from holdfast.vault.format.names import SNAPSHOTS
 from holdfast.vault.saving.memory import memory_path
 from holdfast.vault.saving.validation import Policy

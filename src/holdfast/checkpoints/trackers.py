@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from holdfast.training.listing import SMALL_TEXT_BYTES, read_entry, read_small_text
+from holdfast.checkpoints.listing import SMALL_TEXT_BYTES, read_entry, read_small_text
 
 __all__ = ["trackers_beside"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from holdfast.training.layouts.files import FILE_SUFFIXES
-from holdfast.training.layouts.verdict import Layout, Verdict, holds_checkpoints, is_temporary
-from holdfast.training.listing import Glimpse, Tree
-from holdfast.training.steps import step_in_name, step_in_words
+from holdfast.checkpoints.layouts.files import FILE_SUFFIXES
+from holdfast.checkpoints.layouts.verdict import Layout, Verdict, holds_checkpoints, is_temporary
+from holdfast.checkpoints.listing import Glimpse, Tree
+from holdfast.checkpoints.steps import step_in_name, step_in_words
 
 __all__ = ["HOMEMADE"]
 

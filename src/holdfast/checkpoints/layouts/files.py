@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from holdfast.training.candidates import Candidate, FileStamp
-from holdfast.training.layouts.verdict import is_temporary
-from holdfast.training.listing import Entry
-from holdfast.training.steps import step_in_name, step_in_words
-from holdfast.training.structure import file_problem
+from holdfast.checkpoints.candidates import Candidate, FileStamp
+from holdfast.checkpoints.layouts.verdict import is_temporary
+from holdfast.checkpoints.listing import Entry
+from holdfast.checkpoints.steps import step_in_name, step_in_words
+from holdfast.checkpoints.structure import file_problem
 
 __all__ = ["FILE_SUFFIXES", "file_candidate"]
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 
-from holdfast.training.layouts.accelerate import judge_accelerate, looks_like_accelerate
-from holdfast.training.layouts.shards import has_weights
-from holdfast.training.layouts.verdict import Layout, Verdict, holds_checkpoints, marker_in, missing
-from holdfast.training.listing import Glimpse, Tree
-from holdfast.training.steps import step_in_name
+from holdfast.checkpoints.layouts.accelerate import judge_accelerate, looks_like_accelerate
+from holdfast.checkpoints.layouts.shards import has_weights
+from holdfast.checkpoints.layouts.verdict import Layout, Verdict, holds_checkpoints, marker_in, missing
+from holdfast.checkpoints.listing import Glimpse, Tree
+from holdfast.checkpoints.steps import step_in_name
 
 __all__ = ["HUGGINGFACE_TRAINER", "HUGGINGFACE_MODEL", "TRAINER_STATE"]
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 
-from holdfast.training.layouts.huggingface import TRAINER_STATE
-from holdfast.training.layouts.shards import has_weights
-from holdfast.training.layouts.verdict import Layout, Verdict, holds_checkpoints, marker_in, missing
-from holdfast.training.listing import Glimpse, Tree, read_small_text
-from holdfast.training.steps import step_in_name
+from holdfast.checkpoints.layouts.huggingface import TRAINER_STATE
+from holdfast.checkpoints.layouts.shards import has_weights
+from holdfast.checkpoints.layouts.verdict import Layout, Verdict, holds_checkpoints, marker_in, missing
+from holdfast.checkpoints.listing import Glimpse, Tree, read_small_text
+from holdfast.checkpoints.steps import step_in_name
 
 __all__ = ["TORCHTITAN", "LIGHTNING_FOLDER", "TORCH_DCP"]
 

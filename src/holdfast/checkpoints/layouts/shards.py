@@ -7,8 +7,8 @@ from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from holdfast.training.listing import Tree, leads_outside
-from holdfast.training.structure import NotWholeError, file_problem, read_json
+from holdfast.checkpoints.listing import Tree, leads_outside
+from holdfast.checkpoints.structure import NotWholeError, file_problem, read_json
 
 __all__ = ["tree_problem", "has_weights"]
 

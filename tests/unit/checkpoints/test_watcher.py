@@ -16,10 +16,10 @@ from pathlib import Path
 import checkpoint_writers as writers
 import pytest
 
+from holdfast.checkpoints.candidates import Candidate, FileStamp
+from holdfast.checkpoints.watching import BACKLOG_MAX, Watcher, WatchSummary, next_to_protect
 from holdfast.clock import NANOSECONDS, ManualClock
 from holdfast.errors import NotFoundError, RefusedError, SourceChangedError, StoreUnreachableError, UsageError
-from holdfast.training.candidates import Candidate, FileStamp
-from holdfast.training.watching import BACKLOG_MAX, Watcher, WatchSummary, next_to_protect
 
 SETTLE_SECONDS = 10.0
 INTERVAL_SECONDS = 5.0

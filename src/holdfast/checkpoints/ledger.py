@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.checkpoints.candidates import Candidate, Marker
 from holdfast.clock import to_rfc3339
 from holdfast.errors import FailedError
-from holdfast.training.candidates import Candidate, Marker
 
 __all__ = ["Ledger", "ENTRIES_MAX"]
 

@@ -18,10 +18,10 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from holdfast.training.candidates import Marker
-from holdfast.training.layouts.verdict import Layout, Verdict, missing
-from holdfast.training.listing import Glimpse, Tree, read_entry, read_small_text
-from holdfast.training.steps import step_in_name
+from holdfast.checkpoints.candidates import Marker
+from holdfast.checkpoints.layouts.verdict import Layout, Verdict, missing
+from holdfast.checkpoints.listing import Glimpse, Tree, read_entry, read_small_text
+from holdfast.checkpoints.steps import step_in_name
 
 __all__ = ["MEGATRON", "DEEPSPEED"]
 

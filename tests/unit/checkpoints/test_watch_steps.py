@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.training.steps import step_in_name
+from holdfast.checkpoints.steps import step_in_name
 
 
 @pytest.mark.parametrize(

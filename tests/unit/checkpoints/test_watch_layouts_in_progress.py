@@ -9,10 +9,10 @@ from pathlib import Path
 import checkpoint_writers as writers
 import pytest
 
+from holdfast.checkpoints.candidates import Candidate
+from holdfast.checkpoints.layouts import find_checkpoints
+from holdfast.checkpoints.settling import Settler
 from holdfast.clock import NANOSECONDS, ManualClock
-from holdfast.training.candidates import Candidate
-from holdfast.training.layouts import find_checkpoints
-from holdfast.training.settling import Settler
 
 SETTLE_SECONDS = 10.0
 DAY_NS = 86_400 * NANOSECONDS

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 
-from holdfast.training.layouts.shards import has_weights
-from holdfast.training.layouts.verdict import Layout, Verdict, holds_checkpoints, missing
-from holdfast.training.listing import Glimpse, Tree
-from holdfast.training.steps import step_in_name
+from holdfast.checkpoints.layouts.shards import has_weights
+from holdfast.checkpoints.layouts.verdict import Layout, Verdict, holds_checkpoints, missing
+from holdfast.checkpoints.listing import Glimpse, Tree
+from holdfast.checkpoints.steps import step_in_name
 
 __all__ = ["ACCELERATE", "judge_accelerate", "looks_like_accelerate"]
 

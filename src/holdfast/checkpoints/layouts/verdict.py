@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from holdfast.training.candidates import FileStamp, Marker, digest_of_stamps
-from holdfast.training.listing import Glimpse, Tree
+from holdfast.checkpoints.candidates import FileStamp, Marker, digest_of_stamps
+from holdfast.checkpoints.listing import Glimpse, Tree
 
 __all__ = ["Verdict", "Layout", "is_temporary", "holds_checkpoints", "marker_in", "missing"]
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from fuzz import world
 from fuzz.model import Broken, Target
 from fuzz.targets.regions import _npz_file, _pickles, _safetensors
+from holdfast.checkpoints.candidates import Candidate, Marker
+from holdfast.checkpoints.layouts import scan
+from holdfast.checkpoints.ledger import Ledger
+from holdfast.checkpoints.listing import read_entry
+from holdfast.checkpoints.steps import step_in_name
+from holdfast.checkpoints.structure import file_problem
+from holdfast.checkpoints.trackers import trackers_beside
 from holdfast.drills.trainer.checkpoint_files import TrainerState
 from holdfast.drills.trainer.files import read_json
 from holdfast.drills.trainer.safetensors import read_tensors
-from holdfast.training.candidates import Candidate, Marker
-from holdfast.training.layouts import scan
-from holdfast.training.ledger import Ledger
-from holdfast.training.listing import read_entry
-from holdfast.training.steps import step_in_name
-from holdfast.training.structure import file_problem
-from holdfast.training.trackers import trackers_beside
 
 __all__ = ["TARGETS"]
 

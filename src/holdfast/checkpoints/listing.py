@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.training.candidates import FileStamp
+from holdfast.checkpoints.candidates import FileStamp
 
 __all__ = [
     "Entry",

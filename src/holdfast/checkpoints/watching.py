@@ -16,13 +16,13 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from holdfast.checkpoints.candidates import Candidate
+from holdfast.checkpoints.layouts import scan
+from holdfast.checkpoints.ledger import Ledger
+from holdfast.checkpoints.settling import Readiness, Settler
+from holdfast.checkpoints.telling import SILENT_WATCH, WatchEvents
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import HoldfastError, UsageError
-from holdfast.training.candidates import Candidate
-from holdfast.training.layouts import scan
-from holdfast.training.ledger import Ledger
-from holdfast.training.settling import Readiness, Settler
-from holdfast.training.telling import SILENT_WATCH, WatchEvents
 
 __all__ = ["Watcher", "WatchSummary", "next_to_protect", "BACKLOG_MAX"]
 

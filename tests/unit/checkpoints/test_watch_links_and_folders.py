@@ -8,9 +8,9 @@ from pathlib import Path
 import checkpoint_writers as writers
 import pytest
 
-from holdfast.training.candidates import Candidate
-from holdfast.training.layouts import find_checkpoints
-from holdfast.training.trackers import trackers_beside
+from holdfast.checkpoints.candidates import Candidate
+from holdfast.checkpoints.layouts import find_checkpoints
+from holdfast.checkpoints.trackers import trackers_beside
 
 WEIGHTS = writers.safetensors(1)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.checkpoints.candidates import Candidate, FileStamp, Marker
+from holdfast.checkpoints.settling import Settler
 from holdfast.clock import NANOSECONDS, ManualClock
 from holdfast.errors import UsageError
-from holdfast.training.candidates import Candidate, FileStamp, Marker
-from holdfast.training.settling import Settler
 
 NOW = 1_700_000_000 * NANOSECONDS
 

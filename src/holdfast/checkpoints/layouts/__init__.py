@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from holdfast.checkpoints.candidates import Candidate
+from holdfast.checkpoints.layouts.accelerate import ACCELERATE
+from holdfast.checkpoints.layouts.distributed import LIGHTNING_FOLDER, TORCH_DCP, TORCHTITAN
+from holdfast.checkpoints.layouts.files import file_candidate
+from holdfast.checkpoints.layouts.homemade import HOMEMADE
+from holdfast.checkpoints.layouts.huggingface import HUGGINGFACE_MODEL, HUGGINGFACE_TRAINER
+from holdfast.checkpoints.layouts.orbax import ORBAX
+from holdfast.checkpoints.layouts.shards import tree_problem
+from holdfast.checkpoints.layouts.tracked import DEEPSPEED, MEGATRON
+from holdfast.checkpoints.layouts.verdict import Layout, Verdict, is_temporary
+from holdfast.checkpoints.listing import Glimpse, glimpse, read_tree
 from holdfast.errors import FailedError, NotFoundError, PermissionDeniedError, UsageError
-from holdfast.training.candidates import Candidate
-from holdfast.training.layouts.accelerate import ACCELERATE
-from holdfast.training.layouts.distributed import LIGHTNING_FOLDER, TORCH_DCP, TORCHTITAN
-from holdfast.training.layouts.files import file_candidate
-from holdfast.training.layouts.homemade import HOMEMADE
-from holdfast.training.layouts.huggingface import HUGGINGFACE_MODEL, HUGGINGFACE_TRAINER
-from holdfast.training.layouts.orbax import ORBAX
-from holdfast.training.layouts.shards import tree_problem
-from holdfast.training.layouts.tracked import DEEPSPEED, MEGATRON
-from holdfast.training.layouts.verdict import Layout, Verdict, is_temporary
-from holdfast.training.listing import Glimpse, glimpse, read_tree
 
 __all__ = ["Scan", "scan", "find_checkpoints", "DEPTH_MAX"]
 

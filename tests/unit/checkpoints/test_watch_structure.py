@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.training.listing import read_entry
-from holdfast.training.structure import HEADER_LIMIT, file_problem
+from holdfast.checkpoints.listing import read_entry
+from holdfast.checkpoints.structure import HEADER_LIMIT, file_problem
 
 
 def problem_of(path: Path, data: bytes) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.checkpoints.candidates import Candidate, FileStamp, Marker
+from holdfast.checkpoints.ledger import Ledger
 from holdfast.errors import FailedError
-from holdfast.training.candidates import Candidate, FileStamp, Marker
-from holdfast.training.ledger import Ledger
 
 ONE = Candidate(Path("/run/step-1"), 1, "torchtitan", True, "", (FileStamp("__0_0.distcp", 10, 20),))
 
@@ -100,7 +100,7 @@ def test_data_that_changed_under_an_unchanged_marker_is_torn(tmp_path: Path) -> 
 
 
 def test_the_oldest_entries_are_dropped_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("holdfast.training.ledger.ENTRIES_MAX", 3)
+    monkeypatch.setattr("holdfast.checkpoints.ledger.ENTRIES_MAX", 3)
     ledger = Ledger(tmp_path / "watch.json")
     for key in ("a", "b", "c", "a", "d"):
         ledger.record(key, ONE, 0)

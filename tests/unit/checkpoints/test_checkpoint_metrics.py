@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.training.metrics import metrics_of
+from holdfast.checkpoints.metrics import metrics_of
 
 
 @pytest.mark.parametrize(

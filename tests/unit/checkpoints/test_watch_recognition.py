@@ -10,9 +10,9 @@ from pathlib import Path
 import checkpoint_writers as writers
 import pytest
 
+from holdfast.checkpoints.candidates import Candidate
+from holdfast.checkpoints.layouts import DEPTH_MAX, find_checkpoints, scan
 from holdfast.errors import FailedError, NotFoundError, PermissionDeniedError, UsageError
-from holdfast.training.candidates import Candidate
-from holdfast.training.layouts import DEPTH_MAX, find_checkpoints, scan
 
 
 def finish(writing: Iterator[None]) -> None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from holdfast.training.listing import Entry
+from holdfast.checkpoints.listing import Entry
 
 __all__ = ["NotWholeError", "file_problem", "read_json"]
 

@@ -18,9 +18,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from holdfast.checkpoints.candidates import Candidate
 from holdfast.clock import NANOSECONDS, Clock
 from holdfast.errors import UsageError
-from holdfast.training.candidates import Candidate
 
 __all__ = ["Readiness", "Settler"]
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 
-from holdfast.training.layouts.verdict import Layout, Verdict, marker_in
-from holdfast.training.listing import Glimpse, Tree, read_entry
-from holdfast.training.steps import step_in_name
-from holdfast.training.structure import NotWholeError, read_json
+from holdfast.checkpoints.layouts.verdict import Layout, Verdict, marker_in
+from holdfast.checkpoints.listing import Glimpse, Tree, read_entry
+from holdfast.checkpoints.steps import step_in_name
+from holdfast.checkpoints.structure import NotWholeError, read_json
 
 __all__ = ["ORBAX"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from holdfast.training.candidates import Candidate
+from holdfast.checkpoints.candidates import Candidate
 
 __all__ = ["WatchEvents", "SILENT_WATCH"]
 
