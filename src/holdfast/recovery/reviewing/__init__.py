@@ -1,0 +1,1 @@
+"""Whether a plan may be run now: refusals with reasons. Pure."""

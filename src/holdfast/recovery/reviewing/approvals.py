@@ -1,0 +1,42 @@
+"""Approvals: of a plan's hash, by somebody else than who asked for it, until a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from holdfast.clock import to_rfc3339
+from holdfast.recovery.plans import Plan, plan_hash
+
+__all__ = ["Approval", "approval_problem", "approvers_of"]
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """`plan`: the hash that was approved. Times are ns since the epoch."""
+
+    plan: str
+    by: str
+    at: int
+    until: int
+
+
+def approval_problem(approval: Approval, plan: Plan, now_ns: int) -> tuple[str, str] | None:
+    """Why it counts for nothing: a code and a sentence. None: it counts."""
+    who = approval.by or "somebody without a name"
+    if approval.plan != plan_hash(plan):
+        return "APPROVAL_OF_ANOTHER_PLAN", f"{who} approved another plan ({approval.plan[:12]})"
+    if not approval.by:
+        return "APPROVER_UNKNOWN", "an approval without a name counts for nothing"
+    if approval.by == plan.intent.by:
+        return "APPROVER_IS_INITIATOR", f"{who} asked for this recovery, and cannot approve it, too"
+    if now_ns >= approval.until:
+        return "APPROVAL_EXPIRED", f"{who}'s approval ended at {to_rfc3339(approval.until)}"
+    if approval.at > now_ns or approval.at < plan.facts_at:
+        return "APPROVAL_OUT_OF_TIME", f"{who}'s approval is of {to_rfc3339(approval.at)}, which cannot be"
+    return None
+
+
+def approvers_of(approvals: Iterable[Approval], plan: Plan, now_ns: int) -> set[str]:
+    """Those whose approval of this plan counts."""
+    return {one.by for one in approvals if approval_problem(one, plan, now_ns) is None}
