@@ -61,7 +61,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     asset: str = ""
     after: tuple[str, ...] = ()
-    with_: dict[str, str | int] = msgspec.field(default_factory=dict, name="with")
+    with_: dict[str, str | int | tuple[str, ...]] = msgspec.field(default_factory=dict, name="with")
     estimate: Estimate
     undo: str = ""
     no_undo: str = ""

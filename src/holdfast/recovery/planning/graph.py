@@ -140,7 +140,7 @@ def _restoring(facts: Facts, intent: Intent, site: str, part: Part, silent: tupl
     here = facts.site(site)
     if intent.strategy is Strategy.HOT_STANDBY and here is not None and here.restored.get(name) == chosen.snapshot:
         reading = Estimate(seconds=0.0, source=NOTHING.source, why=_STANDS_THERE)
-    with_: dict[str, str | int] = {"snapshot": chosen.snapshot, "store": chosen.store}
+    with_: dict[str, str | int | tuple[str, ...]] = {"snapshot": chosen.snapshot, "store": chosen.store}
     if intent.graceful and part.asset.home:
         with_["newer"] = f"save-{name}"
     return _step(
@@ -203,7 +203,7 @@ def _step(
     after: tuple[str, ...] = (),
     undo: str = "",
     no_undo: str = "",
-    with_: dict[str, str | int] | None = None,
+    with_: dict[str, str | int | tuple[str, ...]] | None = None,
 ) -> Step:
     return Step(
         id=f"{kind}-{asset}",

@@ -1,0 +1,96 @@
+"""Runbooks: what is wrong is said with its place, and steps of people keep the rules of plans."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from situations import BASE, INTENT
+
+from holdfast.errors import RefusedError, UsageError
+from holdfast.recovery.planning.graph import writers_of
+from holdfast.recovery.planning.planner import plan_recovery
+from holdfast.recovery.plans import Kind, Plan, plan_hash
+from holdfast.recovery.runbooks.inserting import insert_runbook
+from holdfast.recovery.runbooks.model import parse_runbook
+
+GOOD = b"""version: 1
+steps:
+  - id: drain
+    kind: shell
+    title: drain the queue of {asset}
+    before: [restore]
+    command: [drain, "{asset}", "{home}"]
+    undo: [fill, "{asset}"]
+    timeout: 2m
+    attempts: 3
+  - id: owner
+    kind: human
+    title: ask the owner whether the loss is accepted
+    after: [verify, drain]
+    before: [promote]
+    no_undo: nothing was changed
+  - {id: probe, kind: http-check, title: it answers, after: [wait-healthy], url: "https://{site}.example/", no_undo: r}
+"""
+
+
+_MORE = b"version: 1\nsteps: [{id: more, kind: shell, title: x, command: [x], no_undo: x}]"
+
+
+def inserted(data: bytes, plan: Plan | None = None) -> Plan:
+    plan = plan or plan_recovery(INTENT, BASE)
+    fenced = {} if plan.intent.isolated else writers_of([one for one in BASE.assets if one.name in plan.intent.assets])
+    return insert_runbook(plan, parse_runbook(data, "book.yaml"), "book.yaml", fenced=fenced, home="use1")
+
+
+def test_steps_stand_where_the_runbook_says() -> None:
+    plan = inserted(GOOD)
+    order = [step.id for step in plan.steps]
+    assert order.index("shell-drain") < order.index("restore-llama")
+    assert order.index("verify-llama") < order.index("human-owner") < order.index("promote-llama")
+    drain = plan.step("shell-drain")
+    assert drain.with_["command"] == ("drain", "llama", "use1") and drain.undo == "fill llama"
+    assert (drain.timeout, drain.attempts) == (120.0, 3)
+    assert plan.step("http-check-probe").with_ == {"url": "https://euw4.example/", "expect": 200}
+    assert not plan.rto.known and "shell-drain" in plan.rto.why, "nobody measured the new steps"
+    assert plan_hash(plan) != plan_hash(plan_recovery(INTENT, BASE)), "an approval of the one is none of the other"
+
+
+def test_a_rehearsal_calls_nobody() -> None:
+    plan = inserted(GOOD, plan_recovery(replace(INTENT, isolated=True), BASE))
+    assert {step.kind for step in plan.steps}.isdisjoint({Kind.HUMAN, Kind.WEBHOOK, Kind.FENCE, Kind.PROMOTE})
+    assert plan.step("shell-drain").id in plan.step("restore-llama").after
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (b"kind: shell", b"kind: shel", "line 4"),
+        (b"timeout: 2m", b"timeout: 2x", "step `drain`: `timeout`"),
+        (b"timeout: 2m", b"timeout: 2", "line 9"),
+        (b"timeout: 2m", b"timeout: 0s", "more than no time"),
+        (b'    undo: [fill, "{asset}"]\n', b"", "says how it is undone"),
+        (b"no_undo: nothing was changed", b"no_undo: x\n    undo: [x]", "says how it is undone"),
+        (b"    command: [drain", b"    commands: [drain", "line 7"),
+        (b'    command: [drain, "{asset}", "{home}"]\n', b"", "needs `command`"),
+        (b"    kind: human\n", b"    kind: human\n    url: http://x/\n", "`url` is of the kind"),
+        (b"id: owner", b"id: drain", "two steps are called `drain`"),
+        (b"{home}", b"{hom}", r"\{hom\} is not filled in"),
+        (b"https://{site}", b"https://me:secret@{site}", "line 17"),
+        (b"attempts: 3", b"attempts: 0", "line 10"),
+        (b"version: 1", b"version: 2", "line 1"),
+        (b"[verify, drain]", b"[verify, drian]", "no step `drian`"),
+        (b"before: [restore]", b"before: [restore]\n    after: [promote]", "wait for each other"),
+    ],
+)
+def test_what_is_wrong_is_said(before: bytes, after: bytes, words: str) -> None:
+    assert before in GOOD
+    with pytest.raises(UsageError, match=words):
+        inserted(GOOD.replace(before, after, 1))
+
+
+def test_a_runbook_cannot_break_a_rule() -> None:
+    """What is built by hand, with the fence taken out from before the restore."""
+    plan = inserted(GOOD)
+    steps = [replace(step, after=("shell-drain",)) if step.id == "restore-llama" else step for step in plan.steps]
+    with pytest.raises(RefusedError, match="before use1, which may write it, is fenced"):
+        inserted(_MORE, replace(plan, steps=tuple(steps)))
