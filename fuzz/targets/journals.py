@@ -1,0 +1,34 @@
+"""Entries of a run's journal: from a store, after their signature."""
+
+from __future__ import annotations
+
+from fuzz.model import Broken, Target
+from holdfast.recovery.journal.entries import FIRST, Deed, Entry, decode_entry, encode_entry
+from holdfast.recovery.journal.state import run_state
+
+__all__ = ["TARGETS"]
+
+
+def _seeds() -> list[bytes]:
+    planned = Entry(run="r", number=0, before=FIRST, deed=Deed.PLANNED, by="ada", at=1, plan="{}")
+    taken = Entry(run="r", number=1, before=FIRST, deed=Deed.TAKEN, by="plane:1", at=2)
+    done = Entry(run="r", number=2, before=FIRST, deed=Deed.DONE, by="plane:1", at=3, step="s", facts={"bytes": 7})
+    return [encode_entry(one) for one in (planned, taken, done)]
+
+
+def _entry(data: bytes) -> None:
+    entry = decode_entry("runs/r/0000000000", data)
+    if decode_entry("again", encode_entry(entry)) != entry:
+        raise Broken("it is another entry when it is written again")
+    run_state([entry, entry])
+
+
+TARGETS = [
+    Target(
+        "journal-entry",
+        "`decode_entry`, `run_state`",
+        _entry,
+        _seeds,
+        (b'"deed":', b'"facts":{', b"1e308", b"-1", b"9" * 30, b"\\ud800", b"[[[["),
+    )
+]

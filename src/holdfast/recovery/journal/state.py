@@ -1,0 +1,108 @@
+"""What a run's entries add up to. Pure: the same entries, the same state, whoever reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from holdfast.recovery.journal.entries import Deed, Entry
+
+__all__ = ["StepPhase", "StepState", "RunState", "run_state"]
+
+_OF_PEOPLE = (Deed.APPROVED, Deed.PAUSED, Deed.RESUMED, Deed.SKIPPED, Deed.STOPPED)
+
+
+class StepPhase(StrEnum):
+    """`BEGUN` and no end: it may be in effect or not, and whoever goes on has to look."""
+
+    BEGUN = "begun"
+    DONE = "done"
+    FAILED = "failed"
+    UNDONE = "undone"
+    SKIPPED = "skipped"
+
+
+class StepState(msgspec.Struct, frozen=True, kw_only=True):
+    """The last that was said of a step, after how many attempts, and the number of that entry."""
+
+    phase: StepPhase
+    attempts: int
+    number: int
+    text: str = ""
+    facts: dict[str, str | int | float | bool] = {}
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
+    """`owner`: the control plane that has the run; `taken`: how often it was taken. `ignored`: numbers of entries that
+    count for nothing, because their author did not have the run any more, or it had ended.
+    """
+
+    plan: str = ""
+    owner: str = ""
+    taken: int = 0
+    steps: dict[str, StepState] = {}
+    done: tuple[str, ...] = ()  # steps in effect, in the order in which they came into it
+    approvals: tuple[Entry, ...] = ()
+    paused: bool = False
+    stopped: bool = False
+    verdict: str = ""
+    ignored: tuple[int, ...] = ()
+
+
+def run_state(entries: Iterable[Entry]) -> RunState:
+    """Fold entries, in their order, into the state that they make."""
+    state = RunState()
+    for entry in entries:
+        state = _after(state, entry)
+    return state
+
+
+def _after(state: RunState, entry: Entry) -> RunState:
+    if not _counts(state, entry):
+        return msgspec.structs.replace(state, ignored=(*state.ignored, entry.number))
+    match entry.deed:
+        case Deed.PLANNED:
+            return msgspec.structs.replace(state, plan=entry.plan)
+        case Deed.APPROVED:
+            return msgspec.structs.replace(state, approvals=(*state.approvals, entry))
+        case Deed.TAKEN:
+            return msgspec.structs.replace(state, owner=entry.by, taken=state.taken + 1)
+        case Deed.PAUSED | Deed.RESUMED:
+            return msgspec.structs.replace(state, paused=entry.deed is Deed.PAUSED)
+        case Deed.STOPPED:
+            return msgspec.structs.replace(state, stopped=True)
+        case Deed.ENDED:
+            return msgspec.structs.replace(state, verdict=entry.text)
+        case _:
+            return _with_step(state, entry)
+
+
+def _counts(state: RunState, entry: Entry) -> bool:
+    if state.verdict:
+        return False
+    if entry.deed is Deed.PLANNED:
+        return not state.plan
+    if not state.plan:
+        return False
+    if entry.deed in _OF_PEOPLE or entry.deed is Deed.TAKEN:
+        return True
+    return bool(state.owner) and entry.by == state.owner
+
+
+def _with_step(state: RunState, entry: Entry) -> RunState:
+    before = state.steps.get(entry.step)
+    attempts = before.attempts if before is not None else 0
+    phase = StepPhase(entry.deed.value)
+    changed = StepState(
+        phase=phase,
+        attempts=attempts + (phase is StepPhase.BEGUN),
+        number=entry.number,
+        text=entry.text,
+        facts=entry.facts,
+    )
+    done = [one for one in state.done if one != entry.step]
+    if phase is StepPhase.DONE:
+        done.append(entry.step)
+    return msgspec.structs.replace(state, steps=state.steps | {entry.step: changed}, done=tuple(done))
