@@ -161,9 +161,10 @@ def test_forgeries(stores: list[Flaky], seal: Signed) -> None:
     with pytest.raises(UntrustedError):
         Journal("r2", stores, seal, "x").read()
     unchained = [Flaky(name=name) for name in "de"]
+    wrong = seal.seal("runs/r1/0000000001", encode_entry(replace(entry, number=1)))
     for store in unchained:
         store.create("runs/r1/0000000000", stores[0].get("runs/r1/0000000000"))
-        store.create("runs/r1/0000000001", seal.seal("runs/r1/0000000001", encode_entry(replace(entry, number=1))))
+        store.create("runs/r1/0000000001", wrong)
     with pytest.raises(DamageError, match="does not continue"):
         Journal("r1", unchained, seal, "x").read()
 
