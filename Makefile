@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: help demo test check unit bench bench-quick bench-network bench-shipping tiers campaigns fuzz crash-points soak soak-servers campaign drill-ransomware mutations bench-bulk clean
+.PHONY: help demo test check unit drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training tiers campaigns fuzz crash-points soak soak-servers campaign drill-ransomware mutations bench-bulk examples clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -24,6 +24,10 @@ check: ## format, lint, types, layers
 unit: ## the tests
 	@tools/setup dev
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal
+
+examples: ## every training framework's example: trains, is killed, resumes from the vault, ends equal; some minutes
+	@tools/setup examples
+	.examples-venv/bin/pytest -q examples/tests tests/integration/test_framework_*.py $(EXAMPLES)
 
 bench: ## Holdfast beside restic, borg, zstd and others, in one run: an hour or more; writes docs/benchmarks.md
 	@tools/setup dev
@@ -52,6 +56,10 @@ campaigns: ## the long forms of the recovery tests: 200 kills, every byte damage
 	@tools/setup dev
 	$(BIN)/python -m tests.recovery.campaigns
 
+drill-orchestrator: ## a run of twelve steps whose control plane dies at every operation, and is killed at every step; two minutes
+	@tools/setup dev
+	HOLDFAST_ALL_KILLS=1 $(BIN)/pytest -q -s tests/recovery/test_run_crashes.py
+
 fuzz: ## every parser and decoder of stored or outside bytes, for an hour in all: MINUTES=60 FUZZ="TARGET …"
 	@tools/setup dev
 	$(BIN)/python -m fuzz --minutes $(or $(MINUTES),60) --jobs $(JOBS) $(FUZZ)
@@ -72,6 +80,14 @@ campaign: ## 1,000 random damages to a vault with two sites: all found, all mend
 	@tools/setup dev
 	$(BIN)/python -m tests.recovery.campaigns.repair $(or $(DAMAGES),1000) $(SEED)
 
+bench-stall: ## how long training stands still for a save, beside torch.save, DCP and a bare copy: BENCH="--size medium --rounds 9"
+	@tools/setup dev
+	$(BIN)/python -m benchmarks.stall --docs docs/training.md $(BENCH)
+
+bench-training: ## bytes and time of 50 successive checkpoints (AdamW, LoRA, bf16), beside torch.save and DCP; with a plot
+	@tools/setup dev
+	$(BIN)/python -m benchmarks.checkpoints50 --docs docs/training.md $(BENCH)
+
 bench-shipping: ## bytes that reach another site for 20 successive checkpoints, beside rclone and restic; some minutes
 	$(BIN)/python -m benchmarks.shipping --checkpoints 20 --warm 300 > benchmarks/results/shipping.json
 
@@ -84,4 +100,4 @@ mutations: ## take each guard of docs/threat-model.md away: its test must fail t
 	$(BIN)/python -m tests.mutations $(ROWS)
 
 clean: ## remove what the targets made
-	rm -rf .venv .bench-venv node_modules demo-out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .bench-venv .examples-venv node_modules demo-out build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

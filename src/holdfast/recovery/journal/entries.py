@@ -27,7 +27,8 @@ class Deed(StrEnum):
     TAKEN = "taken"  # this control plane has the run from now on: it starts it, or adopts it
     BEGUN = "begun"  # of `step`, before anything is done
     DONE = "done"  # of `step`: it is in effect; `facts`: what is told of it
-    FAILED = "failed"  # of `step`: this attempt did not work
+    FAILED = "failed"  # of `step`: this attempt, or its undoing, did not work; `facts`: whether to `retry`
+    DROPPED = "dropped"  # of `step`: it was begun by a control plane that is gone, and is not in effect
     UNDONE = "undone"  # of `step`: it was taken back
     SKIPPED = "skipped"  # of `step`, by a person, for the reason in `text`
     PAUSED = "paused"

@@ -20,12 +20,13 @@ class StepPhase(StrEnum):
     BEGUN = "begun"
     DONE = "done"
     FAILED = "failed"
+    DROPPED = "dropped"
     UNDONE = "undone"
     SKIPPED = "skipped"
 
 
 class StepState(msgspec.Struct, frozen=True, kw_only=True):
-    """The last that was said of a step, after how many attempts, and the number of that entry."""
+    """The last that was said of a step, after how many attempts (but for dropped ones), and that entry's number."""
 
     phase: StepPhase
     attempts: int
@@ -97,7 +98,7 @@ def _with_step(state: RunState, entry: Entry) -> RunState:
     phase = StepPhase(entry.deed.value)
     changed = StepState(
         phase=phase,
-        attempts=attempts + (phase is StepPhase.BEGUN),
+        attempts=attempts + (phase is StepPhase.BEGUN) - (phase is StepPhase.DROPPED and attempts > 0),
         number=entry.number,
         text=entry.text,
         facts=entry.facts,
