@@ -17,9 +17,10 @@ from benchmarks.network.cost import costs
 from benchmarks.network.distance import congestion_control, distances
 from benchmarks.network.limiting import limits, overtaking
 from benchmarks.network.page import tables, written_into
+from benchmarks.network.rounds import rounds
 
 RESULTS = Path(__file__).parents[1] / "results" / "network.json"
-PARTS = ("limits", "overtaking", "distances", "costs")
+PARTS = ("limits", "overtaking", "distances", "rounds", "costs")
 
 
 def main(arguments: list[str]) -> int:
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> int:
             "limits": lambda: limits([10] if given.quick else [1, 10, 100], 1.0 if given.quick else 5.0, folder),
             "overtaking": lambda: overtaking([10] if given.quick else [1, 10, 100], 3 if given.quick else 10),
             "distances": lambda: distances(folder, *((16, 1 << 20) if given.quick else (24, 8 << 20))),
+            "rounds": lambda: rounds(folder / "rounds", 2 if given.quick else 5),
             "costs": lambda: costs(1.0 if given.quick else 5.0),
         }
         for part in given.only:

@@ -17,6 +17,7 @@ def tables(found: dict[str, Any]) -> str:
         ("limits", _limits),
         ("overtaking", _overtaking),
         ("distances", _distances),
+        ("rounds", _rounds),
         ("costs", _costs),
     ):
         if name in found:
@@ -84,6 +85,25 @@ def _distances(rows: list[dict[str, Any]]) -> str:
     ]
     title = "**Distance**: 100 ms there and back, 100 Mbit/s, SeaweedFS at the other end, 16 streams:"
     return f"{title}\n\n{_table(['losses', 'way', 'up', 'down', 'segments sent again'], lines)}"
+
+
+def _rounds(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        [
+            f"{row['round_trip_ms']} ms",
+            f"{row['round_s']:.2f} s",
+            f"{row['round_max_s']:.2f} s",
+            str(row["operations"]),
+            str(row["one_after_the_other"]),
+        ]
+        for row in rows
+    ]
+    title = (
+        "**One more snapshot** (64 KiB), a round of looking, copying, reading back and looking again, SeaweedFS at the "
+        "other end:"
+    )
+    head = ["there and back", "median", "worst", "operations", "one after the other"]
+    return f"{title}\n\n{_table(head, lines)}"
 
 
 def _costs(rows: list[dict[str, Any]]) -> str:

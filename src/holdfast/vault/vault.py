@@ -21,7 +21,7 @@ from holdfast.vault.format.records import Finding, Ref, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.saving.validation import NORM_JUMP, Policy
 from holdfast.vault.snapshots.finding import Listed, list_roots, resolve, tags_of
-from holdfast.vault.snapshots.refs import LATEST, RESERVED, VALIDATED, move_ref
+from holdfast.vault.snapshots.refs import is_tag_name, move_ref
 
 if TYPE_CHECKING:
     from holdfast.objectives.retention import Hold
@@ -371,7 +371,7 @@ class Vault:
         return asset, snapshot.lower()
 
     def _check_tag(self, name: str) -> None:
-        if name in (LATEST, VALIDATED) or "=" in name or "@" in name or name.startswith(RESERVED):
+        if not is_tag_name(name):
             raise UsageError(
                 f"{name!r} cannot be a tag",
                 hint="`latest` and `validated` are kept by holdfast; no `=`, no `@`, no `!` at the beginning",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ __all__ = [
     "verify_decoded",
     "verify_stored_bytes",
     "verify_written",
+    "verify_parts",
     "forget_damaged",
     "move_validated",
     "verify_pack",
@@ -117,6 +118,24 @@ def verify_written(
     for name, digest in digests.items():
         _verify_document(handle, name, digest)
     return verify_stored_bytes(handle, parts)
+
+
+def verify_parts(handle: Handle, parts: Sequence[Part], digests: Mapping[str, bytes]) -> Verified:
+    """The same of manifests without a root: what one rank of many has stored. `digests`: those of the parts."""
+    for name, digest in digests.items():
+        _verify_document(handle, name, digest)
+    if not handle.keys.can_read:
+        return verify_stored_bytes(handle, parts)
+    lengths: dict[ChunkId, int] = {}
+    files = 0
+    for part in parts:
+        for entry in part.entries:
+            files += entry.type == "file"
+            lengths |= {chunk: length for _, length, chunk, _ in entry_chunks(entry)}
+    handle.progress.phase("verifying", sum(lengths.values()))
+    wanted = (Wanted(chunk, length, None) for chunk, length in lengths.items())
+    handle.reader().stream(wanted, lambda one, data: handle.progress.advance(len(data)), workers=handle.workers)
+    return Verified(DECODED, files, len(lengths), sum(lengths.values()))
 
 
 def forget_damaged(handle: Handle, parts: Iterable[Part]) -> None:

@@ -25,6 +25,8 @@ from holdfast.vault.format.names import (
     PACKS,
     PARTS,
     REFS,
+    SAVES,
+    SITES,
     SNAPSHOTS,
     THINNED,
     TRASH,
@@ -48,7 +50,7 @@ from holdfast.vault.snapshots.thinning import Thinnings, read_thinned_generation
 __all__ = ["Damage", "CheckReport", "check_vault"]
 
 _KNOWN = (CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS)
-_RESERVED = (LEASES, TRASH, THINNED, AUDIT, LOCKS)
+_RESERVED = (LEASES, TRASH, THINNED, SAVES, AUDIT, LOCKS, SITES)
 
 
 def check_vault(

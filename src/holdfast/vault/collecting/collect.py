@@ -10,6 +10,7 @@ from holdfast.errors import PermissionDeniedError
 from holdfast.stores.protocol import ObjectInfo
 from holdfast.stores.retention.port import locks_of
 from holdfast.units import format_duration, format_size
+from holdfast.vault.collecting.announced import remove_announcements
 from holdfast.vault.collecting.helping import PackHelpers, rewrite_spread
 from holdfast.vault.collecting.invalidating import invalidate
 from holdfast.vault.collecting.leases import HeldLease, SeenLease, remove_lease, seen_leases
@@ -116,6 +117,7 @@ class _Run:
         self._tell_what_is_locked()
         if self._lease is not None:
             self._merge_index()
+            self._remove_announcements()
             self._remove_leases()
 
     def _tell_what_there_is(self) -> None:
@@ -303,6 +305,12 @@ class _Run:
         done = invalidate(self._handle, gone, merge=merge)
         self._report.index_written += done.written
         self._report.index_removed += done.removed
+
+    def _remove_announcements(self) -> None:
+        """Of saves that are over: while one of their leases goes on, somebody may still make a snapshot of them."""
+        before = self._now - round((self._safety.listing + self._safety.settle) * _NANOSECONDS)
+        active = {lease.session for lease in self._active if not lease.is_over}
+        self._report.announcements_removed += remove_announcements(self._handle, active, before, self._must_hold)
 
     def _remove_leases(self) -> None:
         for lease in self._leases:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -168,15 +168,18 @@ class SeenLease(NamedTuple):
         return now_ns - self.newest_ns < (listing_s if self.is_over else lease_s + listing_s) * _NANOSECONDS
 
 
-def seen_leases(handle: Handle) -> list[SeenLease]:
-    """All leases on the store. One that nobody of this vault began counts for nothing, and is left out with a note.
+def seen_leases(handle: Handle, wanted: Collection[str] | None = None) -> list[SeenLease]:
+    """All leases on the store, or those of the `wanted` sessions. One that nobody of this vault began counts for
+    nothing, and is left out with a note.
 
     Whoever may write can add to the lease of somebody else: that ends it for nobody, and hides it from nobody.
     """
     sessions: dict[str, list[ObjectInfo]] = {}
     for info in handle.store.list(LEASES):
         if 0 < (generation_of(info.key) or 0) <= _GENERATION_MAX:
-            sessions.setdefault(info.key[len(LEASES) : -11], []).append(info)
+            session = info.key[len(LEASES) : -11]
+            if wanted is None or session in wanted:
+                sessions.setdefault(session, []).append(info)
     return list(_read_all(handle, sessions))
 
 

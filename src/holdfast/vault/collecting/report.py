@@ -52,6 +52,7 @@ class CollectReport:
     index_written: int = 0
     index_removed: int = 0
     leases_removed: int = 0
+    announcements_removed: int = 0
     active_leases: list[str] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     locked: Amount = NOTHING

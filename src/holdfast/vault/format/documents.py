@@ -33,7 +33,13 @@ _MARK_BYTES = 16
 _SALT_BYTES = 32
 _BODY_MAX = 1 << 30
 # Smaller where a stranger's object is opened, or many are: what unpacks to more would only fill the memory.
-_BODY_MAX_OF = {Kind.CONFIG: 1 << 20, Kind.INDEX: 64 << 20, Kind.LEASE: 1 << 16, Kind.TRASH: 64 << 20}
+_BODY_MAX_OF = {
+    Kind.CONFIG: 1 << 20,
+    Kind.INDEX: 64 << 20,
+    Kind.LEASE: 1 << 16,
+    Kind.TRASH: 64 << 20,
+    Kind.ANNOUNCEMENT: 16 << 20,
+}
 _SIGNED_DOMAIN = b"holdfast 1 object\0"
 
 
@@ -55,10 +61,11 @@ class _Frame(NamedTuple):
     signature: bytes
 
 
-def write_document(keys: VaultKeys, kind: Kind, name: str, record: bytes) -> bytes:
+def write_document(keys: VaultKeys, kind: Kind, name: str, record: bytes, *, shared: bytes = b"") -> bytes:
     """The stored bytes of a record of that kind under the key `name`.
 
-    Signs with the credential where the kind asks for it.
+    Signs with the credential where the kind asks for it. `shared`: 32 bytes that open an announcement, beside the
+    epoch's key.
     """
     header = keys.header(kind).pack()
     bound = _bound_name(kind, name)
@@ -68,9 +75,11 @@ def write_document(keys: VaultKeys, kind: Kind, name: str, record: bytes) -> byt
     elif keys.suite is Suite.PLAIN:
         key_field, cipher = b"", PlainCipher(plain_key(keys.vault))
     else:
-        key = os.urandom(32)
+        salt = os.urandom(_SALT_BYTES) if kind is Kind.ANNOUNCEMENT else b""
+        key = _shared_key(shared, salt) if salt else os.urandom(32)
         epoch = keys.config.epochs[-1]
         key_field, cipher = seal_key(epoch.public, key, _key_info(header, bound)), keys.cipher(key)
+        key_field = salt + key_field
     return _assemble(kind, header, key_field, cipher, bound, record, keys.signer)
 
 
@@ -82,8 +91,8 @@ def write_config(vault: bytes, suite: int, name: str, record: bytes, signer: Sig
     return _assemble(Kind.CONFIG, header, b"", PlainCipher(plain_key(vault)), name.encode(), record, signer)
 
 
-def read_document(keys: VaultKeys, kind: Kind, name: str, data: bytes) -> Opened:
-    """Check and open the document stored under the key `name`.
+def read_document(keys: VaultKeys, kind: Kind, name: str, data: bytes, *, shared: bytes = b"") -> Opened:
+    """Check and open the document stored under the key `name`; an announcement by `shared`, where that is given.
 
     Raises DamageError, UnsupportedFormatError, UntrustedError, CredentialError (a writer opening what it may not read).
     """
@@ -94,7 +103,8 @@ def read_document(keys: VaultKeys, kind: Kind, name: str, data: bytes) -> Opened
     if kind in MAY_SIGN:
         signer = keys.trusted_signer(kind, frame.mark, name)
         _verify(signer.public, kind, name, data, frame)
-    return Opened(_open_body(_document_cipher(keys, kind, name, frame), kind, name, frame), frame.mark)
+    cipher = _document_cipher(keys, kind, name, frame, shared)
+    return Opened(_open_body(cipher, kind, name, frame), frame.mark)
 
 
 def read_config(name: str, data: bytes) -> tuple[Header, Opened, Callable[[bytes], None]]:
@@ -199,14 +209,25 @@ def _key_field_bytes(kind: Kind, number: int, name: str) -> int:
         raise UnsupportedFormatError(f"{name}: {error.message}", object_name=name) from error
     if kind in FOR_MEMBERS:
         return _SALT_BYTES
+    if kind is Kind.ANNOUNCEMENT and suite is not Suite.PLAIN:
+        return _SALT_BYTES + sealed_size(suite)
     return 0 if kind is Kind.CONFIG else sealed_size(suite)
 
 
-def _document_cipher(keys: VaultKeys, kind: Kind, name: str, frame: _Frame) -> BlobCipher:
+def _shared_key(shared: bytes, salt: bytes) -> bytes:
+    return blake3(b"holdfast 1 announcement" + salt, key=shared).digest()
+
+
+def _document_cipher(keys: VaultKeys, kind: Kind, name: str, frame: _Frame, shared: bytes) -> BlobCipher:
     if kind in FOR_MEMBERS:
         return keys.cipher(blake3(frame.key_field, key=keys.index_key).digest())
     if keys.suite is Suite.PLAIN:
         return PlainCipher(plain_key(keys.vault))
+    sealed_key = frame.key_field
+    if kind is Kind.ANNOUNCEMENT:
+        if shared:
+            return keys.cipher(_shared_key(shared, frame.key_field[:_SALT_BYTES]))
+        sealed_key = frame.key_field[_SALT_BYTES:]
     keys.require_reader(f"reading {name}")
     private = keys.private.get(frame.header.epoch)
     if private is None:
@@ -216,7 +237,7 @@ def _document_cipher(keys: VaultKeys, kind: Kind, name: str, frame: _Frame) -> B
             object_name=name,
         )
     try:
-        return keys.cipher(open_key(private, frame.key_field, _key_info(frame.header.pack(), _bound_name(kind, name))))
+        return keys.cipher(open_key(private, sealed_key, _key_info(frame.header.pack(), _bound_name(kind, name))))
     except WrongKeyError as error:
         # The epoch's key was checked against the config when the vault was opened, so it is the object that is wrong.
         raise DamageError(f"{name} was altered or moved: its key does not open", object_name=name) from error

@@ -28,6 +28,7 @@ class Kind(Enum):
     LEASE = b"L"
     TRASH = b"T"
     THINNED = b"H"
+    ANNOUNCEMENT = b"A"
 
 
 class Header(NamedTuple):

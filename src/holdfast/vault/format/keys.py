@@ -27,6 +27,7 @@ MAY_SIGN: Final = {
     Kind.LEASE: ("keeper", "writer"),
     Kind.TRASH: ("keeper", "writer"),
     Kind.THINNED: ("keeper",),
+    Kind.ANNOUNCEMENT: ("keeper", "writer"),
 }
 # Every member reads these: they are sealed with the index key, which writers hold, too.
 FOR_MEMBERS: Final = frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH})

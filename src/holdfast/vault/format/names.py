@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 from blake3 import blake3
 
@@ -19,8 +20,11 @@ __all__ = [
     "LEASES",
     "TRASH",
     "THINNED",
+    "SAVES",
     "AUDIT",
+    "SITES",
     "Names",
+    "announcement_key",
     "config_key",
     "generation_of",
     "index_key",
@@ -30,7 +34,8 @@ __all__ = [
 ]
 
 CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS = "config/", "packs/", "index/", "parts/", "snapshots/", "refs/"
-LEASES, TRASH, THINNED = "leases/", "trash/", "thinned/"
+LEASES, TRASH, THINNED, SAVES = "leases/", "trash/", "thinned/", "saves/"
+SITES = "sites/"  # what became of sites: `vault/access/site_notices.py`
 AUDIT = "audit/"  # the audit log, of which this package knows no more: docs/format/audit-1.md
 _NAME_BYTES_MAX = 1024
 
@@ -49,6 +54,10 @@ def index_key(index: str) -> str:
 
 def part_key(part: PartId) -> str:
     return f"{PARTS}{part}"
+
+
+def announcement_key(save: str, rank: int) -> str:
+    return f"{SAVES}{save}/{rank:010d}"
 
 
 def generation_of(key: str) -> int | None:
@@ -93,6 +102,13 @@ class Names:
 
     def ref_key(self, name: str) -> str:
         return blake3(b"ref\0" + _checked(name, "the tag"), key=self._name).hexdigest(16)
+
+    def announced_hash(self, asset: str, records: Iterable[bytes]) -> bytes:
+        """32 bytes that follow from what the ranks of a save announced, in their order: the snapshot's id does, too."""
+        hashed = blake3(b"save\0" + _checked(asset, "the asset name") + b"\0", key=self._name)
+        for record in records:
+            hashed.update(blake3(record).digest())
+        return hashed.digest()
 
     def snapshot_key(self, asset: str, snapshot: SnapshotId) -> str:
         return f"{SNAPSHOTS}{self.asset_key(asset)}/{snapshot}"

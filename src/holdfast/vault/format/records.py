@@ -28,6 +28,7 @@ __all__ = [
     "Lease",
     "Condemned",
     "Thinned",
+    "Announcement",
     "encode_record",
     "decode_record",
 ]
@@ -230,18 +231,49 @@ class Thinned(msgspec.Struct, frozen=True):
     created: int
 
 
-_Record = TypeVar("_Record", Config, PackTable, Index, Part, Root, Ref, Lease, Condemned, Thinned)
+class Announcement(msgspec.Struct, frozen=True):
+    """What one rank of a save of many has stored: its share of the root that follows when all have announced.
+
+    `signers`: fingerprints (hex) of those who take part. `lease`: the session of the lease that keeps what was stored.
+    `deadline` (ns): after it no root is made of this. `check`: how the rank read its share back, None: it did not.
+    """
+
+    save: str
+    asset: str
+    rank: int
+    world: int
+    signers: list[str]
+    lease: str
+    created: int
+    content: int
+    deadline: int
+    step: int | None
+    parents: list[str]
+    source: str
+    name: str
+    parts: list[PartLink]
+    meta: dict[str, str]
+    versions: dict[str, str]
+    tags: list[str]
+    stats: dict[str, int]
+    policy: str
+    checks: list[str]
+    findings: list[Finding]
+    check: Check | None
+
+
+_Record = TypeVar("_Record", Config, PackTable, Index, Part, Root, Ref, Lease, Condemned, Thinned, Announcement)
 _ENCODER = msgspec.msgpack.Encoder()
 # Made here, in one thread. msgspec (0.22) works a type out at its first use, and two threads that do so at the same
 # time may crash the process (a null pointer: about 1 of 10 processes that began with 8 threads decoding).
 _DECODERS: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
-    for kind in (Config, PackTable, Index, Part, Root, Ref, Lease, Condemned, Thinned)
+    for kind in (Config, PackTable, Index, Part, Root, Ref, Lease, Condemned, Thinned, Announcement)
 }
 
 
 def encode_record(
-    record: Config | PackTable | Index | Part | Root | Ref | Lease | Condemned | Thinned,
+    record: Config | PackTable | Index | Part | Root | Ref | Lease | Condemned | Thinned | Announcement,
 ) -> bytes:
     """The record's msgpack: map keys in the order of the fields."""
     return _ENCODER.encode(record)

@@ -21,7 +21,7 @@ from holdfast.stores.protocol import Store
 from holdfast.stores.retention.past import PastStore, current_at, versions_by_key
 from holdfast.stores.retention.port import ObjectLocks, Version
 from holdfast.vault.checking.whole_vault import Damage, check_vault
-from holdfast.vault.format.names import CONFIG, INDEX, LEASES, PACKS, PARTS, REFS, SNAPSHOTS, THINNED, TRASH
+from holdfast.vault.format.names import CONFIG, INDEX, LEASES, PACKS, PARTS, REFS, SAVES, SNAPSHOTS, THINNED, TRASH
 from holdfast.vault.format.records import Root
 from holdfast.vault.format.scrubbing import scrub_object
 from holdfast.vault.handle import Handle
@@ -33,7 +33,7 @@ __all__ = ["Step", "RecoveryPlan", "Recovered", "plan_recovery", "apply_recovery
 
 RESTORE, SET_ASIDE = "restore", "set aside"
 # Data before what refers to it, and the configuration at the end: until then no program opens half of a vault.
-_ORDER = (PACKS, INDEX, PARTS, THINNED, SNAPSHOTS, REFS, LEASES, TRASH, LOCKS, CONFIG)
+_ORDER = (PACKS, INDEX, PARTS, THINNED, SNAPSHOTS, REFS, LEASES, SAVES, TRASH, LOCKS, CONFIG)
 _WORKERS = 16
 
 Opener = Callable[[Store], Handle]

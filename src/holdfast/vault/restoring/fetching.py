@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from holdfast.errors import DamageError, ObjectNotFoundError
 from holdfast.ids import ChunkId, PackId
+from holdfast.stores.metering import counted
 from holdfast.stores.protocol import Store
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import pack_key
@@ -69,10 +70,22 @@ class Fetcher:
             start = place.offset - ranges[position][0]
             yield Sealed(chunk, located, opener, views[position][start : start + place.stored])
 
+    def doubt(self) -> bool:
+        """What came could not be used. Whether it may have come from a nearer store: that one is left out from now on,
+        and what it said of packs is forgotten.
+        """
+        doubt = getattr(self._store, "doubt", None)
+        if doubt is None or not doubt():
+            return False
+        with self._lock:
+            self._openers.clear()
+        return True
+
     def _first(self, pack: PackId, size: int, ranges: list[tuple[int, int]]) -> tuple[list[memoryview], PackOpener]:
         """Of a pack that was not opened yet, the preamble comes with the first chunks: a request less."""
         preamble = min(preamble_bytes(self._keys.suite), size)  # a pack of an earlier suite may be smaller than that
-        fetched = self._store.get_ranges(pack_key(pack), [(0, preamble), *ranges])
+        wanted = [(0, preamble), *ranges]
+        fetched = counted(self._store, _size(wanted), lambda: self._store.get_ranges(pack_key(pack), wanted))
         opener = PackOpener(self._keys, pack, fetched[0])
         with self._lock:
             self._openers[pack] = opener
@@ -81,15 +94,20 @@ class Fetcher:
         return [memoryview(data) for data in fetched[1:]], opener
 
     def _read(self, key: str, ranges: list[tuple[int, int]], purpose: str) -> list[memoryview]:
-        if not purpose or not isinstance(self._store, _ReadsInto):
-            return [memoryview(data) for data in self._store.get_ranges(key, ranges)]
-        out = bytes_scratch(purpose, sum(length for _, length in ranges)).data
-        self._store.read_ranges_into(key, ranges, out)
+        store, size = self._store, _size(ranges)
+        if not purpose or not isinstance(store, _ReadsInto):
+            return [memoryview(data) for data in counted(store, size, lambda: store.get_ranges(key, ranges))]
+        out = bytes_scratch(purpose, size).data
+        counted(store, size, lambda: store.read_ranges_into(key, ranges, out))
         views, position = [], 0
         for _, length in ranges:
             views.append(out[position : position + length])
             position += length
         return views
+
+
+def _size(ranges: Iterable[tuple[int, int]]) -> int:
+    return sum(length for _, length in ranges)
 
 
 def _merge(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -78,6 +78,9 @@ class ChunkReader:
         try:
             return self._read(wanted, depth=0)
         except (DamageError, WrongKeyError, FailedError) as error:
+            if self._fetcher.doubt():  # some of it came from a nearer store
+                with suppress(DamageError, WrongKeyError, FailedError):
+                    return self._read(wanted, depth=0)
             plain, used = self._anywhere.read(wanted)
             instead = f"{', '.join(sorted(used))} has the same" if used else "another pack holds the same"
             self._progress.note(f"{error.message}; {instead}, and was used")

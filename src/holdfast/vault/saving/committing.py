@@ -35,7 +35,16 @@ from holdfast.vault.snapshots.finding import read_part
 from holdfast.vault.snapshots.manifests import check_part
 from holdfast.version import VERSION
 
-__all__ = ["Written", "group_parts", "salted", "write_parts", "make_root", "write_root", "remove_root"]
+__all__ = [
+    "Written",
+    "group_parts",
+    "salted",
+    "write_parts",
+    "make_root",
+    "write_root",
+    "remove_root",
+    "snapshot_versions",
+]
 
 _SALT_BYTES = 16
 _PART_ENTRIES_MAX = 4096
@@ -126,7 +135,7 @@ def make_root(
         name=os.fsencode(name).decode("utf-8", "replace"),  # for people; entries hold the bytes of names
         parts=links,
         meta=dict(options.meta),
-        versions={**_versions(), **options.versions},
+        versions={**snapshot_versions(), **options.versions},
         stats=tally.counts,
         validation=validation,
     )
@@ -184,5 +193,6 @@ def _must_be_readable() -> Iterator[None]:
         ) from error
 
 
-def _versions() -> dict[str, str]:
+def snapshot_versions() -> dict[str, str]:
+    """What runs here, for the `versions` of a root."""
     return {"holdfast": VERSION, "python": platform.python_version(), "platform": platform.platform(terse=True)}

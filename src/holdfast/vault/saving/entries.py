@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from holdfast.ids import ChunkId
@@ -27,7 +28,7 @@ class Measured(NamedTuple):
 class EntryBuilder:
     """Collects one file's chunks in file order. Reading (`label`, `pieces`) is safe from several threads."""
 
-    def __init__(self, content: Content, layout: Layout, candidates: dict[str, BaseCandidate]) -> None:
+    def __init__(self, content: Content, layout: Layout, candidates: Mapping[str, BaseCandidate]) -> None:
         self.content = content
         self.layout = layout
         self._candidates = candidates

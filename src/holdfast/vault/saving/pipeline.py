@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple
@@ -25,9 +25,9 @@ from holdfast.vault.saving.entries import EntryBuilder, Measured, measure
 from holdfast.vault.saving.parents import Parent
 from holdfast.vault.saving.tree import stream_of
 from holdfast.vault.scratch import bytes_scratch
-from holdfast.vault.snapshots.labels import base_candidates
+from holdfast.vault.snapshots.labels import BaseCandidate, base_candidates
 
-__all__ = ["Saved", "Tally", "code_contents"]
+__all__ = ["CandidatesOf", "Saved", "Tally", "code_contents"]
 
 _AHEAD_PER_WORKER = 3  # chunks that wait or are worked on; each is at most a few MiB
 
@@ -55,6 +55,7 @@ class Tally:
             self.counts[name] += count
 
 
+CandidatesOf = Callable[[Content], Mapping[str, BaseCandidate]]
 _Done = tuple[Coded, list[Measured]]
 
 
@@ -108,8 +109,11 @@ def code_contents(
     coder: ChunkCoder,
     tally: Tally,
     keep: Callable[[], None] = lambda: None,
+    candidates_of: CandidatesOf | None = None,
 ) -> list[Saved]:
     """Code all contents into packs. `keep` is called for each chunk.
+
+    `candidates_of`: for each content the delta bases by label, by default those of the parent's file of that path.
 
     Raises SourceChangedError when one changes while it is read, and what `keep` raises.
     """
@@ -117,7 +121,11 @@ def code_contents(
     coding = _Coding(handle, coder, tally, pool, keep)
     try:
         for content in contents:
-            coding.code(content, parent.files.get(content.relative))
+            if candidates_of is not None:
+                coding.code(content, candidates_of(content))
+                continue
+            known = parent.files.get(content.relative)
+            coding.code(content, base_candidates(known) if known is not None else {})
         coding.finish()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -141,11 +149,11 @@ class _Coding:
         self._open: set[_File] = set()
         self._ahead = handle.workers * _AHEAD_PER_WORKER
 
-    def code(self, content: Content, known: Entry | None) -> None:
+    def code(self, content: Content, candidates: Mapping[str, BaseCandidate]) -> None:
         file = _File(content)
         self._open.add(file)
         try:
-            builder = EntryBuilder(content, file.layout, base_candidates(known) if known is not None else {})
+            builder = EntryBuilder(content, file.layout, candidates)
             covered = 0
             for cut, data in cut_lazily(file.layout, file.source):
                 covered += cut.length

@@ -24,6 +24,7 @@ __all__ = [
     "LATEST",
     "VALIDATED",
     "RESERVED",
+    "is_tag_name",
     "read_ref",
     "generations_of",
     "readable_refs",
@@ -35,6 +36,11 @@ __all__ = [
 
 LATEST, VALIDATED = "latest", "validated"
 RESERVED = "!"  # what the names begin with of refs that are no pointers of the user's (`quarantine.py`, `restores.py`)
+
+
+def is_tag_name(name: str) -> bool:
+    """Whether a user may call a tag so: other names are pointers and marks that holdfast keeps, or other references."""
+    return name not in (LATEST, VALIDATED) and "=" not in name and "@" not in name and not name.startswith(RESERVED)
 
 
 def read_ref(handle: Handle, key: str) -> Ref:

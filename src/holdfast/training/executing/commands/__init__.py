@@ -1,0 +1,1 @@
+"""The command that is run: its process group and terminal, the signals for it, and how it died."""
