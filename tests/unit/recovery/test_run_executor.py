@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.recovery.run_worlds import RUN, STEPS, Counting, Signed, begin, go_on, passes, twelve_steps
+from tests.recovery.run_worlds import RUN, STEPS, Counting, Died, Signed, begin, go_on, passes, twelve_steps
 
 from holdfast.errors import DamageError, FailedError, RefusedError, StoreUnreachableError
 from holdfast.recovery.journal.entries import Deed
@@ -186,3 +186,28 @@ def test_progress_and_checks(stores: list[MemoryStore], tmp_path: Path) -> None:
         Executor(person(stores, "plane:2"), {}, review=passes).run()
     without = Executor(journal, {}, review=passes).check(twelve_steps())
     assert without.keys() == set(STEPS)
+
+
+def test_what_was_begun_is_taken_back_though_it_was_skipped_since(stores: list[MemoryStore], tmp_path: Path) -> None:
+    def skip() -> None:
+        person(stores).append(Deed.SKIPPED, step="restore-a", text="by hand")
+
+    def fail() -> None:
+        raise DamageError("it is damaged")
+
+    actor = Doing(tmp_path, {"check-a": skip, "start": fail})
+    assert go_on(stores, actor, "plane:1").verdict == "FAILED"
+    assert actor.effects()[f"{RUN}/restore-a"] == 0
+
+
+def test_nobody_goes_on_with_a_run_of_which_something_was_taken_back(stores: list[MemoryStore], tmp_path: Path) -> None:
+    def dies(seam: str) -> None:
+        if seam.startswith("after undo"):
+            raise Died
+
+    with pytest.raises(Died):
+        go_on(stores, Counting(tmp_path, dies, broken="restore-a"), "plane:1")
+    person(stores).append(Deed.SKIPPED, step="restore-a", text="by hand")
+    actor = Counting(tmp_path)
+    assert go_on(stores, actor, "plane:2").verdict == "FAILED"
+    assert not [key for key, count in actor.effects().items() if count and "fence" not in key and "check" not in key]

@@ -29,6 +29,7 @@ class Deed(StrEnum):
     DONE = "done"  # of `step`: it is in effect; `facts`: what is told of it
     FAILED = "failed"  # of `step`: this attempt, or its undoing, did not work; `facts`: whether to `retry`
     DROPPED = "dropped"  # of `step`: it was begun by a control plane that is gone, and is not in effect
+    UNDOING = "undoing"  # of `step`, before anything of it is taken back: from now on the run only takes back
     UNDONE = "undone"  # of `step`: it was taken back
     SKIPPED = "skipped"  # of `step`, by a person, for the reason in `text`
     PAUSED = "paused"

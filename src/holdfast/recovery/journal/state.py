@@ -21,23 +21,29 @@ class StepPhase(StrEnum):
     DONE = "done"
     FAILED = "failed"
     DROPPED = "dropped"
+    UNDOING = "undoing"
     UNDONE = "undone"
     SKIPPED = "skipped"
 
 
 class StepState(msgspec.Struct, frozen=True, kw_only=True):
-    """The last that was said of a step, after how many attempts (but for dropped ones), and that entry's number."""
+    """The last that was said of a step, after how many attempts (but for dropped ones), and that entry's number.
+
+    `begun`: whether it ever was, whatever was said since: something of it may be in effect.
+    """
 
     phase: StepPhase
     attempts: int
     number: int
     text: str = ""
     facts: dict[str, str | int | float | bool] = {}
+    begun: bool = False
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
     """`owner`: the control plane that has the run; `taken`: how often it was taken. `ignored`: numbers of entries that
-    count for nothing, because their author did not have the run any more, or it had ended.
+    count for nothing, because their author did not have the run any more, or it had ended. `taking_back`: that has
+    begun, and nothing that anybody says ends it: what was taken back is not in effect any more.
     """
 
     plan: str = ""
@@ -48,6 +54,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     approvals: tuple[Entry, ...] = ()
     paused: bool = False
     stopped: bool = False
+    taking_back: bool = False
     verdict: str = ""
     ignored: tuple[int, ...] = ()
 
@@ -102,8 +109,11 @@ def _with_step(state: RunState, entry: Entry) -> RunState:
         number=entry.number,
         text=entry.text,
         facts=entry.facts,
+        begun=phase is StepPhase.BEGUN or (before is not None and before.begun),
     )
     done = [one for one in state.done if one != entry.step]
     if phase is StepPhase.DONE:
         done.append(entry.step)
-    return msgspec.structs.replace(state, steps=state.steps | {entry.step: changed}, done=tuple(done))
+    taking_back = state.taking_back or phase in (StepPhase.UNDOING, StepPhase.UNDONE)
+    steps = state.steps | {entry.step: changed}
+    return msgspec.structs.replace(state, steps=steps, done=tuple(done), taking_back=taking_back)

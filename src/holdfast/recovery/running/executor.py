@@ -49,8 +49,9 @@ class Executor:
     """Runs the plan of one journal to its end.
 
     `review` is asked once, before anything is done; `look` after a rollback: what is not as it should be, in words.
-    `told` hears of every change. What people say is heard within `poll` seconds; attempts are `back_off` seconds
-    apart, then twice that, and so on. A step is given up `grace` seconds after its time limit.
+    `terms` are kept with the entry that takes the run: what the next control plane has to know. `told` hears of every
+    change. What people say is heard within `poll` seconds; attempts are `back_off` seconds apart, then twice that, and
+    so on. A step is given up `grace` seconds after its time limit.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Executor:
         *,
         review: Reviewer,
         look: Callable[[], list[str]] = steady,
+        terms: Facts | None = None,
         told: Told = lambda progress: None,
         clock: Clock = SYSTEM_CLOCK,
         poll: float = _POLL_SECONDS,
@@ -71,6 +73,7 @@ class Executor:
         self._actors = actors
         self._review = review
         self._look = look
+        self._terms = terms
         self._told = told
         self._clock = clock
         self._poll = poll
@@ -94,7 +97,7 @@ class Executor:
         if not state.owner:
             self._require_passed(plan, state)
         if state.owner != self._journal.by:
-            self._journal.append(Deed.TAKEN, text="adopted" if state.owner else "started")
+            self._journal.append(Deed.TAKEN, text="adopted" if state.owner else "started", facts=self._terms)
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="recovery")
         try:
             self._settle(plan)
@@ -146,6 +149,8 @@ class Executor:
     def _loop(self, plan: Plan, pool: ThreadPoolExecutor) -> RunState:
         while True:
             state = self._journal.read()
+            if state.owner != self._journal.by:
+                raise RefusedError(f"{state.owner} has the run {self._journal.run} now: this one changes nothing more")
             self._told(progress_of(plan, state))
             failing = is_failing(plan, state)
             if not failing and not state.paused:
@@ -202,8 +207,9 @@ class Executor:
         left: list[str] = []
         for step in reversed(plan.steps):
             one = self._journal.state.steps.get(step.id)
-            if one is None or one.phase in (StepPhase.UNDONE, StepPhase.SKIPPED) or not step.undo:
-                continue
+            if one is None or one.phase is StepPhase.UNDONE or not one.begun or not step.undo:
+                continue  # what was begun, and skipped then, may be in effect
+            self._journal.append(Deed.UNDOING, step=step.id)
             problem = self._undo(step)
             if problem is None:
                 self._journal.append(Deed.UNDONE, step=step.id)

@@ -32,7 +32,7 @@ def ready_steps(plan: Plan, state: RunState) -> list[Step]:
 
 def is_failing(plan: Plan, state: RunState) -> bool:
     """Whether what was done has to be taken back: somebody said so, or a step has no attempt left."""
-    if state.stopped or any(one.phase is StepPhase.UNDONE for one in state.steps.values()):
+    if state.stopped or state.taking_back:
         return True
     return any(
         one.phase is StepPhase.FAILED and (one.attempts >= step.attempts or not one.facts.get("retry", True))

@@ -1,0 +1,1 @@
+"""Recoveries of what `holdfast.yaml` declares: probed, planned, approved, run, adopted; evidence in their journals."""

@@ -1,0 +1,91 @@
+"""What past runs took: from the entries of their journals. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from holdfast.clock import NANOSECONDS
+from holdfast.errors import HoldfastError
+from holdfast.recovery.estimates import UNKNOWN, Estimate, Source
+from holdfast.recovery.journal.entries import Deed, Entry
+from holdfast.recovery.journal.state import run_state
+from holdfast.recovery.plans import Kind, Plan
+from holdfast.recovery.running.executor import plan_of
+
+__all__ = ["Past", "Ran", "past_of", "ran", "step_seconds"]
+
+
+class Past(NamedTuple):
+    """Estimates from what was: the median, and the distance from it of the one that is farthest."""
+
+    deciding: Estimate = UNKNOWN
+    acting: Estimate = UNKNOWN
+    fencing: Estimate = UNKNOWN
+
+
+class Ran(NamedTuple):
+    """A run that has ended. `seconds`: from its plan's facts to its end; `loss`: asset → seconds (as planned)."""
+
+    run: str
+    plan: Plan
+    verdict: str
+    at: int
+    seconds: float
+
+
+def ran(run: str, entries: Sequence[Entry]) -> Ran | None:
+    """None for one that has not ended, or whose plan cannot be read."""
+    state = run_state(entries)
+    if not state.verdict:
+        return None
+    try:
+        plan = plan_of(state)
+    except HoldfastError:
+        return None
+    ended = next(entry.at for entry in reversed(entries) if entry.deed is Deed.ENDED)
+    return Ran(run, plan, state.verdict, ended, max(0.0, (ended - plan.facts_at) / NANOSECONDS))
+
+
+def step_seconds(entries: Iterable[Entry]) -> dict[str, float]:
+    """Step → seconds from its last beginning until it was done, by the clock of the control plane that wrote both."""
+    begun: dict[str, Entry] = {}
+    found: dict[str, float] = {}
+    for entry in entries:
+        if entry.deed is Deed.BEGUN:
+            begun[entry.step] = entry
+        elif entry.deed is Deed.DONE and (before := begun.get(entry.step)) is not None and before.by == entry.by:
+            found[entry.step] = max(0.0, (entry.at - before.at) / NANOSECONDS)
+    return found
+
+
+def past_of(runs: Mapping[str, Sequence[Entry]]) -> Past:
+    """Of these runs, whatever became of them: a step that was done took its time."""
+    deciding: list[float] = []
+    acting: list[float] = []
+    fencing: list[float] = []
+    for entries in runs.values():
+        try:
+            plan = plan_of(run_state(entries))
+        except HoldfastError:
+            continue
+        taken = next((entry.at for entry in entries if entry.deed is Deed.TAKEN), None)
+        if taken is not None and not plan.intent.isolated:
+            deciding.append(max(0.0, (taken - plan.facts_at) / NANOSECONDS))
+        kinds = {step.id: step.kind for step in plan.steps}
+        for step, seconds in step_seconds(entries).items():
+            if kinds.get(step) is Kind.FENCE:
+                fencing.append(seconds)
+            elif kinds.get(step) in (Kind.PROMOTE, Kind.START, Kind.STOP):
+                acting.append(seconds)
+    return Past(_estimate(deciding, "decided"), _estimate(acting, "acted"), _estimate(fencing, "fenced"))
+
+
+def _estimate(seconds: list[float], what: str) -> Estimate:
+    if not seconds:
+        return UNKNOWN
+    middle = statistics.median(seconds)
+    times = "once" if len(seconds) == 1 else f"{len(seconds)} times"
+    error = max(abs(one - middle) for one in seconds)
+    return Estimate(seconds=middle, error=error, source=Source.MEASURED, why=f"{what} {times} in past runs")

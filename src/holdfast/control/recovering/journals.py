@@ -1,0 +1,146 @@
+"""Journals of runs at declared stores: where a new one lies, and where one that is known by its id is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from holdfast.clock import Clock
+from holdfast.control.recovering.plan_files import is_run_id, plan_file
+from holdfast.control.recovering.seals import VaultSeal
+from holdfast.control.recovering.trying import each_at_once
+from holdfast.control.sites.declared import DeclaredSites
+from holdfast.errors import DamageError, HoldfastError, NotFoundError, ObjectNotFoundError, UsageError
+from holdfast.recovery.journal.entries import Entry, decode_entry
+from holdfast.recovery.journal.journal import RUNS, Journal
+from holdfast.recovery.journal.slots import STORES_MAX
+from holdfast.recovery.plans import Plan
+from holdfast.recovery.running.executor import plan_of
+from holdfast.vault.format.keys import VaultKeys
+
+__all__ = [
+    "choose_journal",
+    "find_run",
+    "first_facts",
+    "journal_at",
+    "landing_stores",
+    "newest_runs",
+    "require_own_plan",
+]
+
+_STORES_FACT: Final = "journal"
+_RUNS_LISTED: Final = 10_000
+
+
+def choose_journal(answering: Sequence[str], lost: Iterable[str]) -> tuple[str, ...]:
+    """Up to three of these stores (one for each site): those of sites that are taken for lost come last.
+
+    Of two stores both are needed, so one that is about to be lost is not among two. Raises UsageError without any.
+    """
+    going = set(lost)
+    kept = [name for name in answering if name.partition("/")[0] not in going]
+    doomed = [name for name in answering if name not in kept]
+    chosen = (kept + doomed)[:STORES_MAX]
+    if len(chosen) < STORES_MAX:
+        chosen = kept or doomed
+    if not chosen:
+        raise UsageError("no store answers that could keep the journal of a run")
+    return tuple(chosen)
+
+
+def landing_stores(sites: DeclaredSites) -> list[str]:
+    """Where snapshots of whole copies come first, of all assets: journals lie at some of them."""
+    return list(
+        dict.fromkeys(
+            asset.at(site) for asset in sites.assets.values() if not asset.set_name for site in asset.placement.sites
+        )
+    )
+
+
+def journal_at(
+    sites: DeclaredSites, keys: VaultKeys, run: str, stores: Sequence[str], by: str, clock: Clock
+) -> Journal:
+    """Raises UsageError for a store that is not declared here."""
+    known = landing_stores(sites)
+    for name in stores:
+        if name not in known:
+            raise UsageError(
+                f"the journal of {run} lies at {name}, which {sites.loaded.path} does not declare",
+                hint="use the holdfast.yaml of the organisation",
+            )
+    return Journal(run, [sites.store(name).store for name in stores], VaultSeal(keys), by, clock)
+
+
+def first_facts(journal: Sequence[str]) -> dict[str, str | int | float | bool]:
+    """What the first entry says of where the journal lies."""
+    return {_STORES_FACT: " ".join(journal)}
+
+
+def require_own_plan(run: str, entries: Sequence[Entry], plan: Plan) -> tuple[str, ...]:
+    """The stores of the journal, as its first entry says. Raises DamageError where it is the journal of another run."""
+    stores = tuple(str(entries[0].facts.get(_STORES_FACT, "")).split()) if entries else ()
+    if plan_file(plan, stores).run != run:
+        raise DamageError(
+            f"the journal of {run} holds the plan of another run",
+            hint="somebody with a keeper's key wrote it: compare the sites, and look at the audit log",
+            object_name=f"{RUNS}{run}",
+        )
+    return stores
+
+
+def find_run(sites: DeclaredSites, keys: VaultKeys, run: str, by: str, clock: Clock) -> Journal:
+    """The journal of a run, read to its end: by the stores that answer alone. Raises NotFoundError, UsageError, and
+    what reading it raises.
+    """
+    if not is_run_id(run):
+        raise UsageError(f"{run!r} is no id of a run", hint="20 hex digits, as `recover run` and `recover status` say")
+    name = f"{RUNS}{run}/{0:010d}"
+
+    def first(store: str) -> tuple[str, ...] | None:
+        try:
+            data = sites.store(store).store.get(name)
+        except ObjectNotFoundError:
+            return None
+        entry = decode_entry(name, VaultSeal(keys).open(name, data))
+        return tuple(str(entry.facts.get(_STORES_FACT, "")).split())
+
+    answers, problems = each_at_once({store: store for store in landing_stores(sites)}, first)
+    placed = {stores for stores in answers.values() if stores}
+    for stores in sorted(placed):
+        journal = journal_at(sites, keys, run, stores, by, clock)
+        state = journal.read()
+        require_own_plan(run, journal.entries, plan_of(state))
+        return journal
+    silent = "; ".join(f"{store}: {error.message}" for store, error in problems.items())
+    raise NotFoundError(
+        f"no store that answers has a run {run}" + (f" ({silent})" if silent else ""),
+        hint="`holdfast recover status` lists the runs that are known",
+        object_name=run,
+    )
+
+
+def newest_runs(sites: DeclaredSites, keys: VaultKeys, limit: int, clock: Clock) -> dict[str, Sequence[Entry]]:
+    """The runs whose journals were written to last, the newest first, with their entries, as far as they can be."""
+
+    def listed(store: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for number, info in enumerate(sites.store(store).store.list(RUNS)):
+            if number >= _RUNS_LISTED:
+                break
+            run = info.key.removeprefix(RUNS).partition("/")[0]
+            if is_run_id(run):
+                found[run] = max(found.get(run, 0), info.modified_ns)
+        return found
+
+    answers, _ = each_at_once({store: store for store in landing_stores(sites)}, listed)
+    newest: dict[str, int] = {}
+    for found in answers.values():
+        for run, at in found.items():
+            newest[run] = max(newest.get(run, 0), at)
+    entries: dict[str, Sequence[Entry]] = {}
+    for run in sorted(newest, key=lambda one: (newest[one], one), reverse=True)[:limit]:
+        try:
+            entries[run] = find_run(sites, keys, run, "", clock).entries
+        except HoldfastError as error:
+            sites.progress.note(f"the journal of {run} is not counted: {error.message}")
+    return entries
