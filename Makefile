@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: help demo test check unit drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training tiers campaigns fuzz crash-points soak soak-servers campaign drill-ransomware mutations bench-bulk examples clean
+.PHONY: help demo test check unit drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-ransomware drill-slurm mutations bench-bulk bench-catalog examples clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -52,6 +52,10 @@ bench-bulk: ## a restore on one and on two nodes of a Ray cluster on this machin
 	@tools/setup dev
 	$(BIN)/python -m benchmarks.bulk_on_ray $(BENCH)
 
+bench-catalog: ## objectives of 10,000 assets, a million snapshots, 100 sites, judged from SQLite and PostgreSQL; some minutes
+	@tools/setup dev
+	$(BIN)/python -m benchmarks.catalog $(BENCH)
+
 campaigns: ## the long forms of the recovery tests: 200 kills, every byte damaged, 1,000 repairs, 8 GB
 	@tools/setup dev
 	$(BIN)/python -m tests.recovery.campaigns
@@ -80,7 +84,7 @@ campaign: ## 1,000 random damages to a vault with two sites: all found, all mend
 	@tools/setup dev
 	$(BIN)/python -m tests.recovery.campaigns.repair $(or $(DAMAGES),1000) $(SEED)
 
-bench-stall: ## how long training stands still for a save, beside torch.save, DCP and a bare copy: BENCH="--size medium --rounds 9"
+bench-stall: ## how long training stands still for a save, beside torch.save, DCP and a bare copy: BENCH="--size large --rounds 9"
 	@tools/setup dev
 	$(BIN)/python -m benchmarks.stall --docs docs/training.md $(BENCH)
 
@@ -88,12 +92,20 @@ bench-training: ## bytes and time of 50 successive checkpoints (AdamW, LoRA, bf1
 	@tools/setup dev
 	$(BIN)/python -m benchmarks.checkpoints50 --docs docs/training.md $(BENCH)
 
+bench-bit-flips: ## a bit flipped at each of 200 places: what dcp.load makes of it, from files and from a vault; a minute
+	@tools/setup dev
+	$(BIN)/python -m benchmarks.bit_flips --places 200 > benchmarks/results/bit_flips.json
+
 bench-shipping: ## bytes that reach another site for 20 successive checkpoints, beside rclone and restic; some minutes
 	$(BIN)/python -m benchmarks.shipping --checkpoints 20 --warm 300 > benchmarks/results/shipping.json
 
 drill-ransomware: ## stolen credentials destroy all they can, on SeaweedFS and moto; with locks it all comes back: DRILL=…
 	@tools/setup dev
 	$(BIN)/python -m holdfast.drills.ransomware $(DRILL)
+
+drill-slurm: ## train-exec under a real Slurm: a time limit, a lost node, a preemption; as root, some minutes
+	@tools/setup dev
+	HOLDFAST_DRILL_SLURM=1 $(BIN)/pytest -q tests/integration/test_slurm.py
 
 mutations: ## take each guard of docs/threat-model.md away: its test must fail then; some minutes: ROWS="W3 …"
 	@tools/setup dev

@@ -8,9 +8,12 @@ from fuzz.targets import (
     audit_groups,
     authority,
     checkpoints,
+    circumstances,
     codecs,
     collecting,
     config_file,
+    executing,
+    journals,
     kept,
     key_services,
     lines,
@@ -20,11 +23,16 @@ from fuzz.targets import (
     mending,
     openers,
     packs,
+    pointers,
     prices,
+    ranks,
     records,
+    recoveries,
     regions,
     retaining,
+    runbooks,
     sites,
+    states,
     stored,
     stripes,
     texts,
@@ -41,5 +49,11 @@ _MODULES += (checkpoints, validating, local, texts, words, authority, audit, aud
 _MODULES += (config_file, lock_policies)
 _MODULES += (lines, stripes)
 _MODULES += (prices, sites, tiers)
+_MODULES += (circumstances,)
+_MODULES += (ranks,)
+_MODULES += (runbooks, journals, recoveries)
+_MODULES += (pointers,)
+_MODULES += (states,)
+_MODULES += (executing,)
 
 TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for target in module.TARGETS}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from fuzz.model import Broken, Target
+from fuzz.targets.recoveries import plan_seeds
 from holdfast.recovery.journal.entries import FIRST, Deed, Entry, decode_entry, encode_entry
-from holdfast.recovery.journal.state import run_state
+from holdfast.recovery.journal.state import RunState, run_state
+from holdfast.recovery.running.executor import plan_of
 
 __all__ = ["TARGETS"]
 
@@ -23,6 +27,12 @@ def _entry(data: bytes) -> None:
     run_state([entry, entry])
 
 
+def _plan(data: bytes) -> None:
+    plan = plan_of(RunState(plan=data.decode(errors="replace")))
+    if plan_of(RunState(plan=msgspec.json.encode(plan, order="sorted").decode())) != plan:
+        raise Broken("it is another plan when it is written again")
+
+
 TARGETS = [
     Target(
         "journal-entry",
@@ -30,5 +40,12 @@ TARGETS = [
         _entry,
         _seeds,
         (b'"deed":', b'"facts":{', b"1e308", b"-1", b"9" * 30, b"\\ud800", b"[[[["),
-    )
+    ),
+    Target(
+        "journal-plan",
+        "`plan_of`",
+        _plan,
+        plan_seeds,
+        (b'"after":["', b'"kind":"', b"1e308", b"-1", b"9" * 30, b"\\ud800", b"[[[["),
+    ),
 ]

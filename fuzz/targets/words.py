@@ -10,7 +10,7 @@ from fuzz import world
 from fuzz.model import Broken, Target
 from holdfast.cli.options import pairs, percentage
 from holdfast.cli.rota import _worth
-from holdfast.cli.snapshot import _numbers
+from holdfast.cli.snapshot_saving import _numbers
 from holdfast.control.vaults.known_vaults import known_vaults_file
 from holdfast.errors import HoldfastError
 from holdfast.homes import cache_home, state_home

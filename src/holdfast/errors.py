@@ -7,6 +7,7 @@
     │   ├── SourceChangedError           1  yes    a file changed while it was read; nothing was committed
     │   ├── StorageFullError             1  no     no space left on a store or a target
     │   └── MissingExtraError            1  no     an optional package is not installed
+    ├── ArchivedError                    1  no     the object has to be asked for before it can be read
     ├── UsageError                       2  no     the call itself makes no sense
     ├── NotFoundError                    3  no     no such vault, asset, snapshot, tensor or file
     │   └── ObjectNotFoundError          3  no     a store has no object of that name
@@ -36,6 +37,7 @@ __all__ = [
     "SourceChangedError",
     "StorageFullError",
     "MissingExtraError",
+    "ArchivedError",
     "UsageError",
     "NotFoundError",
     "ObjectNotFoundError",
@@ -99,6 +101,13 @@ class MissingExtraError(FailedError):
     """An optional package is not installed."""
 
     code = "missing-extra"
+
+
+class ArchivedError(HoldfastError):
+    """The object lies in an archive, and has to be asked for before it can be read."""
+
+    code = "archived"
+    default_hint = "`holdfast tier prewarm ASSET@REF --site SITE` asks for it, waits, and copies it"
 
 
 class UsageError(HoldfastError):

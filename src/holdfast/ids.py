@@ -13,6 +13,7 @@ __all__ = [
     "PartId",
     "VaultId",
     "new_snapshot_id",
+    "snapshot_id_of",
     "snapshot_time_ms",
     "is_snapshot_id",
 ]
@@ -29,7 +30,12 @@ _SNAPSHOT = re.compile(f"[0-7][{_ALPHABET}]{{25}}")
 
 def new_snapshot_id(time_ns: int) -> SnapshotId:
     """A fresh id (the layout of a ULID) that sorts by time, to the millisecond."""
-    value = (time_ns // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    return snapshot_id_of(time_ns, os.urandom(10))
+
+
+def snapshot_id_of(time_ns: int, rest: bytes) -> SnapshotId:
+    """The id of that time (48 bits of milliseconds) whose other 80 bits are these 10 bytes."""
+    value = (time_ns // 1_000_000) % (1 << 48) << 80 | int.from_bytes(rest[:10], "big")
     return SnapshotId("".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5)))
 
 

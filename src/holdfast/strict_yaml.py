@@ -21,6 +21,8 @@ YAML_BYTES_MAX: Final = 256 << 10
 _DEPTH_MAX = 12
 _WORDS: Final = {"true": True, "false": False, "null": None}
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_LONG_NUMBER: Final = re.compile(r"[0-9]{10,15}")
+_DECIMAL: Final = re.compile(r"[0-9]{1,15}\.[0-9]{1,30}|[0-9]{1,15}(\.[0-9]{1,30})?[eE][-+]?[0-9]{1,3}")
 _STEP: Final = re.compile(r"\.([^.\[\]`]+)|\[(\d+)\]|\[\.\.\.\]")
 
 T = TypeVar("T")
@@ -89,11 +91,14 @@ def line_of(node: Any) -> int:
     return int(node.start_mark.line) + 1
 
 
-def parse_strictly(data: bytes, shape: type[T], name: str, hint: str = "") -> T:
-    """What the file called `name` says, as `shape` (a msgspec type). Raises UsageError naming the line."""
+def parse_strictly(data: bytes, shape: type[T], name: str, hint: str = "", *, decimals: bool = False) -> T:
+    """What the file called `name` says, as `shape` (a msgspec type). Raises UsageError naming the line.
+
+    With `decimals`, `0.023` and `4e-7` are numbers as well, and whole ones may have 15 digits: for prices.
+    """
     file = StrictYaml(name, hint)
     top = file.compose(file.decode(data))
-    plain = _plain(top, file)
+    plain = _plain(top, file, decimals)
     try:
         return msgspec.convert(plain, shape, strict=True)
     except msgspec.ValidationError as error:
@@ -116,7 +121,7 @@ def _what(error: yaml.YAMLError) -> str:
     return getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
 
 
-def _plain(node: Node, file: StrictYaml) -> Any:
+def _plain(node: Node, file: StrictYaml, decimals: bool) -> Any:
     if isinstance(node, MappingNode):
         found: dict[str, Any] = {}
         for key, value in node.value:
@@ -124,21 +129,25 @@ def _plain(node: Node, file: StrictYaml) -> Any:
                 file.fail(key, "a name was expected here")
             if key.value in found:
                 file.fail(key, f"`{key.value[:40]}` stands here twice")
-            found[key.value] = _plain(value, file)
+            found[key.value] = _plain(value, file, decimals)
         return found
     if isinstance(node, SequenceNode):
-        return [_plain(one, file) for one in node.value]
+        return [_plain(one, file, decimals) for one in node.value]
     if isinstance(node, ScalarNode):
-        return _scalar(node)
+        return _scalar(node, decimals)
     return file.fail(node, "this is not understood")
 
 
-def _scalar(node: ScalarNode) -> str | int | bool | None:
+def _scalar(node: ScalarNode, decimals: bool) -> str | int | float | bool | None:
     text = cast(str, node.value)
     if node.style is not None:  # quoted: text, whatever it looks like
         return text
     if text in _WORDS:
         return _WORDS[text]
+    if decimals and _DECIMAL.fullmatch(text):
+        return float(text)
+    if decimals and _LONG_NUMBER.fullmatch(text):
+        return int(text)
     return int(text) if _NUMBER.fullmatch(text) else text
 
 

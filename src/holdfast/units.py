@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: `90s`, `2h`, `64MiB`, `100MiB/s`."""
+"""Durations, sizes and rates as people write them: `90s`, `2h`, `64MiB`, `100MiB/s`, `100Mbit/s`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ __all__ = ["parse_duration", "parse_size", "parse_rate", "format_duration", "for
 _DURATIONS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 _SIZES |= {"kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15}
+_BITS = {"bit": 1, "kbit": 10**3, "Mbit": 10**6, "Gbit": 10**9, "Tbit": 10**12}
 _NUMBER_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
 
 
@@ -36,8 +37,29 @@ def parse_size(text: str) -> int:
 
 
 def parse_rate(text: str) -> float:
-    """`"100MiB/s"` → bytes per second. Raises UsageError."""
-    return float(parse_size(text.removesuffix("/s")))
+    """`"100MiB/s"`, `"100Mbit/s"` → bytes per second. Raises UsageError, also for what may be either (`100M`)."""
+    amount, slash, second = text.strip().partition("/")
+    match = _NUMBER_UNIT.fullmatch(amount)
+    unit = match[2] if match is not None else ""
+    if match is None or not (slash and second == "s") or (unit not in _SIZES and unit not in _BITS):
+        raise UsageError(f"{text[:40]!r} is not a rate{_why_no_rate(match)}", hint="for example 100MiB/s or 10Gbit/s")
+    rate = float(match[1]) * (_BITS[unit] / 8 if unit in _BITS else _SIZES[unit])
+    if not math.isfinite(rate) or rate < 1:
+        raise UsageError(f"{text[:40]!r} is {'less than a byte a second' if rate < 1 else 'no rate of anything'}")
+    return rate
+
+
+def _why_no_rate(match: re.Match[str] | None) -> str:
+    """`: it may be bits or bytes`: what is missing, with how it would be written; nothing where that is not known."""
+    if match is None or len(match[1]) > 20:
+        return ""
+    number, unit = match[1], match[2]
+    if unit in _SIZES or unit in _BITS:
+        return f": it needs a time, as in {number}{unit}/s"
+    letter = unit[0].replace("K", "k").replace("m", "M").replace("g", "G")
+    if letter in "kMGT" and unit[1:].lower() in ("", "b", "i", "ib", "bps", "bs", "ps"):
+        return f": it may be bits or bytes; write {number}{letter}bit/s or {number}{letter}B/s"
+    return ""
 
 
 def format_duration(seconds: float) -> str:

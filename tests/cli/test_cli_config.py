@@ -29,12 +29,12 @@ def file(terminal: Terminal) -> Path:
 def test_check_finds_the_file_and_says_what_it_declares(terminal: Terminal, file: Path) -> None:
     said = terminal.ok("config", "check")
     assert said.fact("file") == str(file)
-    assert said.fact("declares") == "4 sites, 4 assets, 1 group"
+    assert said.fact("declares") == "6 sites, 5 assets, 1 group"
     notes = [line for line in said.out.splitlines() if ": note: " in line]
-    assert [note.split("`")[1] for note in notes] == ["recoveries", "drills", "notify"]
+    assert [note.split("`")[1] for note in notes] == ["euw4-stripes", "fra-stripes", "recoveries", "drills", "notify"]
     assert said.last.startswith(f"checked {file}: 0 problems, in ")
     found = terminal.json("config-check", "config", "check")
-    assert (found["sites"], found["assets"], found["groups"], found["problems"]) == (4, 4, 1, [])
+    assert (found["sites"], found["assets"], found["groups"], found["problems"]) == (6, 5, 1, [])
     assert [one["place"] for one in found["findings"]] == [["recoveries"], ["drills"], ["notify"]]
 
 
@@ -82,15 +82,19 @@ def test_show_lists_sites_and_assets(terminal: Terminal, file: Path) -> None:
     said = terminal.ok("config", "show")
     rows = {line.split()[0]: line.split() for line in said.out.splitlines() if line}
     assert rows["use1"][1:4] == ["aws", "us-east-1", "US"]
-    assert said.last.startswith(f"showed 4 assets of {file} in ")
+    assert said.last.startswith(f"showed 5 assets of {file} in ")
     found = terminal.json("config-show", "config", "show")
-    assert [site["name"] for site in found["sites"]] == ["use1", "euw4", "fra", "eun"]
-    assert [store["paths"] for site in found["sites"] for store in site["stores"]] == [1, 1, 1, 1, 2, 1]
+    assert [site["name"] for site in found["sites"]] == ["use1", "euw4", "fra", "eun", "euw4-stripes", "fra-stripes"]
+    assert [store["paths"] for site in found["sites"] for store in site["stores"]] == [1, 1, 1, 1, 2, 1, 1, 1]
     placed = {asset["name"]: asset["placement"] for asset in found["assets"]}
     assert placed["llama-weights"]["quorum"] == 2 and placed["llama-weights"]["losses"] == 2
     assert placed["tokenizer"]["chosen"] is True
     data = placed["customer-data"]
-    assert (data["home"], data["stripes"], data["synchronous"]) == ("fra/warm", "2+1", ["fra", "euw4", "eun"])
+    assert (data["home"], data["stripes"], data["synchronous"]) == (
+        "fra-stripes/warm",
+        "2+1",
+        ["fra-stripes", "euw4-stripes", "eun"],
+    )
 
 
 def test_show_says_of_one_asset_whence_each_value_comes(terminal: Terminal, file: Path) -> None:
@@ -109,7 +113,7 @@ def test_show_says_of_one_asset_whence_each_value_comes(terminal: Terminal, file
     personal = terminal.ok("config", "show", "--asset", "customer-data")
     assert personal.fact("class") == "personal, like regulated"
     assert personal.fact("may lie") == f"only in EU (line {line('personal: {like')})"
-    assert personal.fact("a save waits for") == "3 of fra, euw4, eun"
+    assert personal.fact("a save waits for") == "3 of fra-stripes, euw4-stripes, eun"
     found = terminal.json("config-show", "config", "show", "--asset", "llama-pretrain")
     assert [site["name"] for site in found["sites"]] == ["use1", "euw4"]
     [asset] = found["assets"]

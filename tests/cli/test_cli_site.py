@@ -10,6 +10,14 @@ import numpy as np
 import pytest
 from terminal import Terminal, write_checkpoint
 
+from holdfast.cli.facts.sites import synced_facts
+from holdfast.config.finding import load_config
+from holdfast.control.sites.declared import DeclaredSites
+from holdfast.control.sites.following import SiteFollower
+from holdfast.control.sites.spreading import SiteCarriers
+from holdfast.errors import UsageError
+from holdfast.fanout.threads import ThreadFanout
+
 _FILE = """\
 version: 1
 organisation: acme
@@ -229,3 +237,42 @@ def test_the_link_of_a_site_is_kept_to_and_the_cheapest_source_is_taken(terminal
     shutil.rmtree(terminal.folder / "aps1")
     again = terminal.json("site-sync", "site", "sync", "--asset", "llama-weights", "--dry-run")
     assert again["copies"][0]["sources"] == ["euw4/warm", "use1/warm"]  # nothing is asked for what leaves euw4
+
+
+def test_what_other_machines_could_not_reach_as_it_is_declared_is_not_handed_out(
+    terminal: Terminal, declared: Path
+) -> None:
+    """A limit of this machine's line, and a secret of its environment. Refused before any cluster is asked for work."""
+    sites = DeclaredSites(load_config(str(declared)))
+    assert SiteCarriers(sites, list(sites.assets.values()), ThreadFanout(2)).workers == ()
+    text = declared.read_text()
+    limited = text.replace("jurisdiction: EU", "jurisdiction: EU\n    link: {down: 2MiB/s}")
+    secret = text.replace(f"{terminal.folder}/euw4", 's3://euw4, credentials: {access_key_id: "${KEY}"}')
+    for changed, said in (
+        (limited, "the link of euw4 is limited"),
+        (secret, "takes `access_key_id` from this machine"),
+    ):
+        declared.write_text(changed)
+        sites = DeclaredSites(load_config(str(declared)))
+        with pytest.raises(UsageError, match=said):
+            SiteCarriers(sites, list(sites.assets.values()), ThreadFanout(2))
+    assert terminal.run("site", "sync", "--fanout", "carrier pigeons").code == 2
+
+
+def test_a_round_whose_packs_are_handed_out_does_what_one_of_this_process_does(
+    terminal: Terminal, declared: Path
+) -> None:
+    _save(terminal, "llama-pretrain")
+    (terminal.folder / "ckpt/noise.bin").write_bytes(np.random.default_rng(1).bytes(3 << 20))
+    terminal.ok("snapshot", "save", "ckpt", "--asset", "llama-weights", "--vault", terminal.folder / "use1")
+    sites = DeclaredSites(load_config(str(declared)))
+    follower = SiteFollower(sites, list(sites.assets.values()), fanout=ThreadFanout(2))
+    done = follower.run_round()
+    assert done.settled
+    assert follower.carriers is not None
+    packs = [path for path in (terminal.folder / "aps1/packs").rglob("*") if path.is_file()]
+    carried = sum(share.pieces for share in follower.carriers.workers)
+    assert carried >= 2 and packs  # to each of two sites
+    assert synced_facts(sites, done, 0, follower.carriers).workers
+    for site in ("euw4", "aps1"):
+        assert terminal.ok("vault", "check", terminal.folder / site, "--read-data").code == 0

@@ -15,8 +15,9 @@ from terminal import Terminal, write_checkpoint
 from holdfast.config.finding import load_config
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.striped import StripedAssets
-from holdfast.control.vaults.opening import store_at
+from holdfast.control.vaults.opening import open_at, store_at
 from holdfast.ids import PackId
+from holdfast.vault.collecting.leases import HeldLease
 from holdfast.vault.format.names import pack_key
 
 SITES = ("use1", "euw4", "aps1")
@@ -147,7 +148,20 @@ def test_one_site_lost_everything_restores_and_is_rebuilt(terminal: Terminal, cr
     assert _contents(terminal.folder / "after") == original
 
 
-def test_a_lost_home_is_followed_by_the_next_site_and_rebuilt(terminal: Terminal, created: Path) -> None:
+def _hears_of_it(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine, which remembers nothing: it reads without the lost site, and does not wait for it."""
+    with monkeypatch.context() as patched:
+        patched.setenv("XDG_STATE_HOME", str(terminal.folder / "other-state"))
+        patched.setenv("XDG_CACHE_HOME", str(terminal.folder / "other-cache"))
+        terminal.ok("restore", "llama", "elsewhere")
+        assert terminal.json("site-list", "site", "list")["sites"][0]["state"] == "failed"
+        assert "use1 is taken for lost" in terminal.run("snapshot", "save", "ckpt", "--asset", "llama").err
+    assert _contents(terminal.folder / "elsewhere") == _contents(terminal.folder / "ckpt")
+
+
+def test_a_lost_home_is_followed_by_the_next_site_and_rebuilt(
+    terminal: Terminal, created: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _save(terminal)
     refused = terminal.run("site", "fail", "use1", "--reason", "maintenance")
     assert refused.code == 5
@@ -155,6 +169,8 @@ def test_a_lost_home_is_followed_by_the_next_site_and_rebuilt(terminal: Terminal
     _lose(terminal, "use1")
     failed = terminal.json("site-change", "site", "fail", "use1", "--reason", "fire")
     assert (failed["moves"][0]["home_before"], failed["moves"][0]["home_after"]) == ("use1", "euw4")
+    assert failed["told"] == ["stripes:2+1:use1/warm,euw4/warm,aps1/warm"]  # written when the set had a home again
+    _hears_of_it(terminal, monkeypatch)
     assert _status(terminal)[0]["euw4"]["home"] is True
     terminal.ok("snapshot", "tag", "llama", "kept", "--vault", _url(terminal))  # the new home orders what is written
     (terminal.folder / "ckpt/noise.bin").write_bytes(np.random.default_rng(2).bytes(1 << 20))
@@ -169,6 +185,31 @@ def test_a_lost_home_is_followed_by_the_next_site_and_rebuilt(terminal: Terminal
     assert stores["euw4"]["home"] is True
     assert all(losing[site]["snapshot"] == newest for site in SITES)
     assert terminal.ok("vault", "check", _url(terminal), "--read-data").code == 0
+    _goes_back(terminal)
+
+
+def _goes_back(terminal: Terminal) -> None:
+    """The home, by a plan: not while somebody writes, nor without a site."""
+    vault = open_at(_url(terminal))
+    with HeldLease(vault.handle, "save"):
+        barred = terminal.run("site", "home", "use1", "--reason", "as declared", "--force")
+        assert barred.code == 5
+        assert "keeper writes to it (save)" in barred.err
+    planned = terminal.json("site-change", "site", "home", "use1", "--dry-run")
+    assert (planned["moves"][0]["home_before"], planned["moves"][0]["home_after"]) == ("euw4", "use1")
+    assert _status(terminal)[0]["euw4"]["home"] is True
+    moved = terminal.json("site-change", "site", "home", "use1", "--reason", "as declared")
+    assert moved["settled"] is True
+    stores, _ = _status(terminal)
+    assert (stores["use1"]["home"], stores["euw4"]["home"]) == (True, False)
+    assert all((store["packs"], store["objects"]) == (0, 0) for store in stores.values())
+    newest = _save(terminal)
+    assert terminal.ok("vault", "check", _url(terminal), "--read-data").code == 0
+    _lose(terminal, "euw4")
+    assert _status(terminal)[1]["euw4"]["snapshot"] == newest
+    away = terminal.run("site", "home", "aps1", "--reason", "as I like it")
+    assert away.code == 5
+    assert "euw4" in away.err
 
 
 def test_a_site_that_was_away_gets_what_it_missed(terminal: Terminal, created: Path) -> None:
@@ -250,8 +291,8 @@ def test_what_stripes_cannot_do_is_refused_in_the_plan(terminal: Terminal, creat
     )
     created.write_text(text)
     done = terminal.run("snapshot", "save", "ckpt", "--asset", "llama")
-    assert done.code == 5
-    assert "cannot hold both" in done.err
+    assert done.code == 2
+    assert "holdfast.yaml, line 10: euw4/warm" in done.err.replace("\n", " ") or "cannot hold both" in done.err
 
 
 def test_stripes_and_whole_copies_live_beside_each_other(terminal: Terminal, declared: Path) -> None:

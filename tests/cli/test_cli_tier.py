@@ -9,10 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from terminal import Terminal
+
+import holdfast
+from holdfast.control.vaults import uses
 
 _FILE = """\
 version: 1
@@ -93,8 +97,8 @@ def test_without_a_measurement_nothing_counts_as_fast_and_nothing_is_dropped(
 def test_sync_measures_lines_and_a_sample_measures_stores(terminal: Terminal, declared: Path) -> None:
     terminal.ok("site", "sync")
     kept = json.loads(next(Path(os.environ["XDG_STATE_HOME"]).glob("holdfast/rates/acme.json")).read_text())
-    assert kept["restores"]["use1/hot"]["euw4"]["how"] == "copy"
-    assert kept["verifying"]["llama"]["how"] == "read back"
+    assert kept["restores"]["use1/hot"]["euw4"][0]["how"] == "copy"
+    assert kept["verifying"]["llama"][0]["how"] == "read back"
     measured = terminal.json("tier-measure", "tier", "measure", "--at", "use1", "--at", "euw4")
     rates = {one["store"]: one["rate"] for one in measured["measured"] if not one["asset"]}
     assert rates["use1/hot"] > 0
@@ -205,6 +209,9 @@ def test_what_is_not_declared_is_named(terminal: Terminal, declared: Path) -> No
     assert terminal.run("tier", "plan", "--asset", "lama").code == 3
     assert terminal.run("tier", "explain", "llama@nothing").code == 3
     assert terminal.run("tier", "prewarm", "llama", "--site", "aps1").code == 3
+    for option, value in (("--by", "9999-12-31T23:59:59Z"), ("--for", "99999999d")):
+        late = terminal.run("tier", "prewarm", "llama", "--site", "use1", option, value)
+        assert (late.code, "ten years" in late.err) == (2, True)
     done = terminal.run("tier", "prewarm", "llama", "--site", "use1", "--by", "soon")
     assert (done.code, "neither a time nor a duration" in done.err) == (2, True)
 
@@ -231,3 +238,79 @@ def test_a_round_copies_only_what_no_tier_of_a_site_has(terminal: Terminal, decl
     shutil.rmtree(terminal.folder / "euw4-cold")  # an empty store answers: what it had is lost
     again = terminal.json("site-sync", "site", "sync")
     assert [(one["target"], one["arrived"]) for one in again["copied"]] == [("euw4/warm", 1)]
+
+
+def test_a_restore_measures_the_store_and_counts_as_a_read(
+    terminal: Terminal, declared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_SITE", "use1")
+    declared.write_text(declared.read_text().replace("unread: 1s", "unread: 1d"))
+    before = terminal.json("tier-plan", "tier", "plan")["not_measured"]
+    assert any("restores from use1/hot to use1" in note for note in before)
+    assert any("verif" in note for note in before)
+    listed = terminal.json("snapshot-list", "snapshot", "list", "--vault", str(terminal.folder / "use1-hot"))
+    old = min(one["id"] for one in listed["snapshots"])
+    assert "unread" in _why(terminal, old)
+    terminal.ok("restore", f"llama@{old}", str(terminal.folder / "rehearsal"), "--rehearsal")
+    assert "unread" in _why(terminal, old)  # a drill needs nothing hot
+    after = terminal.json("tier-plan", "tier", "plan")["not_measured"]
+    assert not any("from use1/hot to use1" in note or "verif" in note for note in after), after
+    terminal.ok("restore", f"llama@{old}", str(terminal.folder / "back"))
+    assert "was read" in _why(terminal, old)
+
+
+def _why(terminal: Terminal, snapshot: str) -> str:
+    explained = terminal.json("tier-explain", "tier", "explain", f"llama@{snapshot}")
+    why: str = explained["decisions"][0]["why"]
+    return why
+
+
+def test_loading_and_opening_files_count_as_reads(terminal: Terminal, declared: Path) -> None:
+    declared.write_text(declared.read_text().replace("unread: 1s", "unread: 1d"))
+    url = str(terminal.folder / "use1-hot")
+    listed = terminal.json("snapshot-list", "snapshot", "list", "--vault", url)
+    old = min(one["id"] for one in listed["snapshots"])
+    assert "w" in holdfast.open(url).load(f"llama@{old}")
+    assert "was read" in _why(terminal, old)
+    next(Path(os.environ["XDG_STATE_HOME"]).glob("holdfast/uses/*.jsonl")).unlink()
+    uses._said.clear()  # as another process
+    with fsspec.open(f"holdfast:///llama@{old}/model.safetensors", vault=url) as file:
+        assert len(file.read(10)) == 10
+    assert "was read" in _why(terminal, old)
+
+
+_PRICES = """\
+version: 1
+currency: USD
+as_of: 2027-01-31
+transfer: []
+storage:
+  - {name: aws/fsx-lustre-ssd-125, region: us-east-1, storage: 14.5, source: our contract}
+"""
+
+
+def test_own_prices_count_before_the_list_prices(
+    terminal: Terminal, declared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = terminal.folder / "prices.yaml"
+    book.write_text(_PRICES)
+    listed = terminal.json("tier-plan", "tier", "plan")["cost"]["before"]["total"]
+    own = terminal.json("tier-plan", "tier", "plan", "--prices", str(book))["cost"]["before"]["total"]
+    assert own == pytest.approx(100 * listed)
+    monkeypatch.setenv("HOLDFAST_PRICES", str(book))
+    assert terminal.json("tier-plan", "tier", "apply", "--dry-run")["cost"]["before"]["total"] == pytest.approx(own)
+    for wrong, said in (
+        (_PRICES.replace("14.5", "dear"), "line 6: storage[0].storage"),
+        (_PRICES.replace("2027-01-31", "yesterday"), "line 3: `yesterday` is no day"),
+        (
+            _PRICES + "  - {name: aws/fsx-lustre-ssd-125, region: us-east-1, storage: 1, source: x}\n",
+            "line 7: there are",
+        ),
+        (_PRICES.replace("currency: USD", "currency: EUR"), "cannot be mixed"),
+        (_PRICES.replace("storage: 14.5", "storage: 14.5, discount: 3"), "line 6: storage[0]: nothing is called"),
+    ):
+        book.write_text(wrong)
+        done = terminal.run("tier", "plan")
+        assert (done.code, said in done.err) == (2, True), done.err
+    book.unlink()
+    assert terminal.run("tier", "plan").code == 3

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from holdfast.economics.book import load_list_prices, parse_book
+from holdfast.economics.book import load_list_prices
+from holdfast.economics.own_prices import parse_own_prices
 
 PAGE = (Path(__file__).parents[2] / "docs" / "economics.md").read_text("utf-8")
 BOOK = load_list_prices()
@@ -64,6 +64,6 @@ def test_egress(words: str, cloud: str) -> None:
 
 
 def test_the_file_of_own_prices_is_one() -> None:
-    text = re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    text = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert text is not None
-    assert parse_book(json.dumps(json.loads(text[1])).encode(), "the page").storage[0].storage == 0.019
+    assert parse_own_prices(text[1].encode(), "the page").storage[0].storage == 0.019

@@ -19,6 +19,17 @@ PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 STAND_INS = {"s3://elsewhere/holdfast": "./elsewhere"}
 
 
+_TRAINING = """\
+from pathlib import Path
+found = sorted(Path("checkpoints").iterdir())
+assert found[-1].name == "checkpoint-500", found
+later = Path("checkpoints/checkpoint-600")
+later.mkdir()
+(later / "model.safetensors").write_bytes((found[-1] / "model.safetensors").read_bytes())
+(later / "trainer_state.json").write_text('{"step": 600}')
+"""
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
@@ -47,6 +58,7 @@ def test_the_commands_run_in_their_order(home: Path) -> None:
         for real, stand_in in {**STAND_INS, "/srv/holdfast/vault": "./vault"}.items():
             block = block.replace(real, str(home / stand_in))  # a declared store has one place, whoever asks from where
         (home / name).write_text(block)
+    (home / "train.py").write_text(_TRAINING)
     told = commands()
     assert len(told) >= 9
     for command in told:

@@ -56,6 +56,10 @@ DECODING = {
 }
 
 EXEMPT = {
+    "catalog/projecting.py:_said_by_pointers": "a row of the catalog's own, made of a pointer that was read",
+    "control/catalog_meaning.py:incidents": "a row of the catalog's own, made of a notice that was read",
+    "control/recovering/seals.py:open": "`read_document`, `unpacked` and `decode_entry` are targets",
+    "vault/access/site_notices.py:open_notice": "`read_document` and `decode_notice` are targets",
     "control/snapshots/snapshot_files.py:readinto": "a buffer of the caller's, to be filled",
     "drills/evidence.py:encode_record": "what was encoded a line above",
     "drills/story/plot.py:_losses": "the log of the demo's own trainer",
@@ -63,6 +67,14 @@ EXEMPT = {
     "drills/trainer/checkpoint.py:_fill": "bytes that `read_tensors` has measured, which is a target",
     "drills/trainer/checkpoint_files.py:complete_checkpoints": "names in the demo's own folder",
     "drills/trainer/text.py:__init__": "the demo's own text",
+    "training/circumstances/environment.py:environment_here": "names of variables, against the list of those kept",
+    "training/executing/worker.py:main": "a pipe from the process that started this one",
+    "training/saving/accelerator.py:__init__": "our own shared memory, as room for what is copied",
+    "training/saving/accelerator.py:forget_registered": "the same",
+    "training/saving/staging.py:stage": "the same",
+    "training/states/files.py:_is_legal": "a key of the state that is saved",
+    "training/groups/guardian.py:listen": "a pipe from the process that started this one",
+    "training/groups/hooks.py:_listen": "a pipe from our own guardian",
     "vault/locking/moments.py:_is_root": "a root, read by `read_document`, which is a target",
 }
 

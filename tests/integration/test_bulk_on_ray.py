@@ -48,6 +48,17 @@ except FailedError as error:
 """
 
 
+_SITES = """\
+version: 1
+organisation: acme
+sites:
+  use1: {{cloud: aws, region: us-east-1, jurisdiction: US, stores: {{warm: {{url: {here}}}}}}}
+  euw4: {{cloud: gcp, region: europe-west4, jurisdiction: EU, stores: {{warm: {{url: {there}}}}}}}
+assets:
+  run: {{class: training, place: {{synchronous: [use1], asynchronous: [euw4]}}}}
+"""
+
+
 class Stage(NamedTuple):
     """A cluster, a vault that both sides see, and a folder for each scene."""
 
@@ -101,6 +112,7 @@ def test_bulk_work_on_two_nodes(stage: Stage, subtests: pytest.Subtests) -> None
         says_what_is_missing,
         says_which_versions_differ,
         commands_tell_who_did_what,
+        a_round_between_sites_is_carried_by_the_cluster,
         a_killed_worker_costs_its_piece,
         a_killed_node_costs_its_pieces,
     )
@@ -214,6 +226,19 @@ def commands_tell_who_did_what(stage: Stage) -> None:
     run("replicate", world.url, str(stage.folder / "there"))
     stage.capture.readouterr()
     assert main(["vault", "collect", world.url, "--fanout", where]) == 0
+
+
+def a_round_between_sites_is_carried_by_the_cluster(stage: Stage) -> None:
+    there = stage.folder / "there"
+    declared = stage.folder / "holdfast.yaml"
+    declared.write_text(_SITES.format(here=stage.world.url, there=there))
+    where = f"ray:{stage.cluster.address}"
+    stage.capture.readouterr()
+    assert main(["site", "sync", "--config", str(declared), "--fanout", where, "--json"]) == 0
+    told = json.loads(stage.capture.readouterr().out)
+    assert sum(one["pieces"] for one in told["workers"]) >= len(stage.world.packs())
+    assert main(["restore", "run", str(stage.folder / "back"), "--vault", str(there)]) == 0
+    same_trees(stage.folder / "back", stage.world.source)
 
 
 def a_killed_worker_costs_its_piece(stage: Stage) -> None:

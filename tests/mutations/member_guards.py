@@ -12,6 +12,8 @@ _THREATS = "tests/recovery/test_threats.py"
 _MEMBERS = "tests/recovery/test_threats_by_members.py"
 _ROLES = "tests/recovery/test_roles.py"
 _HOSTILE = "tests/unit/vault/test_collecting_hostile.py"
+_RANKS = "tests/recovery/test_rank_threats.py"
+_ANNOUNCING = "vault/saving/announcing.py"
 _FOR_MEMBERS = "frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH})"
 _REVOKED_AFTER = "if signer.revoked is not None and root.created >= signer.revoked:"
 _GROUPS = "tests/recovery/test_audit_groups.py"
@@ -251,6 +253,18 @@ GUARDS = [
         ),
     ),
     Guard(
+        "W17",
+        "a notice about a site is a keeper's",
+        "tests/cli/test_cli_site_states.py::test_nobody_but_a_keeper_can_say_that_a_site_failed",
+        (
+            Edit(
+                "vault/access/site_notices.py",
+                "signer = keys.trusted_signer(Kind.CONFIG, opened.signer, key)",
+                "signer = keys.trusted_signer(Kind.LEASE, opened.signer, key)",
+            ),
+        ),
+    ),
+    Guard(
         "R1",
         "what deletes asks for the keeper's key",
         f"{_THREATS}::test_no_verb_deletes_for_anybody_but_keepers",
@@ -261,6 +275,49 @@ GUARDS = [
         "only keys that the configuration lists write",
         f"{_MEMBERS}::test_a_reader_who_makes_a_signing_key_of_his_own_adds_nothing",
         (Edit(_KEYS, "        if not self._counts(self.signer):\n", "        if False:\n"),),
+    ),
+    Guard(
+        "W15",
+        "only those announce whom the others name",
+        f"{_RANKS}::test_what_a_stranger_announces_gets_into_no_snapshot",
+        (Edit(_ANNOUNCING, "    if opened.signer not in record.signers:\n", "    if False:\n"),),
+    ),
+    Guard(
+        "W15",
+        "all ranks name the same signers",
+        f"{_RANKS}::test_what_a_stranger_announces_gets_into_no_snapshot",
+        (Edit(_ANNOUNCING, "    if set(other.signers) != set(first.signers):\n", "    if False:\n"),),
+    ),
+    Guard(
+        "W15",
+        "an announcement is bound to its save and rank",
+        f"{_RANKS}::test_an_announcement_is_of_its_save_and_rank_only",
+        (
+            Edit(
+                _DOCUMENTS,
+                "return INDEX.encode() if kind is Kind.INDEX else name.encode()",
+                'return name.encode() if kind is not Kind.ANNOUNCEMENT else b""',
+            ),
+            Edit(_ANNOUNCING, "    if (record.save, record.rank) != (save, rank) or", "    if"),
+        ),
+    ),
+    Guard(
+        "W15",
+        "what a revoked key announced does not count",
+        f"{_RANKS}::test_one_whose_key_was_revoked_announces_nothing_that_counts",
+        (Edit(_ANNOUNCING, "    if signer.revoked is not None:\n", "    if False:\n"),),
+    ),
+    Guard(
+        "W16",
+        "announcements open by the secret of their save",
+        f"{_RANKS}::test_a_member_who_takes_no_part_reads_no_announcement",
+        (
+            Edit(
+                _DOCUMENTS,
+                '"holdfast 1 announcement" + salt, key=shared)',
+                '"holdfast 1 announcement" + salt, key=bytes(32))',
+            ),
+        ),
     ),
     Guard(
         "R2",

@@ -18,6 +18,7 @@ from holdfast.vault.collecting.safety import NONE
 
 from . import crash_acts as acts
 from . import crash_keys as keys
+from . import crash_tiers as tiers
 from .crash_worlds import SITE, Worlds, newest
 from .sample_vault import ASSET
 
@@ -143,6 +144,9 @@ CASES: Mapping[str, Case] = {
     "repair": Case("broken", acts.repair_it, 60, again=acts.repair_again, meanwhile=acts.no_worse),
     "collect": Case("garbage", _collect, 60),
     "collect, rewriting": Case("sparse", acts.collect_again, 150),
+    "move between tiers": Case(
+        "aged enough to cool", tiers.move, 200, gone=tiers.left, look=tiers.nowhere_missing, is_dear=True
+    ),
     "tag": Case("two", _tag, 3),
     "untag": Case("two", _untag, 3, again=_untag_again),
     "admit a writer": Case("two", _admit, 2, again=_admitted(_admit)),

@@ -211,6 +211,16 @@ def _save_twice(world: World) -> None:
         world.expected = {**world.expected, id_: read_tree(world.source)}
 
 
+def _cooling(folder: Path) -> World:
+    """Three snapshots at the hot store, each read back by this machine; the warm one is empty."""
+    world = _empty(folder)
+    for step in range(1, 4):
+        _save(world, step=step)
+        train(world.source, seed=step)
+    world.sites = {SITE: MemoryStore(name="warm")}
+    return world
+
+
 def _members(folder: Path) -> World:
     """Two snapshots; one who reads and one who writes were let in."""
     world = _two(folder)
@@ -254,6 +264,7 @@ _MAKE: Mapping[str, Callable[[Path], World]] = {
     "quarantined": _quarantined,
     "broken": _broken,
     "sparse": _sparse,
+    "aged enough to cool": _cooling,
     "members": _members,
     "rotated": _rotated,
     "with a passphrase": _with_passphrase,

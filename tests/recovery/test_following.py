@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,6 +204,48 @@ def test_a_store_that_hangs_is_given_up_after_a_while(world: World) -> None:
     views = look(world.vault.handle, stores, ["llama"], patience_s=1.0)
     assert isinstance(views["aps1/warm"].problem, StoreUnreachableError)
     assert views["use1/warm"].of("llama")
+
+
+class Stuck(MemoryStore):
+    """Listings, and so everything, wait until they are let go."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.go_on = threading.Event()
+        self.asked = 0
+
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        self.asked += 1
+        self.go_on.wait()
+        return super().list(prefix, after)
+
+
+def test_a_store_that_hangs_is_not_asked_again_before_it_answered(world: World) -> None:
+    world.save(1)
+    stuck = Stuck("aps1")
+    world.stores[2] = SiteStore("aps1/warm", "aps1", stuck)
+    follower = world.follower(verify=False)
+    follower.patience_s = 0.3
+    for _ in range(5):
+        report = follower.run_round()
+        assert "did not answer" in str(report.views["aps1/warm"].problem)
+    assert stuck.asked <= 2  # the configuration, and the asset's snapshots
+    stuck.go_on.set()
+    follower.patience_s = 20
+    assert follower.run_round().settled
+
+
+def test_saves_do_not_pile_up_before_a_site_that_hangs(world: World) -> None:
+    stuck = Stuck("aps1")
+    targets = [world.stores[1], SiteStore("aps1/warm", "aps1", stuck)]
+    for step in range(8):
+        root = world.vault.save("llama", {"w": default_rng(step).normal(size=900)}, step=step).root
+        with pytest.raises(ObjectiveMissedError, match="of the 3 sites"):
+            copy_to_quorum(world.vault.handle, "use1", root, targets, 3, within_s=0.5)
+    assert copy_to_quorum(world.vault.handle, "use1", root, targets, 2, within_s=30).sites == ("use1", "euw4")
+    assert stuck.asked <= 4 * 7  # what each copy lists first
+    stuck.go_on.set()
+    assert copy_to_quorum(world.vault.handle, "use1", root, targets, 3, within_s=60).sites[0] == "use1"
 
 
 def test_a_save_returns_when_the_quorum_has_it(world: World) -> None:

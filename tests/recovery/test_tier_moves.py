@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,6 @@ from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.local import LocalStore
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.protocol import Store
-from holdfast.testing.crashing import World, every_crash_point
 from holdfast.testing.faults import Faults
 from holdfast.testing.invariants import (
     TreeState,
@@ -40,7 +37,6 @@ from holdfast.vault.snapshots.quarantine import set_aside
 from .sample_vault import ASSET, train, write_state
 from .tier_worlds import COLD, HOT, WARM, facts_of
 
-STRIDE = int(os.environ.get("TIER_CRASH_STRIDE", "37"))  # 1 tries every operation: two minutes
 AT_ONCE = CollectOptions(safety=Safety(fresh=0.0, grace=0.0, listing=0.0, settle=0.0))
 
 
@@ -278,39 +274,3 @@ def test_a_selected_store_shows_only_chosen_roots(tiers: Tiers) -> None:
     assert len(chosen.folders("snapshots/")) == 1 and chosen.folders("") == tiers.trial.store.folders("")
     assert list(chosen.list(REFS)) == list(tiers.trial.store.list(REFS))
     assert SelectedStore(tiers.trial.store, ()).folders("snapshots/") == []
-
-
-def test_a_crash_after_any_operation_loses_nothing(tmp_path: Path) -> None:
-    """The move dies after each operation on either store; each snapshot restores from one of them, and it goes on."""
-    tiers = Tiers(tmp_path, saves=3, in_memory=True)
-    warm = tiers.sites[WARM]
-    assert isinstance(warm, MemoryStore)
-    world = World(
-        trial=tiers.trial,
-        asset=ASSET,
-        source=tiers.source,
-        memory=tmp_path / "state",
-        expected=tiers.expected,
-        sites={"warm": warm},
-    )
-
-    def stores(world: World) -> dict[str, Handle]:
-        keys = world.trial.open().handle.keys
-        return {HOT: Handle(world.store(), keys), WARM: Handle(world.store("warm"), keys)}
-
-    def act(world: World) -> None:
-        opened = stores(world)
-        cold = Handle(MemoryStore(name="cold"), opened[HOT].keys)
-        facts = facts_of(opened | {COLD: cold}, (ASSET,), days_later=10)
-        done = carry_out(plan_tiers(facts), facts, opened | {COLD: cold})
-        for why in done.held.values():
-            raise StoreUnreachableError(why)
-
-    def gone(world: World) -> Collection[str]:
-        here = {info.key.rpartition("/")[2] for info in world.vault_store.list("snapshots/")}
-        there = {info.key.rpartition("/")[2] for info in world.sites["warm"].list("snapshots/")}
-        assert world.expected.keys() <= here | there  # and what lies there restores: `everything_holds`
-        return world.expected.keys() - here
-
-    points = every_crash_point(world, act, tmp_path / "scratch", gone=gone, thorough=False, stride=STRIDE)
-    assert points.crashes >= points.operations // STRIDE > 5

@@ -99,11 +99,15 @@ def plan_resource(
     approvals: frozenset[str] = frozenset(),
     drill: bool = False,
     jurisdiction: str | None = None,
+    vault: Resource | None = None,
 ) -> Resource:
-    """`initiator` and `approvals` are persons (`Principal.person`). The initiator's own approval does not count."""
+    """`initiator` and `approvals` are persons (`Principal.person`). The initiator's own approval does not count.
+
+    `vault`: whose data it recovers, where that is one: its keepers may do it.
+    """
     approved = bool(approvals - {initiator})
     attributes = _known(initiator=initiator, approved=approved, drill=drill, jurisdiction=jurisdiction)
-    return Resource("Plan", plan, plan, attributes, PLANE)
+    return Resource("Plan", plan, plan, attributes, PLANE if vault is None else vault)
 
 
 def _inherited(resource: Resource) -> dict[str, Value]:

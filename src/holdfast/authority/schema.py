@@ -41,7 +41,7 @@ entity Snapshot in [Asset] = {
   jurisdiction?: String
 };
 // `approved`: by somebody other than `initiator`, who is a person.
-entity Plan in [Plane] = { initiator: String, approved: Bool, drill: Bool, jurisdiction?: String };
+entity Plan in [Vault, Plane] = { initiator: String, approved: Bool, drill: Bool, jurisdiction?: String };
 
 // `action` and `groups` name the action once more, for conditions. `to`: where a copy or a recovery goes.
 type Circumstances = {

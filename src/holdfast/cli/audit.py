@@ -33,7 +33,16 @@ app = typer.Typer(
 
 @app.command(
     cls=Command,
-    epilog=exit_codes(0, 1, 2, 3, 6, 8, _5="refused: there is a log already", _7="this is not the keeper's key"),
+    epilog=exit_codes(
+        0,
+        1,
+        2,
+        3,
+        6,
+        8,
+        _5="refused: there is a log already, or a witness where a rule forbids",
+        _7="this is not the keeper's key",
+    ),
 )
 def create(
     context: typer.Context,
@@ -60,12 +69,16 @@ def create(
     from holdfast.cli.views.audit import created_lines
     from holdfast.control.audit.auditing import create_log, declare_anew
     from holdfast.control.authority.guarding import guard
+    from holdfast.control.sites.ruled_places import find_rules
     from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
     opened = open_at(vault, options=pairs(store_option, "--store-option"), progress=output.progress)
     guard(opened, "audit.create")
     keys = verifier_keys(witness)
+    rules = find_rules(opened.handle.store) if keys else None
+    if rules is not None:
+        rules.require_named(dict.fromkeys(key.name for key in keys))
     if again:
         log = declare_anew(opened.handle, witnesses=keys, quorum=quorum or 0, names=names)
     else:
@@ -112,6 +125,7 @@ def append(
     from holdfast.control.audit.auditing import log_of
     from holdfast.control.audit.recording import record_by_hand
     from holdfast.control.authority.guarding import guard
+    from holdfast.control.sites.ruled_places import find_rules
     from holdfast.control.vaults.opening import open_at
 
     output: Output = context.obj
@@ -126,6 +140,9 @@ def append(
         raise UsageError("--object and --policy say more of an --action", hint="give that, too")
     if not action and not log.has_key():
         log.writer()  # says where the key should be
+    rules = find_rules(log.store) if witness_url else None
+    if rules is not None:
+        rules.require_listening(witness_url or ())
     done = log.sequence() if log.has_key() else None
     cosigned = log.ask_witnesses(witness_url or []) if done is not None else []
     newest = log.reader.newest() if done is not None else None

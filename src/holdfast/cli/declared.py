@@ -46,9 +46,11 @@ def vault_for_saving(vault: str | None, asset: str, options: Mapping[str, str], 
 
 def vault_for_reading(vault: str | None, reference: str, options: Mapping[str, str], output: Output) -> Vault:
     """The vault that was named; else, for a reference that begins with an asset's name, where `holdfast.yaml` declares
-    that asset: at its home, in its stripes, else at the first of its other stores that has it. Raises UsageError.
+    that asset: at its home, in its stripes, else at the first of its other stores that has it. Packs that a store of
+    this machine's own site has are read there. Raises UsageError.
     """
     from holdfast.control.sites.finding import open_for_reading
+    from holdfast.control.sites.reading_near import reading_near
     from holdfast.control.vaults.opening import open_at
 
     if vault is not None:
@@ -62,4 +64,5 @@ def vault_for_reading(vault: str | None, reference: str, options: Mapping[str, s
         loaded = load_config()
     except NotFoundError as error:
         raise UsageError("missing option '--vault' (env var: 'HOLDFAST_VAULT')", hint=error.message) from error
-    return open_for_reading(DeclaredSites(loaded, progress=output.progress), reference)
+    sites = DeclaredSites(loaded, progress=output.progress)
+    return reading_near(sites, open_for_reading(sites, reference), reference)

@@ -9,8 +9,9 @@ import typer
 if TYPE_CHECKING:
     from holdfast.cli.output import Output
     from holdfast.control.bulk.spreading import Bulk
+    from holdfast.fanout import Fanout
 
-__all__ = ["FanoutOption", "bulk_on"]
+__all__ = ["FanoutOption", "bulk_on", "fanout_at"]
 
 FanoutOption = Annotated[
     str,
@@ -28,9 +29,21 @@ def bulk_on(where: str, output: Output) -> Bulk | None:
 
     Raises what `open_fanout` raises.
     """
-    if where == "threads":
+    fanout = fanout_at(where)
+    if fanout is None:
         return None
     from holdfast.control.bulk.spreading import Bulk
+
+    return Bulk(fanout, progress=output.progress)
+
+
+def fanout_at(where: str) -> Fanout | None:
+    """Who does the pieces; None for `threads`, as everything is done by these without pieces.
+
+    Raises what `open_fanout` raises.
+    """
+    if where == "threads":
+        return None
     from holdfast.fanout import open_fanout
 
-    return Bulk(open_fanout(where), progress=output.progress)
+    return open_fanout(where)

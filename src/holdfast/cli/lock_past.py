@@ -12,7 +12,7 @@ from holdfast.cli.help import Command
 from holdfast.cli.options import Json, Overwrite, Quiet, StoreOptions, VaultOption, pairs
 from holdfast.cli.output import Output
 from holdfast.cli.phrases import count
-from holdfast.cli.snapshot import Reference
+from holdfast.cli.references import Reference
 from holdfast.clock import from_rfc3339
 from holdfast.errors import UsageError
 

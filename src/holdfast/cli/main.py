@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.audit import app as audit_app
+from holdfast.cli.catalog import app as catalog_app
 from holdfast.cli.config import app as config_app
 from holdfast.cli.demo import add_to as add_demo
 from holdfast.cli.exit_codes import PIPE_CLOSED
@@ -17,14 +18,17 @@ from holdfast.cli.failing import tell_failure, tell_interrupt, tell_unexpected, 
 from holdfast.cli.help import Program
 from holdfast.cli.key import app as key_app
 from holdfast.cli.lock import app as lock_app
+from holdfast.cli.objective import app as objective_app
 from holdfast.cli.output import write_line
 from holdfast.cli.policy import app as policy_app
+from holdfast.cli.recover import app as recover_app
 from holdfast.cli.replicate import add_to as add_replicate
 from holdfast.cli.restore import add_to as add_restore
 from holdfast.cli.retention import app as retention_app
 from holdfast.cli.site import app as site_app
 from holdfast.cli.snapshot import app as snapshot_app
 from holdfast.cli.tier import app as tier_app
+from holdfast.cli.train_exec import add_to as add_train_exec
 from holdfast.cli.vault import app as vault_app
 from holdfast.cli.watch import add_to as add_watch
 from holdfast.errors import HoldfastError
@@ -49,13 +53,17 @@ app.add_typer(retention_app, name="retention")
 app.add_typer(lock_app, name="lock")
 add_restore(app)
 add_watch(app)
+add_train_exec(app)
 add_replicate(app)
 app.add_typer(site_app, name="site")
 app.add_typer(tier_app, name="tier")
+app.add_typer(objective_app, name="objective")
+app.add_typer(recover_app, name="recover")
 app.add_typer(key_app, name="key")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")
 app.add_typer(config_app, name="config")
+app.add_typer(catalog_app, name="catalog")
 
 
 def _print_version(wanted: bool) -> None:

@@ -26,7 +26,8 @@ def replicate(
         str | None, typer.Option("--asset", metavar="NAME", help="Only the snapshots of this asset.")
     ] = None,
     limit: Annotated[
-        str | None, typer.Option("--limit", metavar="RATE", help="Use no more of the line than this: 100MiB/s.")
+        str | None,
+        typer.Option("--limit", metavar="RATE", help="Use no more of the line than this: 100MiB/s, 1Gbit/s."),
     ] = None,
     fanout: FanoutOption = "threads",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be copied; write nothing.")] = False,
@@ -47,6 +48,7 @@ def replicate(
     from holdfast.cli.facts.moves import replicated_facts, replication_plan_facts
     from holdfast.cli.views.moves import replicated_lines
     from holdfast.control.authority.guarding import guard, guard_mirror
+    from holdfast.control.sites.ruled_places import find_rules
     from holdfast.control.vaults.replicating import copy_vault, open_source, open_target, plan_copy
 
     output: Output = context.obj
@@ -65,6 +67,9 @@ def replicate(
         bytes_per_second=rate,
         progress=output.progress,
     )
+    rules = find_rules(opened.store)
+    if rules is not None:
+        rules.require_store(there, "a replica")
     if dry_run:
         record = replication_plan_facts(opened, there, asset, plan_copy(opened, there, asset=asset))
     else:
@@ -96,6 +101,6 @@ def add_to(app: typer.Typer) -> None:
             8,
             _3="not found: no vault at FROM, no such asset",
             _4="damage found at FROM: all the rest was copied, the output names it",
-            _5="refused: TO holds another vault",
+            _5="refused: TO holds another vault, or lies where a rule forbids",
         ),
     )(replicate)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from holdfast.cli.exit_codes import exit_codes
+from holdfast.cli.fanning import FanoutOption, fanout_at
 from holdfast.cli.help import Command, Group
 from holdfast.cli.options import Json, Quiet
 from holdfast.cli.output import Output
 from holdfast.cli.phrases import count
 from holdfast.cli.site_changes import add_to as add_changes
 from holdfast.cli.site_creating import add_to as add_creating
+from holdfast.cli.site_exposure import add_to as add_exposure
 from holdfast.cli.site_options import AssetOption, ConfigOption, SiteName, chosen_assets, open_declared
 from holdfast.units import parse_duration
+
+if TYPE_CHECKING:
+    from holdfast.control.sites.following import SitesRound
 
 __all__ = ["app"]
 
@@ -33,7 +38,7 @@ def list_(context: typer.Context, config: ConfigOption = None, json: Json = Fals
     from holdfast.cli.views.sites import site_list_lines
 
     output: Output = context.obj
-    sites = open_declared(config, output)
+    sites = open_declared(config, output, ask=False)
     record = site_list_facts(sites, sites.site_names())
     output.give(record, site_list_lines)
     output.finish(f"{count(len(record.sites), 'site')} in {record.config}")
@@ -110,6 +115,7 @@ def sync(
         str | None, typer.Option("--every", metavar="TIME", help="Go on, a round each 60s, until Ctrl-C.")
     ] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not read back what arrives.")] = False,
+    fanout: FanoutOption = "threads",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be copied; write nothing.")] = False,
     config: ConfigOption = None,
     json: Json = False,
@@ -118,7 +124,8 @@ def sync(
     """Copy what stores lack of the assets that are declared to lie there, and read the newest back.
 
     Each asset's home says what there is; any store that has a snapshot can give it. What matters most goes first.
-    Interrupted, or with stores that do not answer, the next round goes on; nothing is sent twice.
+    Interrupted, or with stores that do not answer, the next round goes on; nothing is sent twice. With --fanout, the
+    machines of a cluster carry the packs of whole copies.
     """
     from holdfast.cli.facts.sites import planned_sync_facts, synced_facts
     from holdfast.cli.views.sites import site_synced_lines
@@ -128,7 +135,13 @@ def sync(
     output: Output = context.obj
     seconds = parse_duration(every) if every is not None else None
     sites = open_declared(config, output)
-    follower = SiteFollower(sites, chosen_assets(sites, asset), verify=not no_verify)
+    follower = SiteFollower(
+        sites, chosen_assets(sites, asset), verify=not no_verify, fanout=None if dry_run else fanout_at(fanout)
+    )
+
+    def tell(report: SitesRound) -> None:
+        output.give(synced_facts(sites, report, clock.now_ns(), follower.carriers), site_synced_lines)
+
     clock = follower.vault.handle.clock
     if dry_run:
         record = planned_sync_facts(sites, follower.status(), follower.striped.plan())
@@ -139,19 +152,16 @@ def sync(
     if seconds is None:
         report = follower.run_round()
         settled = report.settled
-        output.give(synced_facts(sites, report, clock.now_ns()), site_synced_lines)
+        tell(report)
     else:
         output.say(f"a round each {every}; Ctrl-C ends it after the round that runs")
         with stop_on_signals() as stop:
-            follower.run(
-                seconds,
-                stop,
-                lambda report: output.give(synced_facts(sites, report, clock.now_ns()), site_synced_lines),
-            )
+            follower.run(seconds, stop, tell)
     output.finish("every store has what it owes," if settled else "NOT every store has what it owes,")
     if not settled:
         raise typer.Exit(1)
 
 
+add_exposure(app)
 add_creating(app)
 add_changes(app)

@@ -1,8 +1,9 @@
-"""`holdfast site fail`, `drain`, `add` and `rebuild`: changes of a site, each with a plan."""
+"""`holdfast site fail`, `drain`, `add`, `rebuild` and `home`: changes of a site, each with a plan."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why: one line, kept in the audit log.")]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why: one line, kept in the audit log, told to all.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Do it in spite of what the plan refuses.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing.")]
 _CODES = exit_codes(
     0,
     2,
+    6,
     7,
     8,
     _1="not all could be copied: say it again to go on",
@@ -30,69 +34,65 @@ _CODES = exit_codes(
 )
 
 
-def fail(
-    context: typer.Context,
-    site: SiteName,
-    reason: Reason = "",
-    force: Force = False,
-    dry_run: DryRun = False,
-    config: ConfigOption = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Take a site for lost: it is nobody's home any more, and nothing is copied from or to it.
+class _Words(NamedTuple):
+    """Of one command: its help, its outcome (`{}`: the site), and the reason where nobody gives one."""
 
-    Assets that had their home there are saved to the next of their sites from now on. The plan says what is lost.
-    """
-    _change(context.obj, site, "fail", reason, force, dry_run, config)
+    help: str
+    finished: str
+    reason: str = ""
 
 
-def drain(
-    context: typer.Context,
-    site: SiteName,
-    reason: Reason = "",
-    force: Force = False,
-    dry_run: DryRun = False,
-    config: ConfigOption = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Give a site up in good order: nobody saves there any more, and what only it has is copied to the others.
+_WORDS: Final = {
+    "fail": _Words(
+        """Take a site for lost: it is nobody's home any more, and nothing is copied from or to it.
 
-    Nothing is deleted there. When it is done, take the site out of holdfast.yaml.
-    """
-    _change(context.obj, site, "drain", reason, force, dry_run, config)
+        Assets that had their home there are saved to the next of their sites from now on. The plan says what is lost.
+        """,
+        "{} is taken for lost,",
+    ),
+    "drain": _Words(
+        """Give a site up in good order: nobody saves there any more, and what only it has is copied to the others.
+
+        Nothing is deleted there. When it is done, take the site out of holdfast.yaml.
+        """,
+        "{} is drained: take it out of holdfast.yaml,",
+    ),
+    "add": _Words(
+        "Fill a site that is new in holdfast.yaml with all that is declared to lie there, and read the newest back.",
+        "{} has all that it owes,",
+        "it is new",
+    ),
+    "rebuild": _Words(
+        """Bring a failed or drained site back, with the stores that it had or with empty ones.
+
+        What only it has goes to the others first; then what it lacks comes to it; then it is as declared again.
+        """,
+        "{} is as declared again,",
+    ),
+    "home": _Words(
+        """Make a site the home of the stripes that lie over it, while the old home is sound: as after a rebuild.
+
+        All sites of the set must answer, and nobody may be writing. Where the home is lost, `site fail` moves it.
+        """,
+        "{} is the home of its stripes,",
+    ),
+}
 
 
-def add(
-    context: typer.Context,
-    site: SiteName,
-    reason: Reason = "",
-    force: Force = False,
-    dry_run: DryRun = False,
-    config: ConfigOption = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Fill a site that is new in holdfast.yaml with all that is declared to lie there, and read the newest back."""
-    _change(context.obj, site, "add", reason or "it is new", force, dry_run, config)
+def _command(change: str) -> Callable[..., None]:
+    def command(
+        context: typer.Context,
+        site: SiteName,
+        reason: Reason = "",
+        force: Force = False,
+        dry_run: DryRun = False,
+        config: ConfigOption = None,
+        json: Json = False,
+        quiet: Quiet = False,
+    ) -> None:
+        _change(context.obj, site, change, reason or _WORDS[change].reason, force, dry_run, config)
 
-
-def rebuild(
-    context: typer.Context,
-    site: SiteName,
-    reason: Reason = "",
-    force: Force = False,
-    dry_run: DryRun = False,
-    config: ConfigOption = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Bring a failed or drained site back, with the stores that it had or with empty ones.
-
-    What only it has goes to the others first; then what it lacks comes to it; then it is as declared again.
-    """
-    _change(context.obj, site, "rebuild", reason, force, dry_run, config)
+    return command
 
 
 def _change(
@@ -100,7 +100,8 @@ def _change(
 ) -> None:
     from holdfast.cli.facts.site_changes import site_change_facts
     from holdfast.cli.views.site_changes import site_change_lines
-    from holdfast.control.sites.changing import Change, apply_change, plan_change
+    from holdfast.control.sites.changing import apply_change, plan_change
+    from holdfast.control.sites.states import Change
 
     sites = open_declared(config, output)
     plan = plan_change(sites, site, Change(change))
@@ -115,18 +116,10 @@ def _change(
     if done.settled is False:
         output.finish(f"NOT all of {site} could be copied,")
         raise typer.Exit(1)
-    output.finish(_FINISHED[change].format(site))
-
-
-_FINISHED = {
-    "fail": "{} is taken for lost,",
-    "drain": "{} is drained: take it out of holdfast.yaml,",
-    "add": "{} has all that it owes,",
-    "rebuild": "{} is as declared again,",
-}
+    output.finish(_WORDS[change].finished.format(site))
 
 
 def add_to(app: typer.Typer) -> None:
     """Make the commands part of the program."""
-    for command in (fail, drain, add, rebuild):
-        app.command(cls=Command, epilog=_CODES)(command)
+    for change, words in _WORDS.items():
+        app.command(change, cls=Command, epilog=_CODES, help=words.help)(_command(change))

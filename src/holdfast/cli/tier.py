@@ -11,13 +11,18 @@ from holdfast.cli.help import Command, Group
 from holdfast.cli.options import Json, Quiet
 from holdfast.cli.output import Output
 from holdfast.cli.phrases import count, short_id
-from holdfast.cli.site_options import AssetOption, ConfigOption, chosen_assets, open_declared
+from holdfast.cli.site_options import AssetOption, ConfigOption, PricesOption, chosen_assets, open_declared
+from holdfast.cli.tier_cache import app as cache_app
 from holdfast.clock import NANOSECONDS, SYSTEM_CLOCK, from_rfc3339, to_rfc3339
 from holdfast.errors import UsageError
+from holdfast.stores.archives.port import Speed
 from holdfast.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from holdfast.control.sites.tiers import SiteTiers
+    from holdfast.control.vaults.archived import ArchivedPacks
 
 __all__ = ["app"]
 
@@ -27,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
 )
+app.add_typer(cache_app, name="cache")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; write nothing.")]
 _NOT_FOUND = "not found: no holdfast.yaml, no vault, no such asset"
 
@@ -36,6 +42,7 @@ def plan(
     context: typer.Context,
     asset: AssetOption = None,
     config: ConfigOption = None,
+    prices: PricesOption = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -48,7 +55,7 @@ def plan(
 
     output: Output = context.obj
     sites = open_declared(config, output)
-    _give_plan(output, SiteTiers(sites, chosen_assets(sites, asset)))
+    _give_plan(output, SiteTiers(sites, chosen_assets(sites, asset), prices))
 
 
 @app.command(cls=Command, epilog=exit_codes(0, 2, 4, 5, 7, 8, _3="not found: no holdfast.yaml, no such snapshot"))
@@ -56,6 +63,7 @@ def explain(
     context: typer.Context,
     ref: Annotated[str, typer.Argument(metavar="ASSET[@REF]", help="An asset, or one snapshot of it.")],
     config: ConfigOption = None,
+    prices: PricesOption = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -66,7 +74,7 @@ def explain(
 
     output: Output = context.obj
     sites = open_declared(config, output)
-    tiers = SiteTiers(sites, [sites.asset(ref.partition("@")[0])])
+    tiers = SiteTiers(sites, [sites.asset(ref.partition("@")[0])], prices)
     planned = tiers.plan()
     record = explained_facts(planned, tiers.decisions(planned, ref))
     output.give(record, explained_lines)
@@ -84,6 +92,7 @@ def apply(
     asset: AssetOption = None,
     dry_run: DryRun = False,
     config: ConfigOption = None,
+    prices: PricesOption = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -98,7 +107,7 @@ def apply(
 
     output: Output = context.obj
     sites = open_declared(config, output)
-    tiers = SiteTiers(sites, chosen_assets(sites, asset))
+    tiers = SiteTiers(sites, chosen_assets(sites, asset), prices)
     if dry_run:
         _give_plan(output, tiers)
         return
@@ -172,8 +181,15 @@ def prewarm(
         str | None, typer.Option("--by", metavar="WHEN", help="A time (2027-01-01T00:00Z), or from now (2h).")
     ] = None,
     hold: Annotated[str, typer.Option("--for", metavar="TIME", help="It stays for so long after that.")] = "24h",
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="TIME", show_default=True, help="Wait for archives for so long at most.")
+    ] = "24h",
+    speed: Annotated[
+        Speed, typer.Option("--speed", show_default=True, help="How archives are asked: soon costs more.")
+    ] = Speed.STANDARD,
     dry_run: DryRun = False,
     config: ConfigOption = None,
+    prices: PricesOption = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -181,26 +197,37 @@ def prewarm(
 
     By the measured rates it says when copying has to begin, and copies if that is now. Else the next `holdfast tier
     apply` copies it. No plan of this machine drops it before its time is over. Without --by: as soon as possible.
+    What lies in an archive is asked for first, and waited for; broken off, or after --wait, say it again.
     """
-    from holdfast.cli.facts.tiers import prewarmed_facts
-    from holdfast.cli.views.tiers import prewarmed_lines
-    from holdfast.control.sites.prewarming import plan_prewarming
+    from holdfast.cli.facts.tiers import prewarmed_facts, thawing_facts
+    from holdfast.cli.views.tiers import prewarmed_lines, thawing_lines
+    from holdfast.control.sites.prewarming import Asking, Prewarmed, plan_prewarming
     from holdfast.control.sites.prewarming import prewarm as carry_out
+    from holdfast.control.sites.thawing import look_at_archives
     from holdfast.control.sites.tiers import SiteTiers
+
+    def told(found: Sequence[ArchivedPacks]) -> None:
+        output.give(thawing_facts(found, SYSTEM_CLOCK.now_ns()), thawing_lines)
 
     output: Output = context.obj
     until = None if by is None else _moment(by)
     seconds = parse_duration(hold)
+    asking = Asking(speed, parse_duration(wait), told)
     sites = open_declared(config, output)
-    tiers = SiteTiers(sites, [sites.asset(ref.partition("@")[0])])
+    tiers = SiteTiers(sites, [sites.asset(ref.partition("@")[0])], prices)
     wanted = plan_prewarming(tiers, ref, site, until, seconds)
-    moved = None if dry_run else carry_out(tiers, wanted)
+    looked = tuple(look_at_archives(tiers, wanted.planned)) if dry_run else ()
+    moved, archives = Prewarmed(None, looked) if dry_run else carry_out(tiers, wanted, asking)
     by_ns = wanted.planned.facts.now_ns if until is None else until
-    record = prewarmed_facts(ref.partition("@")[0], by_ns, wanted, moved, dry_run=dry_run)
+    record = prewarmed_facts(ref.partition("@")[0], by_ns, wanted, moved, archives, dry_run=dry_run)
     output.give(record, prewarmed_lines)
     name = short_id(record.snapshot)
     if dry_run:
         output.finish("dry run: nothing was copied,")
+    elif archives:
+        packs = count(sum(len(one.packs) for one in archives), "pack")
+        output.finish(f"{packs} asked for, and NOT readable yet: say it again,")
+        raise typer.Exit(1)
     elif moved is None:
         output.finish(f"{name} is to be copied from {to_rfc3339(wanted.prewarm.start_ns)} on: `holdfast tier apply`,")
     else:

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from holdfast.config.words import (
+    Approvers,
     AssetName,
     Clock,
     Cloud,
@@ -40,7 +41,19 @@ from holdfast.config.words import (
 from holdfast.objectives.retention_rules import BUCKETS, Keep, Rule
 
 __all__ = ["Config", "Site", "StoreSpec", "PathSpec", "Way", "Link", "Limit", "Compute", "TierRule", "Place"]
-__all__ += ["ClassSpec", "Asset", "AssetKeep", "Group", "Recovery", "Drill", "Notify", "Pagerduty", "Identity"]
+__all__ += [
+    "ClassSpec",
+    "Asset",
+    "AssetKeep",
+    "Group",
+    "Hook",
+    "Witness",
+    "Recovery",
+    "Drill",
+    "Notify",
+    "Pagerduty",
+    "Identity",
+]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -231,20 +244,55 @@ class Asset(_Owed, frozen=True, kw_only=True):
     home: Home | None = None
 
 
+class Hook(_Section, frozen=True, kw_only=True):
+    """Commands around the cut of a group, as lists of arguments. Each has until `timeout`."""
+
+    before: tuple[Text, ...] = ()
+    after: tuple[Text, ...] = ()
+    timeout: Duration = 60.0
+
+
 class Group(_Section, frozen=True, kw_only=True):
-    """Assets that must agree when they are restored."""
+    """Assets that must agree when they are restored.
+
+    `saved_as`: the asset whose snapshots hold all of them. `hold`: for how long hooks hold at most. `staging`: where
+    the cut lies until it is saved. `datasets`: whose versions are kept with it: paths, `lakefs://…`, `hf://…`.
+    """
 
     assets: tuple[AssetName, ...]
+    saved_as: AssetName = ""
+    hooks: dict[Name, Hook] = {}
+    hold: Duration = 120.0
+    staging: FilePath = ""
+    datasets: dict[Name, Text] = {}
+
+
+class Witness(_Section, frozen=True, kw_only=True):
+    """Who cosigns the audit log of a vault, and at which site: what it keeps and is sent lies there.
+
+    `name`: of its key. `state`: its own store, where that is none of a site's; `url`: where it listens. `assets`: those
+    whose vaults it witnesses; all without.
+    """
+
+    name: Text
+    site: Name
+    state: Url = ""
+    url: Text = ""
+    assets: tuple[AssetName, ...] = ()
 
 
 class Recovery(_Section, frozen=True, kw_only=True):
-    """How an asset, or a group, comes back. `to`: sites, the preferred one first. Nothing acts on it yet."""
+    """How an asset, or a group, comes back. `to`: sites, the preferred one first. `steps`: a runbook of one's own.
+
+    `approvers`: how many people other than who asks have to agree.
+    """
 
     asset: AssetName = ""
     group: Name = ""
     strategy: Strategy
     to: tuple[Name, ...]
     steps: FilePath = ""
+    approvers: Approvers = 1
 
 
 class Drill(_Section, frozen=True, kw_only=True):
@@ -285,6 +333,7 @@ class Config(_Section, frozen=True, kw_only=True):
     classes: dict[Name, ClassSpec] = {}
     assets: dict[AssetName, Asset] = {}
     groups: dict[Name, Group] = {}
+    witnesses: dict[Name, Witness] = {}
     recoveries: dict[Name, Recovery] = {}
     drills: dict[Name, Drill] = {}
     notify: Notify = Notify()

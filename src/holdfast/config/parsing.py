@@ -14,6 +14,7 @@ from holdfast.config.checking.promises import check_promises
 from holdfast.config.checking.recoveries import check_recoveries, look_at_idle_sections
 from holdfast.config.checking.stores import check_stores
 from holdfast.config.checking.subject import Check, Subject
+from holdfast.config.checking.witnesses import check_witnesses
 from holdfast.config.model import Config
 from holdfast.config.reading import PROBLEMS_MAX, Path, Problem, read_config
 from holdfast.errors import UsageError
@@ -29,6 +30,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
     check_placements,
     check_promises,
     check_recoveries,
+    check_witnesses,
 )
 _LOOKS: Final[tuple[Check, ...]] = (look_at_domains, look_at_idle_sections)
 _LINE: Final = re.compile(r", line ([0-9]+): (.*)", re.DOTALL)

@@ -46,6 +46,11 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         return self.synchronous + self.asynchronous
 
     @property
+    def stores(self) -> tuple[str, ...]:
+        """To which its snapshots come first, in the order of the sites: `euw4/warm`."""
+        return tuple(f"{site}/{self.tiers[site].value}" for site in self.sites)
+
+    @property
     def losses(self) -> int:
         """How many of the sites may be lost at once, with the data still there."""
         return self.stripes.m if self.stripes is not None else len(self.sites) - 1

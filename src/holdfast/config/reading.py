@@ -32,6 +32,11 @@ _NO_TEXT: Final = re.compile(
     r"~|null|Null|NULL|true|True|TRUE|false|False|FALSE|[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
     r"|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
+_RENAMED: Final = {
+    "BACKUP_RESTORE": "BACKUP_AND_RESTORE",
+    "ACTIVE_ACTIVE": "HOT_STANDBY",
+    "CROSS_CLOUD": "CLOUD_BURST",
+}  # words of earlier versions
 _MISSING: Final = object()
 
 
@@ -192,7 +197,9 @@ class _Reader:
             for value in values:
                 if str(value) == text:
                     return kind.cls(value) if isinstance(kind, mi.EnumType) else value
-            near = nearest(text or "", values) or f": it is {_one_of(values)}"
+            now = _RENAMED.get(text or "")
+            near = f" any more: it is `{now}` now" if now in values else nearest(text or "", values)
+            near = near or f": it is {_one_of(values)}"
             return self._problem(node, f"{shown(text or '…')} is no {_called(path)}{near}", path)
         if isinstance(kind, mi.BoolType):
             if text in ("true", "false"):

@@ -15,12 +15,11 @@ from typing import Any, Final, NamedTuple, NoReturn
 from holdfast.config.words import Home, Reference, Stripes, Tier
 from holdfast.errors import UsageError
 from holdfast.objectives.retention_policy import COMPONENTS, KEPT_TOGETHER
-from holdfast.units import parse_duration, parse_size
+from holdfast.units import parse_duration, parse_rate
 
 __all__ = ["Word", "WORDS", "SCALARS", "is_reference", "looks_secret", "nearest", "shown"]
 
 _CENTURY_S = 36_500 * 86_400
-_BITS: Final = {"bit": 1, "kbit": 10**3, "Mbit": 10**6, "Gbit": 10**9, "Tbit": 10**12}
 _PHB: Final = {"EF": 46, "VA": 44, "LE": 1} | {f"CS{number}": 8 * number for number in range(8)}
 _PHB.update({f"AF{high}{drop}": 8 * high + 2 * drop for high in range(1, 5) for drop in range(1, 4)})
 _REFERENCE: Final = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}|file:[^\x00-\x1f\x7f]+"
@@ -106,13 +105,13 @@ def _duration(text: str) -> float:
 
 
 def _rate(text: str) -> float:
-    match = re.fullmatch(_RATE, text)
-    if match is None:
+    if looks_secret(text):
         _refuse(f"{shown(text)} is not a rate: write it as 10Gbit/s or 100MiB/s")
-    unit = match[2]
-    number = text.removesuffix("/s")
-    rate = float(number.removesuffix(unit)) * _BITS[unit] / 8 if unit in _BITS else float(parse_size(number))
-    return rate if rate >= 1 else _refuse(f"{shown(text)} is less than a byte a second")
+    try:
+        rate = parse_rate(text)
+    except UsageError as error:
+        _refuse(error.message if ": " in error.message else f"{error.message}: write it as 10Gbit/s or 100MiB/s")
+    return rate if re.fullmatch(_RATE, text) else _refuse(f"{shown(text)} is not a rate: write it as 10Gbit/s")
 
 
 def _price(text: str) -> float:

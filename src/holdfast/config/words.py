@@ -12,7 +12,7 @@ import msgspec
 
 __all__ = ["Cloud", "Tier", "Duration", "Rate", "Price", "Dscp", "Name", "AssetName", "Jurisdiction", "Text", "Url"]
 __all__ += ["Day", "Clock", "Stripes", "Home", "Reference", "Zone", "Strategy", "Level", "FilePath", "Version"]
-__all__ += ["Sites", "Priority", "ComponentName"]
+__all__ += ["Sites", "Priority", "ComponentName", "Approvers"]
 
 
 def _word(kind: str) -> msgspec.Meta:
@@ -63,8 +63,9 @@ Clock = Annotated[int, _word("clock")]  # minutes since midnight, 0 to 1440
 ComponentName = Annotated[str, _word("component")]  # of a checkpoint: weights, optimizer, …
 Sites = Annotated[int, msgspec.Meta(ge=1, le=64)]  # how many
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
+Approvers = Annotated[int, msgspec.Meta(ge=0, le=9)]
 Version = Literal[1]
-Strategy = Literal["BACKUP_RESTORE", "PILOT_LIGHT", "WARM_STANDBY", "ACTIVE_ACTIVE", "CLOUD_BURST", "CROSS_CLOUD"]
+Strategy = Literal["BACKUP_AND_RESTORE", "PILOT_LIGHT", "WARM_STANDBY", "HOT_STANDBY", "CLOUD_BURST"]
 Level = Literal["restore", "component", "full", "tabletop"]
 
 

@@ -23,6 +23,7 @@ from holdfast.control.snapshots.snapshot_paths import SCHEME, snapshot_name, spl
 from holdfast.control.vaults.opened_vault import OpenedVault
 from holdfast.control.vaults.opening import open_at
 from holdfast.control.vaults.remote_files import as_os_errors, facts_of, facts_of_snapshot, moment, read_only
+from holdfast.control.vaults.uses import note_read
 from holdfast.control.vaults.vault_names import Place, is_named, known_place
 from holdfast.errors import UsageError
 from holdfast.trust.keyring import KEY_FILE_VARIABLE
@@ -303,6 +304,7 @@ class HoldfastFileSystem(AbstractFileSystem):  # type: ignore[misc,unused-ignore
         guard(vault, "read", snapshot=root, environment=self._environment())
         with recorded_on(vault, "read", objects={"snapshot": root.id}, names={"asset": root.asset}):
             pass
+        note_read(vault.handle, root, self._environment())
 
 
 def _raise_all_but_missing(error: OSError) -> None:

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, cast
 
 from obstore.store import AzureStore, GCSStore, S3Store
@@ -21,9 +22,10 @@ from holdfast.errors import (
     PermissionDeniedError,
     StorageFullError,
 )
+from holdfast.stores.archives.opening import archives_at
 from holdfast.stores.buffers import as_views, check_create_size
 from holdfast.stores.cloud_errors import RAISED_BY_OBSTORE, misconfigured, translated
-from holdfast.stores.cloud_options import CloudSettings, cloud_identity, sort_options, with_credentials
+from holdfast.stores.cloud_options import CloudSettings, cloud_identity, for_sending, sort_options, with_credentials
 from holdfast.stores.keys import check_key, is_key
 from holdfast.stores.offsets import safe_offset
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo
@@ -33,10 +35,13 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import AzureConfig, ClientConfig, GCSConfig, RetryConfig, S3Config
 
+    from holdfast.stores.archives.port import Archives
+
 __all__ = ["CloudStore", "connect"]
 
 _PART_BYTES = 8 << 20  # of a multipart upload; at most 10,000 parts, so objects up to 78 GiB
 _PARALLEL_PARTS = 8
+_SMALL_BYTES = 64 << 10  # sent within seconds even beside packs that fill a slow line
 _GAP_BYTES = 256 << 10  # ranges closer than this are fetched by one request
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -65,16 +70,25 @@ def connect(
     if route is not None:
         settings = route(settings)
     url = f"{scheme}://{container}/{prefix}".rstrip("/")
+    patient = None if "read_timeout" in options else for_sending(settings)
     try:
-        repeating = _backend(scheme, container, prefix, settings, _REPEATING)
-        once = _backend(scheme, container, prefix, settings, _ONCE)
+        # All at once: what they take from the environment is what it is now.
+        repeating, once = (_backend(scheme, container, prefix, settings, retry) for retry in (_REPEATING, _ONCE))
+        sending = (repeating, once)
+        if patient is not None:
+            sending = (
+                _backend(scheme, container, prefix, patient, _REPEATING),
+                _backend(scheme, container, prefix, patient, _ONCE),
+            )
     except RAISED_BY_OBSTORE as error:
         raise misconfigured(error, url) from error
     # Listing from the midst: Azure's is not native everywhere (OneLake answers it with nothing), and S3 Express, whose
     # buckets are called like that, keeps no order.
     skips = scheme in ("s3", "gs") and not container.endswith("--x-s3") and "s3_express" not in options
     identity = cloud_identity(scheme, url, options, os.environ)
-    return CloudStore(url, repeating=repeating, once=once, skips=skips, identity=identity)
+    found = CloudStore(url, repeating=repeating, once=once, sending=sending, skips=skips, identity=identity)
+    found.make_archives = partial(archives_at, scheme, container, prefix, dict(options), dict(credentials or {}))
+    return found
 
 
 def _backend(scheme: str, container: str, prefix: str, settings: CloudSettings, retry: RetryConfig) -> _Backend:
@@ -95,16 +109,25 @@ class CloudStore:
 
     After each write the object is asked for with a HEAD request: `modified_ns` comes from the store's clock, and the
     size that arrived is compared. `repeating` and `once` are the same store, with and without obstore's own retries;
-    `skips`: its listings can begin in the midst; `identity`: see `store_identity`, by default the URL.
+    `sending` are those two with more patience, for large bodies; `skips`: its listings can begin in the midst;
+    `identity`: see `store_identity`, by default the URL.
     """
 
     def __init__(
-        self, url: str, *, repeating: _Backend, once: _Backend, skips: bool = False, identity: str = ""
+        self,
+        url: str,
+        *,
+        repeating: _Backend,
+        once: _Backend,
+        sending: tuple[_Backend, _Backend] | None = None,
+        skips: bool = False,
+        identity: str = "",
     ) -> None:
         self._url = url
         self._identity = identity or url
         self._store = repeating
         self._once = once
+        self._sending = sending or (repeating, once)
         self._skips = skips
 
     @property
@@ -119,13 +142,21 @@ class CloudStore:
     def capabilities(self) -> Capabilities:
         return Capabilities(durable=True, remote=True)
 
+    make_archives: Callable[[], Archives | None] | None = None  # it loads a provider's SDK
+
+    @cached_property
+    def archives(self) -> Archives | None:
+        """Raises MissingExtraError, UsageError."""
+        return None if self.make_archives is None else self.make_archives()
+
     def put(self, key: str, data: Buffer | Sequence[Buffer]) -> ObjectInfo:
         check_key(key)
         views = as_views(data)
         size = sum(view.nbytes for view in views)
         try:
             with self._writing(key):
-                self._store.put(
+                store = self._store if size <= _SMALL_BYTES else self._sending[0]
+                store.put(
                     key,
                     _content(views),
                     use_multipart=size > _PART_BYTES,
@@ -142,7 +173,8 @@ class CloudStore:
         size = check_create_size(key, views)
         try:
             with self._writing(key):
-                self._once.put(key, _content(views), mode="create", use_multipart=False)
+                store = self._once if size <= _SMALL_BYTES else self._sending[1]
+                store.put(key, _content(views), mode="create", use_multipart=False)
         except AlreadyExistsError:
             self._confirm_taken(key)
             raise

@@ -12,6 +12,7 @@ from obstore import exceptions
 
 from holdfast.errors import (
     AlreadyExistsError,
+    ArchivedError,
     ConflictError,
     DamageError,
     FailedError,
@@ -42,6 +43,8 @@ _TIMED_OUT = "<Code>RequestTimeout</Code>"
 _NO_CONTAINER = ("NoSuchBucket", "ContainerNotFound")
 # A redirect without a place to go to is how S3 answers in the wrong region; obstore then reports no status.
 _OTHER_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "redirect without LOCATION")
+# S3 answers a read of an archived object with 403, Azure with 409.
+_ARCHIVED = ("<Code>InvalidObjectState</Code>", "<Code>BlobArchived</Code>", "<Code>BlobBeingRehydrated</Code>")
 _FULL = ("QuotaExceeded", "XMinioStorageFull", "AccountQuotaExceeded", "InsufficientStorage")
 _NO_CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_ACCOUNT_KEY; "
@@ -70,6 +73,11 @@ def translated(error: Exception, what: str, object_name: str) -> HoldfastError:
             )
         return PermissionDeniedError(
             f"cannot {what}: no credentials were found", hint=_NO_CREDENTIALS, object_name=object_name
+        )
+    if any(code in text for code in _ARCHIVED):
+        return ArchivedError(
+            f"cannot {what}: it lies in an archive, and has to be asked for before it can be read",
+            object_name=object_name,
         )
     if any(code in text for code in _EXPIRED):
         return _denied(what, text, object_name)

@@ -17,6 +17,7 @@ __all__ = [
     "CloudSettings",
     "cloud_identity",
     "endpoint_of",
+    "for_sending",
     "sort_options",
     "with_credentials",
     "with_endpoint",
@@ -127,8 +128,11 @@ _USER = re.compile(r"//[^/]*@")
 
 _SPELLING = {"gs": {"endpoint": "base_url"}}
 
-# A pack may be 64 MiB and a line slow: what counts is that bytes keep coming. obstore's own limit is 30 s in all.
+# A pack may be 64 MiB and a line slow: what counts is that bytes keep coming. obstore's own limit is 30 s in all. Its
+# `read_timeout` begins with the request, so that it holds for sending, too: see `for_sending`.
 _CLIENT_DEFAULTS = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "15m"}
+# For 128 MiB that are on their way side by side (four packs of 32 MiB), at 2 Mbit/s.
+_SENDING_TIMEOUT = "10m"
 # One object at a time is deleted anyway, and the bulk request is what S3-compatible stores most often lack.
 _STORE_DEFAULTS = {"s3": {"disable_bulk_delete": "true"}}
 
@@ -156,6 +160,15 @@ def sort_options(scheme: str, options: Mapping[str, str]) -> CloudSettings:
     if "root_certificate" in client:
         client["root_certificate"] = _certificates(client["root_certificate"])
     return CloudSettings(_STORE_DEFAULTS.get(scheme, {}) | store, _CLIENT_DEFAULTS | client)
+
+
+def for_sending(settings: CloudSettings) -> CloudSettings | None:
+    """The same, for requests with a large body, whose answer may be waited for longer; None: they need no other ones,
+    for somebody chose how long.
+    """
+    if settings.client.get("read_timeout") != _CLIENT_DEFAULTS["read_timeout"]:
+        return None
+    return settings._replace(client={**settings.client, "read_timeout": _SENDING_TIMEOUT})
 
 
 def with_credentials(scheme: str, settings: CloudSettings, credentials: Mapping[str, str]) -> CloudSettings:

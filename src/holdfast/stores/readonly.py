@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from holdfast.errors import RefusedError
+from holdfast.stores.archives.port import Archives, archives_of
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store, store_identity
 
 __all__ = ["ReadOnlyStore"]
@@ -23,6 +24,10 @@ class ReadOnlyStore:
     @property
     def identity(self) -> str:
         return store_identity(self._store)
+
+    @property
+    def archives(self) -> Archives | None:
+        return archives_of(self._store)
 
     @property
     def capabilities(self) -> Capabilities:

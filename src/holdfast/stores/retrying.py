@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import AlreadyExistsError, HoldfastError, ObjectNotFoundError
+from holdfast.stores.archives.port import Archives, archives_of
 from holdfast.stores.buffers import joined
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store, store_identity
 from holdfast.units import format_duration
@@ -58,6 +59,10 @@ class RetryingStore:
     @property
     def identity(self) -> str:
         return store_identity(self._store)
+
+    @property
+    def archives(self) -> Archives | None:
+        return archives_of(self._store)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import UsageError
+from holdfast.stores.archives.port import Archives, archives_of
 from holdfast.stores.buffers import total_size
 from holdfast.stores.lines.shaper import Shaper
 from holdfast.stores.lines.terms import USUAL_PRIORITY, Schedule
@@ -51,6 +52,10 @@ class ThrottledStore:
     @property
     def identity(self) -> str:
         return store_identity(self._store)
+
+    @property
+    def archives(self) -> Archives | None:
+        return archives_of(self._store)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -28,11 +28,11 @@ sites:
       hot: {url: file:///nvme/holdfast}
       warm: {url: s3://acme-use1, lock: 30d}
     link: {up: 10Gbit/s, reserve: 2Gbit/s}
-  use1b:
-    cloud: aws
-    region: us-east-1
-    jurisdiction: US
-    stores: {warm: {url: s3://acme-use1b}}
+  use1b: {cloud: aws, region: us-east-1, jurisdiction: US, stores: {warm: {url: s3://acme-use1b}}}
+  # Stripes need stores of their own; of one region, the first of the file is taken.
+  euw4s: {cloud: gcp, region: "europe-west4", jurisdiction: EU, stores: {warm: {url: gs://stripes-euw4}}}
+  euns: {cloud: azure, region: northeurope, jurisdiction: EU, stores: {warm: {url: az://euns}}}
+  #
   euw4:
     cloud: gcp
     region: europe-west4
@@ -66,6 +66,9 @@ assets:
     path: /data
     place: {only_jurisdiction: EU, stripes: 2+1}
 """
+
+ALONE = SMALL[: SMALL.index("  data:")]
+"""The same without the asset in stripes, whose stores nobody else may have."""
 
 
 def config_of(text: str) -> Config:

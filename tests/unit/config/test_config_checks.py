@@ -44,10 +44,10 @@ STORES = [
     ("file:///nvme/holdfast", '"file:///a?sig=AbCdEf0123"', 9, "looks like a secret"),
     ("file:///nvme/holdfast", "file:///a, lock: 1d", 9, "a folder cannot lock"),
     ("lock: 30d", "lock: 0", 10, "protects nothing"),
-    ("s3://acme-use1b", "s3://acme-use1", 16, "is the same store as use1/warm"),
-    ("s3://acme-use1b", "s3://acme-use1/vaults/b", 16, "lies inside use1/warm"),
-    ("s3://acme-use1b", "file:///nvme/holdfast/b/", 16, "lies inside use1/hot"),
-    ("s3://acme-use1b", "file:///nvme/x/../holdfast", 16, "is the same store as use1/hot"),
+    ("s3://acme-use1b", "s3://acme-use1", 12, "is the same store as use1/warm"),
+    ("s3://acme-use1b", "s3://acme-use1/vaults/b", 12, "lies inside use1/warm"),
+    ("s3://acme-use1b", "file:///nvme/holdfast/b/", 12, "lies inside use1/hot"),
+    ("s3://acme-use1b", "file:///nvme/x/../holdfast", 12, "is the same store as use1/hot"),
     ("{endpoint:", "{endpiont:", 26, "did you mean `endpoint`"),
     ('"https://s3.fra.example"', "http://s3.fra.example", 26, "the endpoint has no TLS"),
     ('"https://s3.fra.example"', "https://me:pw@s3.fra.example", 26, "user or a password"),
@@ -110,6 +110,36 @@ PLACES = [
     (RUN, "place: {sites: [use1, euw4]}", 39, "`sites` is for stripes"),
     (RUN, f"home: fra\n    {RUN}", 39, "`fra` is not among `synchronous`"),
     (RUN, f"home: use1/cold\n    {RUN}", 39, "`use1` has no cold store"),
+    (
+        "classes:",
+        "witnesses: {w: {name: b.test/w, site: use1, assets: [data]}}\nclasses:",
+        32,
+        "a witness keeps what the log tells of, and `use1` is in US, and data may lie only in EU",
+    ),
+    ("classes:", "witnesses: {w: {name: b.test/w, site: use1}}\nclasses:", 32, "data may lie only in EU"),
+    ("classes:", "witnesses: {w: {name: b.test/w, site: us}}\nclasses:", 32, "there is no site `us`"),
+    ("classes:", "witnesses: {w: {name: b.test/w, site: fra, assets: [dta]}}\nclasses:", 32, "did you mean `data`"),
+    (
+        "classes:",
+        "witnesses: {v: {name: b.test/w, site: fra}, w: {name: b.test/w, site: fra}}\nclasses:",
+        32,
+        "`b.test/w` stands here twice",
+    ),
+    # One store holds stripes, or a vault.
+    (
+        DATA,
+        "place: {stripes: 2+1, sites: [euw4, fra, euns]}",
+        48,
+        "for whole copies of run: one store cannot hold both",
+    ),
+    (RUN, "place: {synchronous: [use1], asynchronous: [euw4s]}", 48, "euw4s/warm is declared for the stripes of data"),
+    (
+        DATA,
+        f"{DATA}\n  more: {{class: dataset, place: {{stripes: 2+1, sites: [fra, euw4s, euns]}}}}",
+        48,
+        "are declared for the stripes of data, and for other stripes (2+1) of more",
+    ),
+    (BEST, "place: {synchronous: [use1, eun], stripes: 2+1}", 44, "stripes lie over `sites`"),
     ("class: dataset", "class: regulated", 45, "`rpo` and `rto` and `copies` have to be said"),
 ]
 
@@ -181,6 +211,9 @@ def test_what_cannot_be_meant_is_refused_with_its_line(before: str, after: str, 
         (RUN, f"home: use1/hot\n    {RUN}"),
         (BEST, "place: {synchronous: [use1, euw4, eun]}"),  # two of the three lock, and two are owed
         (RUN, "place: {synchronous: [use1, use1b, euw4]}"),  # a save waits for all of them
+        (DATA, f"{DATA}\n  more: {{class: dataset, place: {{stripes: 2+1, sites: [euw4s, euns, fra]}}}}"),  # they share
+        ("classes:", "witnesses: {w: {name: b.test/w, site: use1, assets: [run]}}\nclasses:"),  # of another vault
+        ("classes:", "witnesses: {w: {name: b.test/w, site: fra}}\nclasses:"),
         ("{last: 5, daily: 14}", "{last: 2}"),
         ("{last: 5, daily: 14}", "{within: 1h}"),
         ("{last: 5, daily: 14}", "{weekly: all}"),
@@ -196,15 +229,15 @@ def test_what_is_right_is_let_be(before: str, after: str) -> None:
 def test_sites_that_fail_together_and_sections_that_nothing_acts_on_are_notes() -> None:
     text = changed("classes:", "notify: {slack: file:slack}\nclasses:")
     notes = [(one.line, one.message) for one in check_config(text.encode(), "x").findings]
-    assert [line for line, _ in notes] == [12, 32]
+    assert [line for line, _ in notes] == [12, 17, 27, 32]
     assert notes[0][1].startswith("`use1b` and `use1` are one failure domain (aws us-east-1)")
-    assert notes[1][1] == "`notify` is read and checked, and nothing acts on it yet"
+    assert notes[-1][1] == "`notify` is read and checked, and nothing acts on it yet"
 
 
 def test_an_asset_cannot_widen_the_rule_of_its_class() -> None:
     text = changed("rpo: 2h", "place: {only_jurisdiction: [EU, US]}")
     assert problems_of(text) == []
-    narrower = changed(RUN, "place: {only_jurisdiction: EU, asynchronous: [euw4, fra]}", text)
+    narrower = changed(RUN, "place: {only_jurisdiction: EU, asynchronous: [euw4, eun]}", text)
     assert problems_of(narrower) == []
     wider = changed("only_jurisdiction: [EU, US]", "only_jurisdiction: EU", text)
     wider = changed(RUN, "place: {only_jurisdiction: [EU, US], synchronous: [use1], asynchronous: [euw4]}", wider)
@@ -222,10 +255,13 @@ def test_the_design_s_example_has_the_mistakes_that_it_has() -> None:
     text = example()
     text = changed("assets: [llama-weights, tokenizer]", "assets: [llama-weights, tokenizer, serving-config]", text)
     cut = text[: text.index("  fra:")] + text[text.index("classes:") :]
-    cut = cut.replace(", asynchronous: [fra]", "").replace("    home: fra\n", "")
+    cut = cut.replace(", asynchronous: [fra]", "").replace("    home: fra-stripes\n", "")
+    cut = changed(", sites: [fra-stripes, euw4-stripes, eun]", "", cut)
+    cut = changed("site: fra,", "site: euw4,", cut)
     found = [message for _, message in problems_of(cut)]
     assert found == [
         "2+1 need 3 sites that fail independently, and there is 1: it may lie only in EU, which use1 is not",
-        "there is no asset `serving-config`: there are llama-pretrain, llama-weights, tokenizer, customer-data",
+        "there is no asset `serving-config`: there are llama-pretrain, llama-weights, tokenizer, "
+        "llama-release, customer-data",
     ]
     assert config_of(example())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from config_texts import PAGE, SMALL, changed, config_of, example
+from config_texts import ALONE, PAGE, SMALL, changed, config_of, example
 
 from holdfast.config.effective import Rules, effective, landing_tier, restore_time
 from holdfast.config.model import ClassSpec, Config, Place, StoreSpec
@@ -105,27 +105,27 @@ def test_weights_wait_for_two() -> None:
 
 
 def test_all_that_are_synchronous_are_waited_for_unless_a_quorum_says_otherwise() -> None:
-    named = changed("{synchronous: [use1], asynchronous: [euw4]}", "{synchronous: [use1, euw4, fra]}")
+    named = changed("{synchronous: [use1], asynchronous: [euw4]}", "{synchronous: [use1, euw4, fra]}", ALONE)
     assert placement_of(config_of(named), "run").quorum == 3
     fewer = changed("[use1, euw4, fra]", "[use1, euw4, fra], quorum: 2", named)
     assert placement_of(config_of(fewer), "run").quorum == 2
 
 
 def test_sites_that_nobody_named_are_the_first_that_the_rules_allow_in_different_domains() -> None:
-    none = config_of(changed("    place: {synchronous: [use1], asynchronous: [euw4]}\n", ""))
+    none = config_of(changed("    place: {synchronous: [use1], asynchronous: [euw4]}\n", "", ALONE))
     found = placement_of(none, "run")
-    assert (found.synchronous, found.asynchronous, found.chosen) == (("use1",), ("euw4",), True)  # not use1b
+    assert (found.synchronous, found.asynchronous, found.chosen) == (("use1",), ("euw4s",), True)  # not use1b
     ruled = config_of(
-        changed("place: {synchronous: [use1], asynchronous: [euw4]}", "place: {not_in: US}\n    copies: 3")
+        changed("place: {synchronous: [use1], asynchronous: [euw4]}", "place: {not_in: US}\n    copies: 3", ALONE)
     )
-    assert placement_of(ruled, "run").sites == ("euw4", "fra", "eun")
-    home = config_of(changed("place: {synchronous: [use1], asynchronous: [euw4]}", "home: eun"))
+    assert placement_of(ruled, "run").sites == ("euw4s", "euns", "fra")
+    home = config_of(changed("place: {synchronous: [use1], asynchronous: [euw4]}", "home: eun", ALONE))
     assert placement_of(home, "run").sites == ("eun", "use1")
-    locks = changed("    place: {synchronous: [use1, eun]}\n", "", SMALL).replace(
-        "gs://acme-euw4", "gs://acme-euw4, lock: 1d"
+    locks = changed("    place: {synchronous: [use1, eun]}\n", "", ALONE).replace(
+        "gs://stripes-euw4", "gs://stripes-euw4, lock: 1d"
     )
     found = placement_of(config_of(locks), "best")
-    assert (found.synchronous, found.asynchronous, found.quorum) == (("use1", "euw4"), (), 2)
+    assert (found.synchronous, found.asynchronous, found.quorum) == (("use1", "euw4s"), (), 2)
 
 
 def test_the_home_comes_first_and_may_name_its_tier() -> None:
@@ -138,10 +138,10 @@ def test_the_home_comes_first_and_may_name_its_tier() -> None:
 
 def test_stripes_lie_over_their_sites_and_a_save_waits_for_all() -> None:
     found = placement_of(config_of(SMALL), "data")
-    assert (found.sites, found.quorum, found.stripes, found.losses) == (("euw4", "fra", "eun"), 3, Stripes(2, 1), 1)
+    assert (found.sites, found.quorum, found.stripes, found.losses) == (("euw4s", "euns", "fra"), 3, Stripes(2, 1), 1)
     assert found.tiers["fra"] is Tier.COLD
     page = placement_of(config_of(example()), "customer-data")
-    assert page.sites == ("fra", "euw4", "eun")
+    assert page.sites == ("fra-stripes", "euw4-stripes", "eun")
 
 
 def test_the_tier_of_new_snapshots_and_how_soon_stores_answer() -> None:

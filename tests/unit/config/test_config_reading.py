@@ -18,7 +18,7 @@ DAY = 24 * HOUR
 def test_the_example_on_the_page_is_understood() -> None:
     config = config_of(example())
     assert config.organisation == "acme"
-    assert list(config.sites) == ["use1", "euw4", "fra", "eun"]
+    assert list(config.sites) == ["use1", "euw4", "fra", "eun", "euw4-stripes", "fra-stripes"]
     use1, fra = config.sites["use1"], config.sites["fra"]
     assert (use1.cloud, use1.region, use1.jurisdiction) == (Cloud.AWS, "us-east-1", "US")
     assert use1.stores[Tier.HOT].restore == 60 and use1.stores[Tier.WARM].lock == 30 * DAY
@@ -42,7 +42,7 @@ def test_the_example_on_the_page_is_understood() -> None:
     run = config.assets["llama-pretrain"]
     assert run.keep == AssetKeep(last=5, daily=14, components={"optimizer": Keep(last=3)})
     assert run.tiers == {Tier.COLD: TierRule(after=30 * DAY, unread=14 * DAY)}
-    assert config.assets["customer-data"].home == Home("fra")
+    assert config.assets["customer-data"].home == Home("fra-stripes")
     assert config.assets["customer-data"].place.stripes == Stripes(2, 1)
     assert config.groups["release"].assets == ("llama-weights", "tokenizer")
     assert config.recoveries["pretrain-to-eu"].to == ("euw4", "use1")
@@ -97,6 +97,8 @@ def test_words_that_older_yaml_takes_for_something_else_are_words(word: str) -> 
         ("lock: 30d", "lock: 30", 10, "is not a duration"),
         ("lock: 30d", "lock: 999999999999w", 10, "more than a hundred years"),
         ("up: 10Gbit/s", "up: 10Gbit", 11, "is not a rate"),
+        ("up: 10Gbit/s", "up: 10Gb/s", 11, "may be bits or bytes; write 10Gbit/s or 10GB/s"),
+        ("up: 10Gbit/s", "up: 10G", 11, "may be bits or bytes; write 10Gbit/s or 10GB/s"),
         ("up: 10Gbit/s", "up: 0Gbit/s", 11, "less than a byte a second"),
         ("reserve: 2Gbit/s", "reserved: 2Gbit/s", 11, "did you mean `reserve`"),
         ("reserve: 2Gbit/s", "price_per_gb: cheap", 11, "is not a price"),

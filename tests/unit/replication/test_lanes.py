@@ -125,3 +125,13 @@ def test_a_copy_of_low_priority_is_not_held_up_for_ever() -> None:
     lane = Lane(Fast())
     with lane.copying(HIGH), lane.copying(LOW):
         assert lane.once("k", LOW, lambda: 5) == 5
+
+
+def test_what_landed_before_one_looked_is_sent_again() -> None:
+    tape = Tape(Lane())
+    with tape.lane.copying(NORMAL):
+        tape.send("packs/a", NORMAL)
+        looked = tape.lane.mark()
+        assert tape.lane.once("packs/a", NORMAL, lambda: 8, since=looked) == 8
+        assert tape.lane.once("packs/a", NORMAL, lambda: 9, since=looked) == 8
+    assert tape.sent == ["packs/a"]

@@ -127,3 +127,55 @@ def test_the_cache_never_holds_more_than_it_may(size: int) -> None:
     choice = choose_cache(cached(), HOT, NOW, capacity_bytes=size * GB)
     packs = {pack for one in cached().snapshots if one.id in choice.hold for pack in one.packs}
     assert sum(cached().packs[pack] for pack in packs) == choice.bytes <= size * GB
+
+
+def two_cached() -> Facts:
+    """Two assets of the same size at use1, whose restores at euw4 are in time from there as well."""
+    assets = [asset(name="often", sites=("use1",)), asset(name="never", sites=("use1",))]
+    snapshots = [
+        snapshot(1, ["use1/hot"], "p", id="often", asset="often", validated=True),
+        snapshot(1, ["use1/hot"], "q", id="never", asset="never", validated=True),
+        snapshot(20, ["use1/hot"], "r", id="old", asset="often"),
+    ]
+    return facts(assets, snapshots)
+
+
+def test_what_is_read_often_is_worth_more_and_old_ones_count_only_when_they_are_read() -> None:
+    given_ = two_cached()
+    plain = choose_cache(given_, HOT, NOW + DAY_NS, capacity_bytes=200 * GB)
+    assert set(plain.hold) == {"never"}  # of equal worth, by name
+    reads = {"often": [NOW - DAY_NS, NOW - 2 * DAY_NS], "old": [NOW - 40 * DAY_NS]}
+    often = choose_cache(given_, HOT, NOW + DAY_NS, capacity_bytes=200 * GB, reads=reads)
+    assert set(often.hold) == {"often"} and "read 2 times lately" in often.hold["often"]
+    old = choose_cache(given_, HOT, NOW + DAY_NS, reads=reads | {"old": [NOW - DAY_NS]})
+    assert set(old.hold) == {"often", "never", "old"}
+
+
+def test_egress_counts_where_time_does_not() -> None:
+    given_ = two_cached()
+    free = choose_cache(given_, HOT, NOW + DAY_NS, hour_price=0.0)
+    assert set(free.hold) == {"often", "never"} and "cheaper" in free.hold["often"]
+    near = facts(
+        [asset(name="often", sites=("euw4", "use1"))],
+        [snapshot(1, ["euw4/warm"], "p", id="often", asset="often", validated=True)],
+    )
+    far = choose_cache(given_, HOT, NOW + DAY_NS, hour_price=0.0).hold["often"]
+    assert "USD 41.91" in far  # 500 GB at 0.09 for 2^30 bytes, and requests
+    assert "USD 0.0" in choose_cache(near, HOT, NOW + DAY_NS, hour_price=0.0).hold["often"]  # requests alone
+
+
+def test_what_a_jurisdiction_forbids_is_no_candidate_and_has_to_leave() -> None:
+    given_ = two_cached()
+    bound = msgspec.structs.replace(given_.assets[0], owed=Owed(name="us", rto_seconds=9e4, not_in=frozenset({"EU"})))
+    there = msgspec.structs.replace(
+        given_,
+        assets=(bound, given_.assets[1]),
+        snapshots=(
+            snapshot(1, [HOT, "use1/hot"], "p", id="often", asset="often", validated=True),
+            *given_.snapshots[1:],
+        ),
+    )
+    choice = choose_cache(there, HOT, NOW + DAY_NS)
+    assert set(choice.hold) == {"never"} and choice.leaving == ("often",)
+    assert choice.left_out["often"] == "class us must not lie in EU"
+    assert not [one for one in choice.raised if one.snapshot == "often"]

@@ -9,12 +9,13 @@ from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.differences import FactChange, FileChanged, SnapshotDiff, TensorChanged
 
 if TYPE_CHECKING:
+    from holdfast.cli.schemas.circumstances import CircumstanceChange
     from holdfast.vault.snapshots.differences import Difference, TensorChange
 
 __all__ = ["diff_facts"]
 
 
-def diff_facts(difference: Difference) -> SnapshotDiff:
+def diff_facts(difference: Difference, circumstances: list[CircumstanceChange] | None = None) -> SnapshotDiff:
     """All that differs."""
     return SnapshotDiff(
         before=snapshot_facts(difference.before, []),
@@ -35,6 +36,7 @@ def diff_facts(difference: Difference) -> SnapshotDiff:
             for change in difference.files
         ],
         same_files=difference.same_files,
+        circumstances=circumstances,
     )
 
 

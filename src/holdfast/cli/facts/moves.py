@@ -11,6 +11,7 @@ from holdfast.cli.schemas.common import Damaged
 from holdfast.cli.schemas.moves import Replicated, Restored, TakenFacts, TensorsExported
 
 if TYPE_CHECKING:
+    from holdfast.cli.schemas.circumstances import CircumstanceChange
     from holdfast.control.bulk.spreading import Bulk
     from holdfast.control.snapshots.restore_plans import RestorePlan
     from holdfast.control.vaults.replicating import Source
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["restored_facts", "restore_plan_facts", "exported_facts", "replicated_facts", "replication_plan_facts"]
 
 
-def restored_facts(written: Written, bulk: Bulk | None = None) -> Restored:
+def restored_facts(
+    written: Written, bulk: Bulk | None = None, circumstances: list[CircumstanceChange] | None = None
+) -> Restored:
     """What a restore wrote, and who did it."""
     return Restored(
         snapshot=snapshot_facts(written.root, []),
@@ -38,11 +41,18 @@ def restored_facts(written: Written, bulk: Bulk | None = None) -> Restored:
         ],
         dry_run=False,
         workers=worker_facts(bulk),
+        circumstances=circumstances,
     )
 
 
-def restore_plan_facts(plan: RestorePlan) -> Restored:
-    """What a restore would write."""
+def restore_plan_facts(
+    plan: RestorePlan,
+    circumstances: list[CircumstanceChange] | None = None,
+    *,
+    dry_run: bool = True,
+    refused: bool = False,
+) -> Restored:
+    """What a restore would write; `refused`: it was to write, and did not."""
     return Restored(
         snapshot=snapshot_facts(plan.root, []),
         target=clean(str(plan.target)),
@@ -51,8 +61,10 @@ def restore_plan_facts(plan: RestorePlan) -> Restored:
         resumed_bytes=0,
         given_up=[clean(name) for name in plan.given_up],
         from_replicas=[],
-        dry_run=True,
+        dry_run=dry_run,
         workers=[],
+        circumstances=circumstances,
+        refused=refused,
     )
 
 

@@ -9,7 +9,7 @@ from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.sites import HealedFacts, MoveFacts, SiteChanged
 
 if TYPE_CHECKING:
-    from holdfast.control.sites.changing import Move, SiteDone, SitePlan
+    from holdfast.control.sites.changes import Move, SiteDone, SitePlan
     from holdfast.control.sites.striped_changes import SetDone, SetMove
 
 __all__ = ["site_change_facts"]
@@ -27,11 +27,13 @@ def site_change_facts(plan: SitePlan, done: SiteDone | None = None) -> SiteChang
         settled=None if done is None else done.settled,
         copied=[] if done is None else [copied_facts(one) for one in done.copied],
         healed=[] if done is None else [_healed(one) for one in done.sets],
+        told=[] if done is None else [clean(one) for one in done.told.places],
+        untold=[] if done is None else [clean(f"{one}: {why}") for one, why in done.told.problems.items()],
     )
 
 
 def _move(plan: SitePlan, move: Move) -> MoveFacts:
-    from holdfast.control.sites.changing import Change
+    from holdfast.control.sites.states import Change
 
     rescued = move.only_here if plan.change in (Change.DRAIN, Change.REBUILD) else ()
     filled = move.missing if plan.change in (Change.ADD, Change.REBUILD) else ()

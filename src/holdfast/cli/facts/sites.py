@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from holdfast.cli.facts.workers import worker_facts
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.sites import (
     ArrivalFacts,
@@ -25,6 +26,7 @@ from holdfast.clock import NANOSECONDS, to_rfc3339
 if TYPE_CHECKING:
     from holdfast.control.sites.declared import DeclaredSites
     from holdfast.control.sites.following import SitesRound, SitesStatus
+    from holdfast.control.sites.spreading import SiteCarriers
     from holdfast.control.sites.striped import Healing, SetStatus
     from holdfast.replication.following.exposing import Exposure
     from holdfast.replication.following.rounds import Copied
@@ -57,16 +59,24 @@ def _site(sites: DeclaredSites, name: str, views: Mapping[str, View] | None) -> 
                 snapshots=None if view is None or not view.answered else sum(map(len, view.roots.values())),
             )
         )
-    placed = sites.assets.values()
+    placed, state = sites.assets.values(), sites.states.get(name)
     return SiteFacts(
         name=name,
         cloud=site.cloud.value,
         region=site.region,
         jurisdiction=site.jurisdiction,
-        state=sites.states[name].condition.value if name in sites.states else "",
+        state="" if state is None else state.condition.value,
+        since=None if state is None else to_rfc3339(state.at),
+        reason="" if state is None else clean(state.reason),
+        by="" if state is None else clean(state.by),
+        rivals=[clean(one) for one in sites.kept_states.rivals(name)],
         stores=stores,
-        homes=[clean(asset.name) for asset in placed if asset.home_site == name],
-        copies=[clean(asset.name) for asset in placed if name in asset.placement.sites and asset.home_site != name],
+        homes=[clean(asset.name) for asset in placed if asset.home_site == name and state is None],
+        copies=[
+            clean(asset.name)
+            for asset in placed
+            if name in asset.placement.sites and (asset.home_site != name or state is not None)
+        ],
     )
 
 
@@ -149,11 +159,14 @@ def planned_sync_facts(sites: DeclaredSites, status: SitesStatus, healings: Iter
         healed=[healed_facts(one) for one in planned],
         exposures=_exposures(sites, status.exposures),
         stuck=[clean(one) for one in status.plan.stuck],
+        workers=[],
     )
 
 
-def synced_facts(sites: DeclaredSites, done: SitesRound, now_ns: int) -> SiteSynced:
-    """What a round did."""
+def synced_facts(
+    sites: DeclaredSites, done: SitesRound, now_ns: int, carriers: SiteCarriers | None = None
+) -> SiteSynced:
+    """What a round did; `carriers`: who carried packs."""
     report = done.report
     return SiteSynced(
         at=to_rfc3339(now_ns),
@@ -164,6 +177,7 @@ def synced_facts(sites: DeclaredSites, done: SitesRound, now_ns: int) -> SiteSyn
         healed=[healed_facts(one) for one in done.healings],
         exposures=_exposures(sites, done.exposures),
         stuck=[clean(one) for one in dict.fromkeys((*report.plan.stuck, *report.left.stuck))],
+        workers=worker_facts(carriers),
     )
 
 

@@ -29,6 +29,7 @@ from holdfast.vault.snapshots.refs import LATEST, RESERVED, VALIDATED, read_back
 from holdfast.vault.snapshots.thinning import links_without, read_thinned
 
 if TYPE_CHECKING:
+    from holdfast.cli.schemas.circumstances import CircumstanceFacts
     from holdfast.cli.schemas.storage import StorageFacts
     from holdfast.control.bulk.spreading import Bulk
     from holdfast.vault.checking.verifying import Verified
@@ -110,7 +111,9 @@ def verified_facts(
     )
 
 
-def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool, codecs: bool = False) -> SnapshotShown:
+def shown_facts(
+    vault: Vault, root: Root, *, tensors: bool, files: bool, codecs: bool = False, circumstances: bool = False
+) -> SnapshotShown:
     """All there is to know about a snapshot. Reads its manifests and the asset's pointers. Raises DamageError."""
     refs = vault.tags(root.asset)
     entries = vault.files(root)
@@ -152,6 +155,7 @@ def shown_facts(vault: Vault, root: Root, *, tensors: bool, files: bool, codecs:
         else None,
         files=[_file(entry) for entry in entries] if files else None,
         codecs=_storage(vault, root) if codecs else None,
+        circumstances=_circumstances(vault, root) if circumstances else None,
     )
 
 
@@ -220,6 +224,12 @@ def _storage(vault: Vault, root: Root) -> StorageFacts:
     from holdfast.cli.facts.storage import storage_facts  # brings NumPy, which a listing does not need
 
     return storage_facts(vault, root)
+
+
+def _circumstances(vault: Vault, root: Root) -> list[CircumstanceFacts]:
+    from holdfast.cli.facts.circumstances import circumstance_facts
+
+    return circumstance_facts(vault, root)
 
 
 def _last_read_back(vault: Vault, root: Root) -> ReadBack | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.tiers import (
+    ArchiveFacts,
     Money,
     MoneyLine,
     RateFacts,
@@ -20,6 +21,7 @@ from holdfast.cli.schemas.tiers import (
     TierMove,
     TierPlanned,
     TierPrewarmed,
+    TierThawing,
 )
 from holdfast.clock import to_rfc3339
 
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
     from holdfast.control.sites.measuring import Sampled
     from holdfast.control.sites.prewarming import Prewarming
     from holdfast.control.sites.tiers import TiersPlanned
+    from holdfast.control.vaults.archived import ArchivedPacks
     from holdfast.economics.amounts import Cost
     from holdfast.replication.tiering.moving import Moved
     from holdfast.replication.tiering.plans import Decision, Move
 
 __all__ = ["planned_facts", "explained_facts", "applied_facts", "measured_facts", "prewarmed_facts"]
+__all__ += ["thawing_facts", "move_facts", "held_facts", "money_facts"]
 
 
 def planned_facts(planned: TiersPlanned) -> TierPlanned:
@@ -40,10 +44,10 @@ def planned_facts(planned: TiersPlanned) -> TierPlanned:
     return TierPlanned(
         at=to_rfc3339(plan.made_ns),
         snapshots=len(plan.decisions),
-        moves=[_move(one) for one in plan.moves],
+        moves=[move_facts(one) for one in plan.moves],
         cost=None
         if cost is None
-        else TierCost(before=_money(cost.before), after=_money(cost.after), once=_money(cost.once)),
+        else TierCost(before=money_facts(cost.before), after=money_facts(cost.after), once=money_facts(cost.once)),
         no_cost=clean(planned.no_cost),
         unpriced=list(planned.unpriced),
         not_measured=[clean(one) for one in plan.notes],
@@ -66,7 +70,7 @@ def explained_facts(planned: TiersPlanned, decisions: Iterable[Decision]) -> Tie
                 why=clean(one.why),
                 lies_at=list(one.lies_at),
                 wanted={store: clean(why) for store, why in one.wanted.items()},
-                moves=[_move(move) for move in one.moves],
+                moves=[move_facts(move) for move in one.moves],
                 held=[clean(text) for text in one.held],
                 problems=[clean(text) for text in one.problems],
                 text=[clean(line) for line in explain(one)],
@@ -81,8 +85,8 @@ def applied_facts(planned: TiersPlanned, moved: Moved, now_ns: int) -> TierAppli
     """What was done, and what was not."""
     return TierApplied(
         at=to_rfc3339(now_ns),
-        done=[_move(one) for one in moved.done],
-        held=_held(moved.held),
+        done=[move_facts(one) for one in moved.done],
+        held=held_facts(moved.held),
         copied=sum(size for _, size in moved.copies.values()),
         read_back=moved.read_back,
         left_out=_left_out(planned),
@@ -109,7 +113,20 @@ def measured_facts(found: Iterable[Sampled], sites: Sequence[str], now_ns: int) 
     )
 
 
-def prewarmed_facts(asset: str, by_ns: int, wanted: Prewarming, moved: Moved | None, *, dry_run: bool) -> TierPrewarmed:
+def thawing_facts(found: Iterable[ArchivedPacks], now_ns: int) -> TierThawing:
+    """How far archives are with what they were asked for."""
+    return TierThawing(at=to_rfc3339(now_ns), archives=[_archive(one) for one in found])
+
+
+def prewarmed_facts(
+    asset: str,
+    by_ns: int,
+    wanted: Prewarming,
+    moved: Moved | None,
+    archives: Iterable[ArchivedPacks],
+    *,
+    dry_run: bool,
+) -> TierPrewarmed:
     """When it has to begin, and what was done."""
     found = wanted.prewarm
     step = found.steps[0] if found.steps else None
@@ -127,12 +144,26 @@ def prewarmed_facts(asset: str, by_ns: int, wanted: Prewarming, moved: Moved | N
         bytes=step.bytes if step is not None else 0,
         text=[clean(one.text) for one in found.steps] + [clean(why) for why in found.left_out.values()],
         dry_run=dry_run,
-        done=[_move(one) for one in moved.done] if moved is not None else [],
-        held=_held(moved.held) if moved is not None else [],
+        done=[move_facts(one) for one in moved.done] if moved is not None else [],
+        held=held_facts(moved.held) if moved is not None else [],
+        archives=[_archive(one) for one in archives],
     )
 
 
-def _move(one: Move) -> TierMove:
+def _archive(one: ArchivedPacks) -> ArchiveFacts:
+    return ArchiveFacts(
+        store=one.store,
+        packs=len(one.packs),
+        bytes=one.bytes,
+        unasked=len(one.unasked),
+        readable=one.readable,
+        kinds=[clean(kind) for kind in one.kinds],
+        seconds=one.seconds,
+        cost=None if one.cost is None else money_facts(one.cost),
+    )
+
+
+def move_facts(one: Move) -> TierMove:
     return TierMove(
         verb=one.verb.value,
         snapshot=one.snapshot,
@@ -146,8 +177,8 @@ def _move(one: Move) -> TierMove:
     )
 
 
-def _held(held: Mapping[Move, str]) -> list[TierHeld]:
-    return [TierHeld(move=_move(move), reason=clean(why)) for move, why in held.items()]
+def held_facts(held: Mapping[Move, str]) -> list[TierHeld]:
+    return [TierHeld(move=move_facts(move), reason=clean(why)) for move, why in held.items()]
 
 
 def _left_out(planned: TiersPlanned) -> list[TierLeft]:
@@ -159,7 +190,7 @@ def _problems(decisions: Iterable[Decision]) -> list[TierLeft]:
     return [TierLeft(what=one.snapshot, reason=clean(text)) for one in decisions for text in one.problems]
 
 
-def _money(cost: Cost) -> Money:
+def money_facts(cost: Cost) -> Money:
     return Money(
         total=cost.total,
         currency=cost.currency,

@@ -16,10 +16,12 @@ from holdfast.cli.schemas.audit import (
     AuditWitnessed,
     AuditWitnessKey,
 )
+from holdfast.cli.schemas.catalogs import CatalogShown, CatalogStatus, CatalogUpdated
 from holdfast.cli.schemas.collecting import VaultCollected
 from holdfast.cli.schemas.configs import ConfigChecked, ConfigSchema, ConfigShown
 from holdfast.cli.schemas.demos import DemoPlayed
 from holdfast.cli.schemas.differences import SnapshotDiff
+from holdfast.cli.schemas.exposures import SiteExposure
 from holdfast.cli.schemas.failures import Failure
 from holdfast.cli.schemas.keys import (
     KeyCombined,
@@ -36,6 +38,7 @@ from holdfast.cli.schemas.keys import (
 )
 from holdfast.cli.schemas.locks import LockMoments, LockSet, LocksExtended, LocksShown, RecoveryPlanned
 from holdfast.cli.schemas.moves import Replicated, Restored, TensorsExported
+from holdfast.cli.schemas.objectives import ObjectiveStatus
 from holdfast.cli.schemas.policies import (
     ApiKeyCreated,
     ApiKeyList,
@@ -46,8 +49,17 @@ from holdfast.cli.schemas.policies import (
     PolicyTable,
 )
 from holdfast.cli.schemas.quarantines import SnapshotQuarantined, SnapshotReleased
+from holdfast.cli.schemas.recoveries import (
+    RecoverApproved,
+    RecoverChecked,
+    RecoverPlanned,
+    RecoverReviewed,
+    RecoverRun,
+    RecoverRuns,
+)
 from holdfast.cli.schemas.repairs import SnapshotRota, VaultRepaired
 from holdfast.cli.schemas.retention import RetentionApplied, RetentionPlanned, SnapshotHeld, SnapshotUnheld
+from holdfast.cli.schemas.settling import SnapshotsSettled
 from holdfast.cli.schemas.sites import SiteChanged, SiteCreated, SiteList, SiteStatus, SiteSynced
 from holdfast.cli.schemas.snapshots import (
     SavePlanned,
@@ -58,10 +70,12 @@ from holdfast.cli.schemas.snapshots import (
     SnapshotTagged,
     SnapshotVerified,
 )
-from holdfast.cli.schemas.tiers import TierApplied, TierExplained, TierMeasured, TierPlanned, TierPrewarmed
+from holdfast.cli.schemas.tier_caches import TierCache, TierCacheStatus
+from holdfast.cli.schemas.tiers import TierApplied, TierExplained, TierMeasured, TierPlanned, TierPrewarmed, TierThawing
 from holdfast.cli.schemas.vaults import VaultChecked, VaultCreated, VaultInfo
 from holdfast.cli.schemas.watching import WatchEvent
 from holdfast.objectives.retention_rules import Policy
+from holdfast.training.executing.events import ExecEvent
 
 __all__ = ["OUTPUTS", "INPUTS", "schema_files"]
 
@@ -81,6 +95,7 @@ OUTPUTS: dict[str, Any] = {
     "snapshot-verify-rota": SnapshotRota,
     "snapshot-tag": SnapshotTagged,
     "snapshot-drop": SnapshotDropped,
+    "snapshot-settle": SnapshotsSettled,
     "snapshot-quarantine": SnapshotQuarantined,
     "snapshot-release": SnapshotReleased,
     "snapshot-hold": SnapshotHeld,
@@ -95,17 +110,29 @@ OUTPUTS: dict[str, Any] = {
     "restore": Restored,
     "restore-tensors": TensorsExported,
     "watch": WatchEvent,
+    "train-exec": ExecEvent,
     "replicate": Replicated,
     "site-list": SiteList,
     "site-status": SiteStatus,
     "site-sync": SiteSynced,
     "site-change": SiteChanged,
     "site-create": SiteCreated,
+    "site-exposure": SiteExposure,
     "tier-plan": TierPlanned,
     "tier-explain": TierExplained,
     "tier-apply": TierApplied,
     "tier-measure": TierMeasured,
     "tier-prewarm": TierPrewarmed,
+    "tier-thawing": TierThawing,
+    "tier-cache": TierCache,
+    "tier-cache-status": TierCacheStatus,
+    "objective-status": ObjectiveStatus,
+    "recover-plan": RecoverPlanned,
+    "recover-review": RecoverReviewed,
+    "recover-check": RecoverChecked,
+    "recover-approve": RecoverApproved,
+    "recover-run": RecoverRun,
+    "recover-runs": RecoverRuns,
     "key-list": KeyList,
     "key-create": KeyCreated,
     "key-show": KeyShown,
@@ -127,6 +154,9 @@ OUTPUTS: dict[str, Any] = {
     "config-check": ConfigChecked,
     "config-show": ConfigShown,
     "config-schema": ConfigSchema,
+    "catalog-update": CatalogUpdated,
+    "catalog-status": CatalogStatus,
+    "catalog-show": CatalogShown,
     "audit-create": AuditCreated,
     "audit-append": AuditAppended,
     "audit-verify": AuditVerified,

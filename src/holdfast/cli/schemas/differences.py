@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from holdfast.cli.schemas.circumstances import CircumstanceChange
 from holdfast.cli.schemas.common import Bytes, Count, Record
 from holdfast.cli.schemas.snapshots import SnapshotFacts
 
@@ -44,10 +45,14 @@ class FileChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnapshotDiff(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-diff/1"):
-    """`snapshot diff A B`, by manifests alone. `same_files` counts files that do not differ."""
+    """`snapshot diff A B`, by manifests alone. `same_files` counts files that do not differ.
+
+    `circumstances`: what differs of those, what matters most first; null where one of the two does not tell of any.
+    """
 
     before: SnapshotFacts
     after: SnapshotFacts
     facts: list[FactChange]
     files: list[FileChanged]
     same_files: Count
+    circumstances: list[CircumstanceChange] | None = None

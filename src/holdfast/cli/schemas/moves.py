@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from holdfast.cli.schemas.circumstances import CircumstanceChange
 from holdfast.cli.schemas.common import Bytes, Count, Damaged, Record, SnapshotRef, WorkerFacts
 from holdfast.cli.schemas.snapshots import SnapshotFacts
 
@@ -29,7 +30,8 @@ class Restored(Record, frozen=True, kw_only=True, tag="holdfast/restore/1"):
     """`restore`. Of `bytes`, `resumed_bytes` were there from an interrupted restore. A dry run wrote nothing.
 
     `given_up`: components that the snapshot no longer has, and that so were not restored. `workers`: of a cluster, who
-    did what; empty where no cluster was asked.
+    did what; empty where no cluster was asked. `circumstances`: with `--check-env`, how they differ here; null without.
+    `refused`: nothing was written because of them.
     """
 
     snapshot: SnapshotFacts
@@ -41,6 +43,8 @@ class Restored(Record, frozen=True, kw_only=True, tag="holdfast/restore/1"):
     from_replicas: list[TakenFacts]
     dry_run: bool
     workers: list[WorkerFacts]
+    circumstances: list[CircumstanceChange] | None = None
+    refused: bool = False
 
 
 class TensorsExported(Record, frozen=True, kw_only=True, tag="holdfast/restore-tensors/1"):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from holdfast.cli.schemas.common import Bytes, Count, Record, Seconds, Time
+from holdfast.cli.schemas.common import Bytes, Count, Record, Seconds, Time, WorkerFacts
 
 __all__ = [
     "StoreFacts",
@@ -43,7 +43,8 @@ class StoreFacts(msgspec.Struct, frozen=True, kw_only=True):
 class SiteFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A site, its stores, and the assets that lie there: those whose home it is, and those that are copied to it.
 
-    `state`: `failed`, `draining` or `rebuilding`, empty for a site that is as declared.
+    `state`: `failed`, `draining` or `rebuilding`, empty for a site that is as declared. `since`, `reason`, `by`: when
+    it was said, why, and whose key signed it. `rivals`: what somebody else said at the same time, and does not count.
     """
 
     name: str
@@ -51,6 +52,10 @@ class SiteFacts(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     jurisdiction: str
     state: str
+    since: Time | None
+    reason: str
+    by: str
+    rivals: list[str]
     stores: list[StoreFacts]
     homes: list[str]
     copies: list[str]
@@ -176,7 +181,10 @@ class CopiedFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SiteSynced(Record, frozen=True, kw_only=True, tag="holdfast/site-sync/1"):
-    """`site sync`: one round, or with --dry-run what it would copy (`copies`). `healed`: sets of stripes."""
+    """`site sync`: one round, or with --dry-run what it would copy (`copies`). `healed`: sets of stripes.
+
+    `workers`: with --fanout, who carried how much so far.
+    """
 
     at: Time
     dry_run: bool
@@ -186,6 +194,7 @@ class SiteSynced(Record, frozen=True, kw_only=True, tag="holdfast/site-sync/1"):
     healed: list[HealedFacts]
     exposures: list[ExposureFacts]
     stuck: list[str]
+    workers: list[WorkerFacts]
 
 
 class MoveFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,9 +222,11 @@ class MoveFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SiteChanged(Record, frozen=True, kw_only=True, tag="holdfast/site-change/1"):
-    """`site fail`, `drain`, `add` and `rebuild`: the plan, and with `applied` what was done. `change`: which of them.
+    """`site fail`, `drain`, `add`, `rebuild` and `home`: the plan, and with `applied` what was done. `change`: which of
+    them.
 
-    `settled`: whether all that was to be copied is there; null where nothing is copied.
+    `settled`: whether all that was to be copied is there; null where nothing is copied. `told`: stores, and sets of
+    stripes, whose vault says now what became of the site, so that other machines know; `untold`: which do not, and why.
     """
 
     site: str
@@ -227,6 +238,8 @@ class SiteChanged(Record, frozen=True, kw_only=True, tag="holdfast/site-change/1
     settled: bool | None
     copied: list[CopiedFacts]
     healed: list[HealedFacts]
+    told: list[str]
+    untold: list[str]
 
 
 class SiteCreated(Record, frozen=True, kw_only=True, tag="holdfast/site-create/1"):

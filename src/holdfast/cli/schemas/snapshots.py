@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from holdfast.cli.schemas.circumstances import CircumstanceFacts
 from holdfast.cli.schemas.common import Bytes, Count, Damaged, Record, SnapshotRef, Time, WorkerFacts
 from holdfast.cli.schemas.storage import StorageFacts
 
@@ -175,7 +176,8 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnapshotShown(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-show/1"):
-    """`snapshot show`. `tensors`, `files` and `codecs` are null unless asked for with the option of that name.
+    """`snapshot show`. `tensors`, `files`, `codecs` and `circumstances` are null unless asked for with the option of
+    that name.
 
     `pointers` are all those of the asset, wherever they point; `read_back` is the newest time that this snapshot was
     read back and found good, as far as the pointer `validated` remembers.
@@ -196,6 +198,7 @@ class SnapshotShown(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-sh
     tensors: list[TensorFacts] | None = None
     files: list[FileFacts] | None = None
     codecs: StorageFacts | None = None
+    circumstances: list[CircumstanceFacts] | None = None
 
 
 class SnapshotVerified(Record, frozen=True, kw_only=True, tag="holdfast/snapshot-verify/1"):

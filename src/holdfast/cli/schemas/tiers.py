@@ -21,6 +21,8 @@ __all__ = [
     "TierApplied",
     "RateFacts",
     "TierMeasured",
+    "ArchiveFacts",
+    "TierThawing",
     "TierPrewarmed",
 ]
 
@@ -159,9 +161,35 @@ class TierMeasured(Record, frozen=True, kw_only=True, tag="holdfast/tier-measure
     measured: list[RateFacts]
 
 
+class ArchiveFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Packs that have to be asked for before they can be read. `packs`, `bytes`: those that cannot be read yet;
+    `unasked`: how many of them nobody had asked for; `readable`: those that can be read by now. `kinds`: as the
+    provider calls them. `seconds`: how long getting them takes at most, as published, and `cost`: what the unasked ones
+    cost; null where that is not known.
+    """
+
+    store: StoreName
+    packs: Count
+    bytes: Bytes
+    unasked: Count
+    readable: Count
+    kinds: list[str]
+    seconds: Seconds | None
+    cost: Money | None
+
+
+class TierThawing(Record, frozen=True, kw_only=True, tag="holdfast/tier-thawing/1"):
+    """While `tier prewarm` waits for archives: one line for each change."""
+
+    at: Time
+    archives: list[ArchiveFacts]
+
+
 class TierPrewarmed(Record, frozen=True, kw_only=True, tag="holdfast/tier-prewarm/1"):
     """`tier prewarm`. `start`: when copying has to begin; `ready`: when it would be done, null where that was not
     measured; `until`: how long it stays. `in_time`: null for not measured. `done`: moves that were made now.
+    `archives`: what could not be read when the command ended: it was asked for, but for a dry run, and the same command
+    goes on.
     """
 
     at: Time
@@ -178,3 +206,4 @@ class TierPrewarmed(Record, frozen=True, kw_only=True, tag="holdfast/tier-prewar
     dry_run: bool
     done: list[TierMove]
     held: list[TierHeld]
+    archives: list[ArchiveFacts]

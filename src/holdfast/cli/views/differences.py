@@ -8,6 +8,7 @@ from holdfast.cli.output import Page
 from holdfast.cli.phrases import count
 from holdfast.cli.schemas.differences import FileChanged, SnapshotDiff, TensorChanged
 from holdfast.cli.schemas.snapshots import SnapshotFacts
+from holdfast.cli.views.circumstances import circumstance_change_lines
 from holdfast.cli.views.layout import Column, fact_lines, table
 from holdfast.cli.views.snapshots import step_text
 from holdfast.units import format_size
@@ -37,6 +38,9 @@ def diff_lines(record: SnapshotDiff, page: Page) -> Iterator[str]:
             Column("PATH"),
         ]
         yield from table(columns, [_file(file) for file in record.files], page.width)
+    if record.circumstances is not None:
+        yield ""
+        yield from circumstance_change_lines(record.circumstances, page)
     for file in record.files:
         if file.tensors:
             yield ""

@@ -8,6 +8,7 @@ from holdfast.cli.output import Page
 from holdfast.cli.phrases import count, short_id
 from holdfast.cli.schemas.moves import Replicated, Restored, TensorsExported
 from holdfast.cli.schemas.snapshots import SnapshotFacts
+from holdfast.cli.views.circumstances import circumstance_change_lines
 from holdfast.cli.views.layout import fact_lines
 from holdfast.cli.views.snapshots import content_text, step_text
 from holdfast.cli.views.workers import worker_lines
@@ -20,13 +21,13 @@ _NAMES_SHOWN = 10
 
 def restored_lines(record: Restored, page: Page) -> Iterator[str]:
     resumed = f", {format_size(record.resumed_bytes)} of it there from before" if record.resumed_bytes else ""
-    verb = "would write" if record.dry_run else "wrote"
+    verb = "would write" if record.dry_run or record.refused else "wrote"
     facts = [
         *_origin(record.snapshot, page),
         (verb, f"{format_size(record.bytes)} in {count(record.files, 'file')}{resumed}"),
         ("to", record.target),
         ("not there", f"{', '.join(record.given_up)}: given up by retention" if record.given_up else ""),
-        ("checked", "" if record.dry_run else "every chunk against its id"),
+        ("checked", "" if record.dry_run or record.refused else "every chunk against its id"),
         *(
             ("instead", f"{count(taken.chunks, 'chunk')}, {format_size(taken.bytes)} in all, from {taken.url}")
             for taken in record.from_replicas
@@ -34,6 +35,9 @@ def restored_lines(record: Restored, page: Page) -> Iterator[str]:
         *worker_lines(record.workers),
     ]
     yield from fact_lines(facts, page.width)
+    if record.circumstances is not None:
+        yield ""
+        yield from circumstance_change_lines(record.circumstances, page)
 
 
 def exported_lines(record: TensorsExported, page: Page) -> Iterator[str]:

@@ -9,10 +9,11 @@ from holdfast.cli.output import Page
 from holdfast.cli.phrases import age, count, moment, short_id
 from holdfast.cli.schemas.snapshots import FileFacts, SnapshotShown, TensorFacts
 from holdfast.cli.views.bars import BLOCKS, Strokes
+from holdfast.cli.views.circumstances import circumstance_lines
 from holdfast.cli.views.layout import Column, fact_lines, table
 from holdfast.cli.views.snapshots import content_text, finding_lines, read_back_text, step_text, stored_text
 from holdfast.cli.views.storage import storage_lines
-from holdfast.units import format_ratio, format_size
+from holdfast.units import format_duration, format_ratio, format_size
 
 __all__ = ["shown_lines"]
 
@@ -34,11 +35,15 @@ def shown_lines(record: SnapshotShown, page: Page, *, strokes: Strokes = BLOCKS)
     if record.codecs is not None:
         yield ""
         yield from storage_lines(record.codecs, page, strokes)
+    if record.circumstances is not None:
+        yield ""
+        yield from circumstance_lines(record.circumstances, page)
 
 
 def _head(record: SnapshotShown, page: Page) -> Iterator[str]:
     snapshot = record.snapshot
     never = "never, as far as `validated` remembers"
+    interval = _interval(record)
     found = count(len(record.findings), "finding") if record.findings else "nothing found"
     facts = [
         ("snapshot", snapshot.id),
@@ -55,10 +60,22 @@ def _head(record: SnapshotShown, page: Page) -> Iterator[str]:
         ("checked", f"{found} ({', '.join(record.checks)}); policy {record.policy}: {snapshot.verdict}"),
         ("read back", read_back_text(record.read_back, page) if record.read_back else never),
         ("set aside", snapshot.set_aside or ""),
-        *((f"meta {key}", value) for key, value in sorted(record.meta.items())),
+        ("interval", interval),
+        *((f"meta {key}", value) for key, value in sorted(record.meta.items()) if not (interval and key == "interval")),
         *((f"with {key}", value) for key, value in sorted(record.versions.items())),
     ]
     yield from fact_lines(facts, page.width)
+
+
+def _interval(record: SnapshotShown) -> str:
+    """What the run said of the interval at which it saved; empty where it said nothing that can be read."""
+    from holdfast.training.intervals.told import note_in
+
+    note = note_in(record.meta)
+    if note is None:
+        return ""
+    cost = "" if note.cost is None else f"; a save costs {format_duration(note.cost.lost_seconds)} of training"
+    return f"saved every {format_duration(note.seconds)} ({note.decided_by}){cost}"
 
 
 def _components(record: SnapshotShown, page: Page) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from holdfast.cli.output import Page
 from holdfast.cli.phrases import count
 from holdfast.cli.schemas.sites import MoveFacts, SiteChanged
-from holdfast.cli.views.layout import Column, table
+from holdfast.cli.views.layout import Column, folded, table
 from holdfast.cli.views.sites import brief, copied_lines, healed_lines
 from holdfast.units import format_size
 
@@ -15,9 +15,9 @@ __all__ = ["site_change_lines"]
 
 
 def site_change_lines(record: SiteChanged, page: Page) -> Iterator[str]:
-    if not record.moves:
+    if not record.moves and not record.refusals:
         yield f"no asset lies at {record.site}"
-    else:
+    elif record.moves:
         columns = [
             Column("ASSET", elastic=True),
             Column("HOME"),
@@ -31,6 +31,9 @@ def site_change_lines(record: SiteChanged, page: Page) -> Iterator[str]:
             yield from (f"{move.asset}: {_lost(record, move)}" for move in record.moves if not move.stripes)
     for text in record.refusals:
         yield f"refused: {text}"
+    if record.told:
+        yield from folded([f"told: {', '.join(record.told)}"], page.width)
+    yield from folded((f"not told: {text}" for text in record.untold), page.width)
     yield from copied_lines(record.copied)
     yield from healed_lines(record.healed)
 

@@ -11,12 +11,14 @@ from holdfast.cli.schemas.sites import (
     ExposureFacts,
     HealedFacts,
     SiteCreated,
+    SiteFacts,
     SiteList,
     SiteStatus,
     SiteSynced,
     StripesFacts,
 )
 from holdfast.cli.views.layout import Column, fact_lines, folded, table
+from holdfast.cli.views.workers import worker_lines
 from holdfast.units import format_duration, format_size
 
 __all__ = [
@@ -62,7 +64,8 @@ def site_show_lines(record: SiteList, page: Page) -> Iterator[str]:
     for site in record.sites:
         facts = [
             ("site", f"{site.name}: {site.cloud} {site.region}, {site.jurisdiction}"),
-            ("state", site.state),
+            ("state", _state(site)),
+            *(("but", rival) for rival in site.rivals),
             ("home of", ", ".join(site.homes) or "nothing"),
             ("copies of", ", ".join(site.copies) or "nothing"),
         ]
@@ -73,6 +76,12 @@ def site_show_lines(record: SiteList, page: Page) -> Iterator[str]:
             first = format_duration(store.restore_seconds)
             facts.append((store.tier, f"{store.url}, first byte within {first}: {said}"))
         yield from fact_lines(facts, page.width)
+
+
+def _state(site: SiteFacts) -> str:
+    if not site.state:
+        return ""
+    return f"{site.state} since {site.since}, as {site.by or 'somebody'} said: {site.reason}"
 
 
 def site_status_lines(record: SiteStatus, page: Page) -> Iterator[str]:
@@ -112,6 +121,7 @@ def site_status_lines(record: SiteStatus, page: Page) -> Iterator[str]:
 
 def site_synced_lines(record: SiteSynced, page: Page) -> Iterator[str]:
     yield from folded(_synced(record), page.width)
+    yield from fact_lines(worker_lines(record.workers), page.width)
     if record.exposures:
         yield ""
         yield from _exposure_lines(record.exposures, page)

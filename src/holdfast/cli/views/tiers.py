@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from holdfast.cli.output import Page
 from holdfast.cli.phrases import count, moment, short_id
 from holdfast.cli.schemas.tiers import (
+    ArchiveFacts,
     Money,
     TierApplied,
     TierExplained,
@@ -16,12 +17,14 @@ from holdfast.cli.schemas.tiers import (
     TierMove,
     TierPlanned,
     TierPrewarmed,
+    TierThawing,
 )
 from holdfast.cli.views.layout import Column, fact_lines, folded, table
 from holdfast.economics.amounts import format_money
 from holdfast.units import format_duration, format_size
 
 __all__ = ["planned_lines", "explained_lines", "applied_lines", "measured_lines", "prewarmed_lines"]
+__all__ += ["thawing_lines", "move_lines", "held_lines", "left_lines", "amount_text"]
 
 _SHOWN = 5  # of one thing that is said of many snapshots
 
@@ -32,23 +35,23 @@ def planned_lines(record: TierPlanned, page: Page) -> Iterator[str]:
 
 def _planned(record: TierPlanned, page: Page) -> Iterator[str]:
     for move in record.moves:
-        yield from _move_lines(move)
+        yield from move_lines(move)
     if record.moves:
         yield ""
     facts = [("snapshots", f"{record.snapshots:,}, {count(len(record.moves), 'move')}")]
     if record.cost is not None:
         cost = record.cost
         facts += [
-            ("storage", f"{_money(cost.before)} a month before, {_amount(cost.after)} after"),
-            ("moves", f"{_amount(cost.once)} once"),
+            ("storage", f"{_money(cost.before)} a month before, {amount_text(cost.after)} after"),
+            ("moves", f"{amount_text(cost.once)} once"),
         ]
     else:
         facts.append(("cost", f"not known: {record.no_cost}"))
     facts += [("no price", f"{', '.join(record.unpriced)}: counted as free")] if record.unpriced else []
     yield from fact_lines(facts, page.width)
     yield from record.not_measured
-    yield from _left_lines("not moved", record.left_out)
-    yield from _left_lines("PROBLEM", record.problems)
+    yield from left_lines("not moved", record.left_out)
+    yield from left_lines("PROBLEM", record.problems)
 
 
 def explained_lines(record: TierExplained, page: Page) -> Iterator[str]:
@@ -71,13 +74,13 @@ def applied_lines(record: TierApplied, page: Page) -> Iterator[str]:
 
 def _applied(record: TierApplied, page: Page) -> Iterator[str]:
     for move in record.done:
-        yield from _move_lines(move, "done: ")
-    yield from _held_lines(record.held)
+        yield from move_lines(move, "done: ")
+    yield from held_lines(record.held)
     yield from fact_lines(
         [("copied", format_size(record.copied)), ("read back", format_size(record.read_back))], page.width
     )
-    yield from _left_lines("not moved", record.left_out)
-    yield from _left_lines("PROBLEM", record.problems)
+    yield from left_lines("not moved", record.left_out)
+    yield from left_lines("PROBLEM", record.problems)
 
 
 def measured_lines(record: TierMeasured, page: Page) -> Iterator[str]:
@@ -116,23 +119,40 @@ def _prewarmed(record: TierPrewarmed, page: Page) -> Iterator[str]:
     )
     yield from record.text
     for move in record.done:
-        yield from _move_lines(move, "done: ")
-    yield from _held_lines(record.held)
+        yield from move_lines(move, "done: ")
+    yield from held_lines(record.held)
+    yield from archive_lines(record.archives, asked=not record.dry_run)
 
 
-def _move_lines(move: TierMove, before: str = "") -> Iterator[str]:
+def thawing_lines(record: TierThawing, page: Page) -> Iterator[str]:
+    yield from folded(archive_lines(record.archives, asked=True), page.width)
+
+
+def archive_lines(archives: Iterable[ArchiveFacts], *, asked: bool) -> Iterator[str]:
+    for one in archives:
+        takes = "takes hours" if one.seconds is None else f"takes up to {format_duration(one.seconds)}"
+        costs = f" and costs about {_money(one.cost)}" if one.cost is not None and one.unasked else ""
+        said = "asked for" if asked or not one.unasked else "to be asked for"
+        there = f", {one.readable:,} can be read by now" if one.readable else ""
+        yield (
+            f"{one.store}: {count(one.packs, 'pack')} of {format_size(one.bytes)} in an archive "
+            f"({', '.join(one.kinds)}), {said}{there}: getting them {takes}{costs}"
+        )
+
+
+def move_lines(move: TierMove, before: str = "") -> Iterator[str]:
     way = {"copy": f"from {move.source} to {move.store}", "verify": f"at {move.store}", "drop": f"from {move.store}"}
     size = {"copy": format_size(move.bytes), "verify": "read back", "drop": f"frees {format_size(move.bytes)}"}
     yield f"{before}{move.verb} {short_id(move.snapshot)} of {move.asset} {way[move.verb]}, {size[move.verb]}"
     yield f"  {move.reason}"
 
 
-def _held_lines(held: Iterable[TierHeld]) -> Iterator[str]:
+def held_lines(held: Iterable[TierHeld]) -> Iterator[str]:
     for one in held:
         yield f"NOT done: {one.move.verb} {short_id(one.move.snapshot)} at {one.move.store}: {one.reason}"
 
 
-def _left_lines(word: str, left: Sequence[TierLeft]) -> Iterator[str]:
+def left_lines(word: str, left: Sequence[TierLeft]) -> Iterator[str]:
     """What is said of many is said once."""
     of: dict[str, list[str]] = {}
     for one in left:
@@ -144,8 +164,8 @@ def _left_lines(word: str, left: Sequence[TierLeft]) -> Iterator[str]:
 
 def _money(money: Money) -> str:
     doubt = "" if money.confirmed else ", in part unconfirmed"
-    return f"{_amount(money)} (list prices of {money.prices_of}{doubt})"
+    return f"{amount_text(money)} (list prices of {money.prices_of}{doubt})"
 
 
-def _amount(money: Money) -> str:
+def amount_text(money: Money) -> str:
     return format_money(money.total, money.currency)

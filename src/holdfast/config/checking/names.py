@@ -69,6 +69,11 @@ def _others(subject: Subject) -> Iterator[Said]:
     assets, groups = subject.named("assets"), subject.named("groups")
     for name, group in config.groups.items():
         yield from _each(assets, "asset", group.assets, ("groups", name, "assets"))
+        if group.saved_as and group.saved_as not in assets:
+            yield Said(("groups", name, "saved_as"), _unknown("asset", group.saved_as, assets))
+    for name, witness in config.witnesses.items():
+        yield from _each(subject.named("sites"), "site", [witness.site], ("witnesses", name, "site"))
+        yield from _each(assets, "asset", witness.assets, ("witnesses", name, "assets"))
     for name, recovery in config.recoveries.items():
         path = ("recoveries", name)
         if recovery.asset and recovery.asset not in assets:

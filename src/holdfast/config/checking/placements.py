@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast.config.checking.subject import Said, Subject
+from holdfast.config.sharing import shared_stores
 from holdfast.objectives import AssetClass
 
 __all__ = ["check_placements", "look_at_domains"]
@@ -22,6 +23,16 @@ def check_placements(subject: Subject) -> Iterator[Said]:
         if name in subject.placed:
             for fault in subject.placed[name].faults:
                 yield Said(fault.path, fault.message)
+    yield from _shared(subject)
+
+
+def _shared(subject: Subject) -> Iterator[Said]:
+    """Stores for stripes and for something else, of those assets that lie somewhere."""
+    placed = {
+        name: one.placement for name, one in subject.placed.items() if one.placement is not None and not one.faults
+    }
+    for one in shared_stores(placed):
+        yield Said((*(subject.owed[one.asset].wanted.path or ("assets", one.asset)), "stripes"), str(one))
 
 
 def _regulated(subject: Subject, name: str) -> Iterator[Said]:

@@ -1,22 +1,23 @@
-"""Groups, recoveries and drills: checked as far as they go. Nothing acts on recoveries, drills and notices yet."""
+"""Groups, recoveries and drills: checked as far as they go. Nothing acts on drills and notices yet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from holdfast.config.checking.subject import Said, Subject
-from holdfast.config.model import Config, Recovery
+from holdfast.config.model import Config, Group, Recovery
 from holdfast.config.reading import Path
 
 __all__ = ["check_recoveries", "look_at_idle_sections"]
 
-_IDLE = ("recoveries", "drills", "notify", "identity")
+_IDLE = ("drills", "notify", "identity")
 
 
 def check_recoveries(subject: Subject) -> Iterator[Said]:
     """Recoveries of nothing, to nowhere, or to where the data may not go."""
     for name, group in subject.config.groups.items():
         yield from _listed(group.assets, ("groups", name, "assets"), "asset")
+        yield from _hooks(group, ("groups", name))
     for name, recovery in subject.config.recoveries.items():
         path: Path = ("recoveries", name)
         if bool(recovery.asset) == bool(recovery.group) and not subject.is_torn(*path):
@@ -29,6 +30,18 @@ def check_recoveries(subject: Subject) -> Iterator[Said]:
         elif drill.surprise_within is not None and drill.surprise_within > drill.every:
             path = ("drills", name, "surprise_within")
             yield Said(path, "a surprise within more than `every` would run into the next drill")
+
+
+def _hooks(group: Group, path: Path) -> Iterator[Said]:
+    if group.saved_as in group.assets and group.saved_as:
+        yield Said((*path, "saved_as"), "a group is saved as an asset of its own, not as one of its `assets`")
+    if group.hold == 0:
+        yield Said((*path, "hold"), "hooks hold for more than no time at all")
+    for name, hook in group.hooks.items():
+        if not hook.before and not hook.after:
+            yield Said((*path, "hooks", name), "a hook has a command `before` the cut, or `after` it")
+        if hook.timeout == 0:
+            yield Said((*path, "hooks", name, "timeout"), "a hook gets more than no time at all")
 
 
 def _listed(names: tuple[str, ...], path: Path, what: str) -> Iterator[Said]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.control.audit.recorded import Facts, recorded
 from holdfast.control.authority.decision_log import DecisionLog, DecisionRecord
+from holdfast.control.vaults.uses import note_read, used
 from holdfast.errors import FailedError
 from holdfast.objectives.retention import Hold
 from holdfast.vault.format.records import Root
@@ -48,10 +49,16 @@ class AuditedVault(Vault):
         return report
 
     def restore(self, reference: str, target: Any, **options: Any) -> Restored:
+        from holdfast.control.vaults.archived import told_of_archives
+
         with recorded(self.journal, "restore", names={"reference": reference, "target": os.fsdecode(target)}) as facts:
-            done = super().restore(reference, target, **options)
+            with told_of_archives(self, reference), used(self.handle, "restore") as use:
+                done = super().restore(reference, target, **options)
+                use.of(done.root, done.bytes - done.resumed_bytes)
             facts.objects |= _of(done.root)
             facts.names |= {"asset": done.root.asset}
+        if not options.get("rehearsal"):
+            note_read(self.handle, done.root)
         return done
 
     def load(self, reference: str, **options: Any) -> LazyTensors:
@@ -59,7 +66,9 @@ class AuditedVault(Vault):
             root = self.find(reference)
             facts.objects |= _of(root)
             facts.names |= {"asset": root.asset}
-            return super().load(root.id, **options)
+            loaded = super().load(root.id, **options)
+        note_read(self.handle, root)
+        return loaded
 
     def with_replicas(self, *args: Any, **options: Any) -> Vault:
         """What is restored with the help of replicas is recorded, too."""
@@ -67,7 +76,9 @@ class AuditedVault(Vault):
 
     def verify(self, reference: str, **options: Any) -> SaveReport:
         with recorded(self.journal, "verify", names={"reference": reference}) as facts:
-            report = super().verify(reference, **options)
+            with used(self.handle, "read back") as use:
+                report = super().verify(reference, **options)
+                use.of(report.root, report.verified.bytes if report.verified is not None else 0)
             facts.objects |= {**_of(report.root), "findings": str(len(report.found))}
             facts.names |= {"asset": report.root.asset}
         return report

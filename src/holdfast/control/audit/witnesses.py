@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from holdfast.audit.signing_keys import load_note_key
 from holdfast.audit.witness_http import WitnessServer
 from holdfast.audit.witnessing import Witness
 from holdfast.control.audit.auditing import AuditLog
+from holdfast.control.sites.ruled_places import find_rules
 from holdfast.errors import PermissionDeniedError, RefusedError, UsageError
 from holdfast.events import SILENT, Progress
 from holdfast.stores.opening import open_store
@@ -29,18 +31,29 @@ class Witnessed(NamedTuple):
     stored: bool
 
 
-def witness_of(log: AuditLog, key: Path, state: str, *, progress: Progress = SILENT) -> Witness:
+def witness_of(
+    log: AuditLog,
+    key: Path,
+    state: str,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    progress: Progress = SILENT,
+) -> Witness:
     """The witness with that key file, whose memory is the store at `state`.
 
     Raises CredentialError, PermissionDeniedError, RefusedError (its memory would lie on the log's own store: who can
-    roll the log back could roll back the witness, too).
+    roll the log back could roll back the witness, too; or it would lie where a rule of the vault's assets forbids).
     """
     store = open_store(state, note=progress.note)
     if store_identity(store) == store_identity(log.store):
         raise RefusedError(
             "a witness keeps its memory on a store of its own, not on the log's", hint="name another one: --state URL"
         )
-    return Witness(load_note_key(key, "witness"), store, {log.declared.origin: log.declared.keys})
+    loaded = load_note_key(key, "witness")
+    rules = find_rules(log.store, environment)
+    if rules is not None:
+        rules.require_state(loaded.name, store)
+    return Witness(loaded, store, {log.declared.origin: log.declared.keys})
 
 
 def witness_log(log: AuditLog, witness: Witness) -> Witnessed:

@@ -7,73 +7,40 @@ with bringing that to the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from holdfast.clock import NANOSECONDS
 from holdfast.control.audit.audited_vault import recorded_on
 from holdfast.control.authority.guarding import guard
+from holdfast.control.sites.announcing import Announcing
+from holdfast.control.sites.changes import Move, SiteDone, SitePlan
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.following import SiteFollower
-from holdfast.control.sites.states import Change, Condition, SiteState
-from holdfast.control.sites.striped_changes import SetDone, SetMove, fail_in_sets, plan_sets, rebuild_in_sets
-from holdfast.errors import RefusedError, UsageError
+from holdfast.control.sites.states import Change, Condition
+from holdfast.control.sites.striped_changes import fail_in_sets, move_homes, plan_sets, rebuild_in_sets
+from holdfast.control.sites.telling import spread
+from holdfast.errors import ConflictError, RefusedError, UsageError
 from holdfast.replication.following.rounds import Copied, Follower, RoundReport
 from holdfast.replication.following.routes import Route, site_view
 from holdfast.replication.following.views import View
 from holdfast.vault.format.records import Root
 from holdfast.vault.snapshots.roots import content_time
 
-__all__ = ["Change", "Move", "SitePlan", "SiteDone", "plan_change", "apply_change"]
+__all__ = ["plan_change", "apply_change"]
 
 _ROUNDS_MAX = 10
-
-
-class Move(NamedTuple):
-    """What it means for one asset. `only_here`: snapshots that only this site has; `missing`: what it lacks.
-
-    `lost_seconds`: content there that is newer than the newest elsewhere; None where the site does not answer, or
-    has no vault any more: what it had is not known then.
-    """
-
-    asset: DeclaredAsset
-    home_after: str
-    only_here: tuple[Root, ...]
-    missing: tuple[Root, ...]
-    lost_seconds: float | None
-    copies_left: int
-
-
-class SitePlan(NamedTuple):
-    """A change of a site, worked out from what the stores say now. `moves`: of whole copies, `sets`: of stripes.
-
-    `refusals`: sentences: why it should not be done; `barred`: why it cannot be, which no force overrides.
-    """
-
-    site: str
-    change: Change
-    answers: bool
-    moves: tuple[Move, ...]
-    refusals: tuple[str, ...]
-    sets: tuple[SetMove, ...] = ()
-    barred: tuple[str, ...] = ()
-
-
-class SiteDone(NamedTuple):
-    """What was done. `settled`: whether all that was to be copied is there; None where nothing had to be."""
-
-    plan: SitePlan
-    copied: tuple[Copied, ...]
-    settled: bool | None
-    sets: tuple[SetDone, ...] = ()
+_REASON_MAX = 1000
 
 
 def plan_change(sites: DeclaredSites, site: str, change: Change) -> SitePlan:
     """Changes nothing. Raises NotFoundError for a site that is not declared, and what looking raises."""
     sites.require_site(site)
     assets = [asset for asset in sites.assets.values() if site in asset.placement.sites]
+    if change is Change.HOME and not any(asset.set_name for asset in assets):
+        barred = f"no stripes lie over {site}; of whole copies, `home` in holdfast.yaml names the home"
+        return SitePlan(site, change, True, (), (), barred=(barred,))
     if not assets:
         return SitePlan(site, change, True, (), tuple(_state_refusals(sites, site, change)))
-    whole = [asset for asset in assets if not asset.set_name]
+    whole = [asset for asset in assets if not asset.set_name and change is not Change.HOME]
     sets = plan_sets(sites, site, change, (asset for asset in assets if asset.set_name))
     views = _look(sites, site, whole) if whole else {}
     answers = all(views[asset.at(site)].answered for asset in whole)
@@ -103,14 +70,17 @@ def apply_change(
     """Carry it out. Interrupted, it goes on where it was when it is asked for again.
 
     Raises RefusedError when the plan has refusals, unless `force`d, and when it is barred; UsageError without a reason;
-    PermissionDeniedError; and for stripes what adopting another home raises.
+    ConflictError when somebody else changed a site since the plan was made; PermissionDeniedError; and for stripes what
+    adopting another home raises.
     """
     if plan.barred:
         raise RefusedError(plan.barred[0], object_name=plan.site)
     if plan.refusals and not force:
         raise RefusedError(plan.refusals[0], hint="--force does it all the same", object_name=plan.site)
-    if not reason.strip() or not reason.isprintable():
+    if not reason.strip() or not reason.isprintable() or len(reason) > _REASON_MAX:
         raise UsageError(f"site {plan.change.value} needs a reason: one line of text")
+    if sites.learn():
+        raise ConflictError("somebody else changed a site since this was planned", hint="look at the plan again")
     asking = [move.asset for move in plan.moves if move.asset.home_site != plan.site]
     asking += [asset for each in plan.sets for asset in each.assets]
     vault = sites.open_vault(asking or _any(sites))
@@ -118,43 +88,54 @@ def apply_change(
     with recorded_on(
         vault, "site.change", objects={"change": plan.change.value}, names={"site": plan.site, "reason": reason}
     ):
-        return _APPLY[plan.change](sites, plan, reason, told)
+        return _APPLY[plan.change](Announcing(sites, plan, reason, vault.handle.keys.label), told)
 
 
-def _fail(sites: DeclaredSites, plan: SitePlan, reason: str, told: Callable[[RoundReport], None]) -> SiteDone:
-    _set(sites, plan.site, Condition.FAILED, reason)
-    fail_in_sets(sites.renewed(), plan.sets, reason)
-    return SiteDone(plan, (), None)
+def _fail(said: Announcing, told: Callable[[RoundReport], None]) -> SiteDone:
+    places = said.announce(Condition.FAILED)
+    said.require_enough_left()
+    if any(each.home_before != each.home_after for each in said.plan.sets):
+        fail_in_sets(said.sites, said.plan.sets, said.reason)
+        places = spread(said.sites)  # what could not be written to a set without its home
+    return SiteDone(said.plan, (), None, told=places)
 
 
-def _drain(sites: DeclaredSites, plan: SitePlan, reason: str, told: Callable[[RoundReport], None]) -> SiteDone:
+def _drain(said: Announcing, told: Callable[[RoundReport], None]) -> SiteDone:
     """First nobody commits there any more, then what only this site has goes to the others."""
-    _set(sites, plan.site, Condition.DRAINING, reason)
-    return _rescue(sites.renewed(), plan, told)
+    places = said.announce(Condition.DRAINING)
+    said.require_enough_left()
+    return _rescue(said.sites, said.plan, told)._replace(told=places)
 
 
-def _add(sites: DeclaredSites, plan: SitePlan, reason: str, told: Callable[[RoundReport], None]) -> SiteDone:
-    return _fill(sites, plan, told)
+def _add(said: Announcing, told: Callable[[RoundReport], None]) -> SiteDone:
+    return _fill(said.sites, said.plan, told)._replace(told=spread(said.sites))
 
 
-def _rebuild(sites: DeclaredSites, plan: SitePlan, reason: str, told: Callable[[RoundReport], None]) -> SiteDone:
+def _rebuild(said: Announcing, told: Callable[[RoundReport], None]) -> SiteDone:
     """What only this site has goes to the others; what it lacks comes to it; then it is as declared again."""
-    _set(sites, plan.site, Condition.REBUILDING, reason)
-    now = sites.renewed()
-    rescued = _rescue(now, plan, told) if plan.answers else SiteDone(plan, (), True)
-    filled = _fill(now, plan, told)
-    sets = tuple(rebuild_in_sets(now, plan.site, plan.sets))
+    sites, plan = said.sites, said.plan
+    places = said.announce(Condition.REBUILDING)
+    rescued = _rescue(sites, plan, told) if plan.answers else SiteDone(plan, (), True)
+    filled = _fill(sites, plan, told)
+    sets = tuple(rebuild_in_sets(sites, plan.site, plan.sets))
     settled = bool(rescued.settled) and bool(filled.settled) and not any(each.failed for each in sets)
     if settled:
-        sites.kept_states.clear(plan.site)
-    return SiteDone(plan, rescued.copied + filled.copied, settled, sets)
+        said.require_unchanged()
+        places = said.announce(None)
+    return SiteDone(plan, rescued.copied + filled.copied, settled, sets, places)
 
 
-_APPLY: Mapping[Change, Callable[[DeclaredSites, SitePlan, str, Callable[[RoundReport], None]], SiteDone]] = {
+def _home(said: Announcing, told: Callable[[RoundReport], None]) -> SiteDone:
+    sets = tuple(move_homes(said.sites, said.plan.site, said.plan.sets, said.reason))
+    return SiteDone(said.plan, (), not any(each.failed for each in sets), sets)
+
+
+_APPLY: Mapping[Change, Callable[[Announcing, Callable[[RoundReport], None]], SiteDone]] = {
     Change.FAIL: _fail,
     Change.DRAIN: _drain,
     Change.ADD: _add,
     Change.REBUILD: _rebuild,
+    Change.HOME: _home,
 }
 
 
@@ -287,10 +268,6 @@ def _state_refusals(sites: DeclaredSites, site: str, change: Change) -> list[str
     if change is Change.REBUILD and state is None:
         return [f"{site} is as declared: there is nothing to come back from"]
     return []
-
-
-def _set(sites: DeclaredSites, site: str, condition: Condition, reason: str) -> None:
-    sites.kept_states.set(site, SiteState(condition, sites.clock.now_ns(), reason))
 
 
 def _any(sites: DeclaredSites) -> list[DeclaredAsset]:

@@ -6,23 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
-from holdfast.config.effective import Effective, effective
+from holdfast.config.effective import effective
 from holdfast.config.finding import LoadedConfig
 from holdfast.config.model import Config, Way
 from holdfast.config.placing import Placement, place
 from holdfast.config.references import resolve
+from holdfast.config.sharing import shared_stores
 from holdfast.config.words import Reference, Tier
+from holdfast.control.sites.assets import DeclaredAsset, store_name
 from holdfast.control.sites.lines import SiteLines
-from holdfast.control.sites.sets import LostStore, is_set_name, set_name, stores_of_set
+from holdfast.control.sites.sets import LostStore, is_set_name, stores_of_set, stripes_of_set
 from holdfast.control.sites.states import Condition, SiteState, SiteStates
 from holdfast.control.vaults.opening import open_on
 from holdfast.errors import HoldfastError, NotFoundError, RefusedError, UsageError
 from holdfast.events import SILENT, Progress
-from holdfast.replication.copying.lanes import HIGH, NORMAL
-from holdfast.replication.following.routes import Route
 from holdfast.replication.following.views import SiteStore
 from holdfast.stores.lines.terms import USUAL_PRIORITY
 from holdfast.stores.protocol import Store
@@ -32,82 +32,6 @@ if TYPE_CHECKING:
     from holdfast.replication.striping.store import StripedStore
 
 __all__ = ["DeclaredSites", "DeclaredAsset", "store_name"]
-
-
-def store_name(site: str, tier: Tier) -> str:
-    """How a store is called everywhere: `euw4/warm`."""
-    return f"{site}/{tier.value}"
-
-
-class DeclaredAsset(NamedTuple):
-    """One asset: what it owes, where it is declared to lie, and which of these sites are not what they should be."""
-
-    owed: Effective
-    placement: Placement
-    states: Mapping[str, SiteState] = {}
-    others: Mapping[str, tuple[str, ...]] = {}
-    """Site → its stores of other tiers than the one to which snapshots come first."""
-
-    @property
-    def name(self) -> str:
-        return self.owed.name
-
-    @property
-    def home_site(self) -> str:
-        """Where its snapshots are committed for now: its declared home, else the first of its sites that is sound."""
-        sound = [site for site in self.placement.sites if site not in self.states]
-        if not sound:
-            raise RefusedError(
-                f"none of the sites of {self.name} is sound: {', '.join(self.placement.sites)}",
-                hint="`holdfast site rebuild` brings one back",
-                object_name=self.name,
-            )
-        return sound[0]
-
-    @property
-    def home(self) -> str:
-        """Its home store; of what lies in stripes, the name of the set: `stripes:2+1:use1/warm,euw4/warm,aps1/warm`."""
-        return self.set_name or self.at(self.home_site)
-
-    @property
-    def set_name(self) -> str:
-        """How `DeclaredSites` calls the set of stripes in which it lies; empty for whole copies."""
-        stripes = self.placement.stripes
-        return "" if stripes is None else set_name(stripes, [self.at(site) for site in self.placement.sites])
-
-    @property
-    def synchronous(self) -> tuple[str, ...]:
-        """The sites that a save waits for, besides the home."""
-        return tuple(site for site in self.placement.synchronous if site != self.home_site and site not in self.states)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The stores that get copies, the synchronous ones first; none for stripes."""
-        if self.set_name:
-            return ()
-        return tuple(self.at(site) for site in self.placement.sites if site != self.home_site and self._gets(site))
-
-    @property
-    def route(self) -> Route:
-        lane = HIGH if self.placement.quorum > 1 else NORMAL
-        draining = (site for site in self.placement.sites if self._is(site, Condition.DRAINING))
-        givers = () if self.set_name else tuple(map(self.at, draining))
-        others = self.beside(*dict.fromkeys(name.partition("/")[0] for name in (self.home, *self.targets, *givers)))
-        return Route(self.name, self.home, self.targets, self.owed.priority.value, lane, givers, others)
-
-    def beside(self, *sites: str) -> tuple[str, ...]:
-        """The other stores of these sites, where a plan of tiers may have moved snapshots to."""
-        return tuple(name for site in sites for name in self.others.get(site, ()))
-
-    def at(self, site: str) -> str:
-        """The store of a site to which its snapshots come first."""
-        return store_name(site, self.placement.tiers[site])
-
-    def _gets(self, site: str) -> bool:
-        return not self._is(site, Condition.FAILED) and not self._is(site, Condition.DRAINING)
-
-    def _is(self, site: str, condition: Condition) -> bool:
-        return site in self.states and self.states[site].condition is condition
 
 
 @dataclass
@@ -148,18 +72,32 @@ class DeclaredSites:
 
     @cached_property
     def states(self) -> dict[str, SiteState]:
-        """Which sites are not as declared. Raises DamageError."""
+        """Which sites are not as declared, as far as this machine knows. Raises DamageError."""
         return self.kept_states.read()
 
-    @property
+    @cached_property
     def kept_states(self) -> SiteStates:
         return SiteStates(self.config.organisation, self.environment)
 
-    def renewed(self) -> DeclaredSites:
-        """The same, with the states as they are now."""
-        renewed = DeclaredSites(self.loaded, self.environment, self.clock, self.progress, self._stores)
-        renewed.lines = self.lines
-        return renewed
+    def learn(self) -> bool:
+        """Ask the stores what was said of sites on other machines. True when it changes what counts: what was worked
+        out before from `assets` is to be worked out anew. A store that does not answer changes nothing.
+        """
+        from holdfast.control.sites.telling import learn
+
+        worked_with = self.__dict__.get("states")
+        changed = learn(self)
+        if worked_with is not None and not changed:  # another process of this machine may have heard it, or said it
+            changed = self.kept_states.read() != worked_with
+        if changed:
+            self.forget_states()
+        return changed
+
+    def forget_states(self) -> None:
+        """Read anew what is known of sites."""
+        for name in ("states", "assets"):
+            self.__dict__.pop(name, None)
+        self._sets.clear()
 
     def asset(self, name: str) -> DeclaredAsset:
         """Raises NotFoundError for one that is not declared."""
@@ -196,34 +134,41 @@ class DeclaredSites:
     def stripes(self, name: str, *, failed_too: bool = False) -> StripedStore:
         """The set of stripes of this name (`DeclaredAsset.set_name`); nothing is read yet.
 
-        A site that is taken for lost is not asked, unless `failed_too`. Raises RefusedError where one of its stores is
-        declared to have whole copies, or shards of another set, too.
+        A site that is taken for lost is not asked, unless `failed_too`, or where so many are that nothing could be read
+        (`has_too_few`). Raises RefusedError where one of its stores is declared to have whole copies, or shards of
+        another set, too.
         """
         if (name, failed_too) not in self._sets:
             from holdfast.replication.striping.store import StripedStore
 
             self._require_stores_of_its_own(name)
+            lost = set() if failed_too or self.has_too_few(name) else set(self.failed_of(name))
             opened: list[Store] = []
             for store in stores_of_set(name):
-                site = store.partition("/")[0]
-                state = None if failed_too else self.states.get(site)
-                failed = state is not None and state.condition is Condition.FAILED
-                one = self.store(store).store
-                opened.append(LostStore(one.url, site) if failed else one)
+                site, one = store.partition("/")[0], self.store(store).store
+                opened.append(LostStore(one.url, site) if site in lost else one)
             self._sets[name, failed_too] = StripedStore(opened, clock=self.clock, progress=self.progress)
         return self._sets[name, failed_too]
 
+    def failed_of(self, name: str) -> list[str]:
+        """The sites of a set that are taken for lost."""
+        sites = [store.partition("/")[0] for store in stores_of_set(name)]
+        return [site for site in sites if site in self.states and self.states[site].condition is Condition.FAILED]
+
+    def has_too_few(self, name: str) -> bool:
+        """Whether so many sites of a set are taken for lost that the others do not give its packs: as when two sides of
+        a cut line said it of each other. Then all are read, and nothing is written before some are brought back.
+        """
+        return len(stores_of_set(name)) - len(self.failed_of(name)) < stripes_of_set(name).k
+
     def _require_stores_of_its_own(self, name: str) -> None:
-        mine = set(stores_of_set(name))
-        for other in self.assets.values():
-            shared = mine & {other.at(site) for site in other.placement.sites}
-            if shared and other.set_name != name:
-                what = "whole copies" if not other.set_name else "another set of stripes"
+        """Whoever made these declarations may not have asked `config check`."""
+        for shared in shared_stores({one.name: one.placement for one in self.assets.values()}):
+            if self.assets[shared.asset].set_name == name:
                 raise RefusedError(
-                    f"{', '.join(sorted(shared))} is declared for stripes, and for {what} ({other.name}): one store "
-                    "cannot hold both",
+                    str(shared),
                     hint="declare sites with stores of their own for stripes, in the same regions if you like",
-                    object_name=other.name,
+                    object_name=shared.other,
                 )
 
     @cached_property
@@ -249,6 +194,7 @@ class DeclaredSites:
         Raises what opening the last of them raised, NotFoundError where none has a vault, UsageError without assets.
         """
         names = dict.fromkeys([asset.home for asset in assets] + [name for one in assets for name in one.targets])
+        names |= {one.at(site): None for one in assets if not one.is_sound for site in one.placement.sites}
         if not names:
             raise UsageError(f"{self.loaded.path} declares no assets", hint="docs/config.md shows how")
         trouble: HoldfastError | None = None

@@ -15,6 +15,7 @@ def open_for_reading(sites: DeclaredSites, reference: str) -> Vault:
 
     Raises NotFoundError (not declared), and what opening raises.
     """
+    sites.learn()
     asset = sites.asset(reference.rpartition("@")[0] or reference)
     opened = sites.open_vault([asset])
     if asset.set_name or not opened.handle.keys.can_read or _has(opened, reference):
@@ -22,7 +23,7 @@ def open_for_reading(sites: DeclaredSites, reference: str) -> Vault:
     # A plan of tiers moves what is old: it is still the asset's, at another store.
     in_order = sorted(asset.placement.sites, key=lambda site: site != asset.home_site)
     for name in (name for site in in_order for name in (asset.at(site), *asset.beside(site))):
-        if name == asset.home or name.partition("/")[0] in sites.states:
+        if name == asset.home or (asset.is_sound and name.partition("/")[0] in sites.states):
             continue
         try:
             vault = sites.open_at(name)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.control.audit.audited_vault import recorded_on
 from holdfast.control.authority.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites, store_name
+from holdfast.control.sites.exposed import exposure_file
 from holdfast.control.sites.rates import RatesFile
 from holdfast.control.sites.striped import Healing, SetStatus, StripedAssets
-from holdfast.homes import state_home
+from holdfast.control.sites.telling import spread
 from holdfast.replication.following.exposing import Exposure, exposures
 from holdfast.replication.following.rounds import Copied, Follower, RoundReport
 from holdfast.replication.following.routes import RoundPlan, site_view, wanted_snapshots, watermark
@@ -21,7 +21,11 @@ from holdfast.replication.following.views import View, look
 from holdfast.vault.snapshots.roots import content_time
 from holdfast.vault.vault import Vault
 
-__all__ = ["Arrival", "SiteFollower", "SitesRound", "SitesStatus", "exposure_file", "look_at_site"]
+if TYPE_CHECKING:
+    from holdfast.control.sites.spreading import SiteCarriers
+    from holdfast.fanout import Fanout
+
+__all__ = ["Arrival", "SiteFollower", "SitesRound", "SitesStatus", "look_at_site"]
 
 
 class Arrival(NamedTuple):
@@ -55,16 +59,19 @@ class SitesStatus(NamedTuple):
 
 
 class SitesRound(NamedTuple):
-    """What a round did: copies of whole snapshots, healing of stripes. `exposures`: of both, afterwards."""
+    """What a round did: copies of whole snapshots, healing of stripes. `exposures`: of both, afterwards. `unsound`:
+    assets none of whose sites is sound, for which nothing was done.
+    """
 
     report: RoundReport
     healings: list[Healing]
     exposures: list[Exposure]
+    unsound: tuple[str, ...] = ()
 
     @property
     def settled(self) -> bool:
         """Whether every store that owes something answered, and has it."""
-        return self.report.settled and all(one.settled for one in self.healings)
+        return self.report.settled and all(one.settled for one in self.healings) and not self.unsound
 
 
 _NOTHING = RoundPlan((), ())
@@ -73,11 +80,24 @@ _NOTHING = RoundPlan((), ())
 class SiteFollower:
     """Rounds over declared assets, in the name of whoever opened the vault."""
 
-    def __init__(self, sites: DeclaredSites, assets: Sequence[DeclaredAsset], *, verify: bool = True) -> None:
-        """`verify`: read back what arrives. Raises what opening the vault raises; of stripes, where no set opens and
+    def __init__(
+        self,
+        sites: DeclaredSites,
+        assets: Sequence[DeclaredAsset],
+        *,
+        verify: bool = True,
+        fanout: Fanout | None = None,
+    ) -> None:
+        """`verify`: read back what arrives. `fanout`: who carries the packs of whole copies. Raises UsageError where it
+        cannot, and what opening the vault raises; of stripes, where no set opens and
         nothing else was asked for.
         """
-        self._sites = sites
+        self._sites, self._verify, self._asked = sites, verify, [asset.name for asset in assets]
+        self.carriers = None if fanout is None else _carriers(sites, assets, fanout)
+        self._open(assets)
+
+    def _open(self, assets: Sequence[DeclaredAsset]) -> None:
+        sites = self._sites
         self.assets = [asset for asset in assets if not asset.set_name]
         self.striped = StripedAssets(sites, assets)
         if not self.assets and not self.striped.vaults and self.striped.problems:
@@ -89,12 +109,13 @@ class SiteFollower:
             sites.stores_of(self.assets),
             [asset.route for asset in self.assets],
             rank=sites.price,
-            verify=verify,
+            verify=self._verify,
             progress=sites.progress,
             on_copied=self._record,
+            carriers=None if self.carriers is None else self.carriers.carrier,
         )
         self._rates = RatesFile(sites.config.organisation, sites.environment, sites.progress.note)
-        state = exposure_file(sites, self.vault)
+        state = exposure_file(sites)
         self.series = None if state is None else ExposureSeries(state)
 
     def status(self) -> SitesStatus:
@@ -115,11 +136,18 @@ class SiteFollower:
         return self._round()
 
     def _round(self) -> SitesRound:
+        if self._sites.learn():  # somebody said on another machine that a site failed, or came back
+            self._open([self._sites.asset(name) for name in self._asked])
+            self.require_allowed()
+        spread(self._sites)
         report = self.follower.run_round() if self.assets else RoundReport({}, _NOTHING, _NOTHING, (), ())
         healings = self.striped.heal()
         found = [*report.exposures, *(one for each in self.striped.status() for one in each.exposures)]
         self._keep(found)
-        return SitesRound(report, healings, found)
+        unsound = tuple(name for name in self._asked if not self._sites.asset(name).is_sound)
+        for name in unsound:
+            self._sites.progress.note(f"none of the sites of {name} is sound: `holdfast site rebuild` brings one back")
+        return SitesRound(report, healings, found, unsound)
 
     def run(self, every_s: float, stop: threading.Event, told: Callable[[SitesRound], None]) -> None:
         """Round after round, until `stop`; a round begins `every_s` seconds after the one before began, or at once."""
@@ -181,10 +209,10 @@ class SiteFollower:
             self._sites.progress.note(f"{self.series.path} cannot be written ({error.strerror}): exposure is not kept")
 
 
-def exposure_file(sites: DeclaredSites, vault: Vault) -> Path | None:
-    """Where the series of a vault lies on this machine; None for a user without a home."""
-    state = state_home(sites.environment)
-    return None if state is None else state / "holdfast" / "exposure" / f"{vault.id}.jsonl"
+def _carriers(sites: DeclaredSites, assets: Sequence[DeclaredAsset], fanout: Fanout) -> SiteCarriers:
+    from holdfast.control.sites.spreading import SiteCarriers
+
+    return SiteCarriers(sites, assets, fanout)
 
 
 def look_at_site(sites: DeclaredSites, site: str) -> dict[str, View]:

@@ -14,7 +14,7 @@ from holdfast.stores.protocol import Store
 if TYPE_CHECKING:
     from holdfast.stores.lines.line import Line
 
-__all__ = ["SiteLines"]
+__all__ = ["SiteLines", "says_something"]
 
 Revealed = Callable[[DeclaredWay], tuple[Mapping[str, str], Mapping[str, str]]]
 
@@ -33,7 +33,7 @@ class SiteLines:
         `revealed`: options and credentials of a way, without references. Where no link says anything there is no line.
         """
         ways = spec.ways()
-        if len(ways) == 1 and not _says_something(site.link_called(ways[0].link)):
+        if len(ways) == 1 and not says_something(site.link_called(ways[0].link)):
             options, credentials = revealed(ways[0])
             return open_store(ways[0].url, options=options, credentials=credentials, clock=self._clock, note=self._note)
         from holdfast.stores.lines.ways import Way, open_ways
@@ -78,5 +78,6 @@ class SiteLines:
         self._lines.clear()
 
 
-def _says_something(link: Link) -> bool:
+def says_something(link: Link) -> bool:
+    """Whether what goes over it has to keep to anything."""
     return bool(link.up or link.down or link.limits or link.dscp is not None)

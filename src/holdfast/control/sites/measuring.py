@@ -69,6 +69,7 @@ def measure(
         read = [_sample_store(tiers, name, sample_bytes, chance, name in only, probe) for name in names]
         verified = [_sample_asset(tiers, asset, names, sample_bytes) for asset in tiers.chosen]
     now = clock.now_ns()
+    tiers.rates.here(at)
     tiers.rates.note(
         {
             (one.store, site): Measurement(bytes=one.bytes, seconds=one.seconds, at=now, how="sample")
@@ -100,8 +101,9 @@ def _stores(tiers: SiteTiers, only: Collection[str]) -> list[str]:
 def _sample_store(tiers: SiteTiers, name: str, limit: int, random: Random, named: bool, probe: bool) -> Sampled:
     """Whole packs, as a restore of everything reads them."""
     site, _, tier = name.partition("/")
-    first = restore_time(Tier(tier), tiers.sites.config.sites[site].stores[Tier(tier)]).value
-    if first > ARCHIVE_SECONDS and not named:
+    spec = tiers.sites.config.sites[site].stores[Tier(tier)]
+    said = spec.restore is not None or Tier(tier) is Tier.COLD  # what a warm store gives by default is no archive's
+    if said and restore_time(Tier(tier), spec).value > ARCHIVE_SECONDS and not named:
         return Sampled(name, "", 0, 0.0, f"it is an archive, which is read only when asked for: --store {name}")
     handle = tiers.handle(name)
     clock = handle.clock

@@ -10,7 +10,7 @@ from holdfast.control.audit.audited_vault import recorded_on
 from holdfast.control.authority.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.sets import stores_of_set, stripes_of_set
-from holdfast.errors import DamageError, HoldfastError
+from holdfast.errors import DamageError, HoldfastError, RefusedError
 from holdfast.ids import PartId, SnapshotId
 from holdfast.replication.copying.needing import packs_of
 from holdfast.replication.following.exposing import Exposure, Protection
@@ -133,6 +133,13 @@ class StripedAssets:
         if name not in self.vaults:
             return Healing(name, assets, False, HealingPlan(), _unhealed(assets, HealingPlan(), self.problems[name]))
         store, vault = self._sites.stripes(name), self.vaults[name]
+        if self._sites.has_too_few(name):
+            lost = self._sites.failed_of(name)
+            problem = RefusedError(
+                f"{', '.join(lost)} are taken for lost, and the others are too few: nothing is written before "
+                f"`holdfast site rebuild {lost[0]}`"
+            )
+            return Healing(name, assets, False, HealingPlan(), _unhealed(assets, HealingPlan(), problem))
         try:
             plan = _plan(store)
             if not (plan.packs or plan.objects):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
-from holdfast.control.sites.sets import stores_of_set, stripes_of_set
+from holdfast.control.sites.sets import LostStore, stores_of_set, stripes_of_set
 from holdfast.control.sites.states import Change
 from holdfast.errors import HoldfastError
 from holdfast.replication.striping import (
@@ -24,8 +24,9 @@ from holdfast.replication.striping import (
     survey_stripes,
 )
 from holdfast.replication.striping.healing import record_layout
+from holdfast.vault.collecting.leases import seen_leases
 
-__all__ = ["SetDone", "SetMove", "fail_in_sets", "plan_sets", "rebuild_in_sets"]
+__all__ = ["SetDone", "SetMove", "fail_in_sets", "move_homes", "plan_sets", "rebuild_in_sets"]
 
 
 class SetMove(NamedTuple):
@@ -62,6 +63,8 @@ def plan_sets(sites: DeclaredSites, site: str, change: Change, assets: Iterable[
     sets: dict[str, tuple[DeclaredAsset, ...]] = {}
     for asset in assets:
         sets[asset.set_name] = (*sets.get(asset.set_name, ()), asset)
+    if change is Change.HOME:
+        return [_planned_home(sites, site, name, found) for name, found in sets.items()]
     return [_planned(sites, site, change, name, found) for name, found in sets.items()]
 
 
@@ -74,6 +77,32 @@ def fail_in_sets(sites: DeclaredSites, moves: Iterable[SetMove], reason: str) ->
         if move.home_before != move.home_after:
             home = move.assets[0].placement.sites.index(move.home_after)
             adopt_home(sites.stripes(move.name), home, reason=reason)
+
+
+def move_homes(sites: DeclaredSites, site: str, moves: Iterable[SetMove], reason: str) -> list[SetDone]:
+    """The site becomes the home of these sets, all of whose sites answer: what the old home has goes to the others
+    first, then it is left out while the others agree, and then it is told.
+
+    Who began to write before that goes on with the old home for a minute at most, at all sites: of two who create the
+    same name in that time neither wins, and both are told. Raises what `adopt_home` raises.
+    """
+    done = []
+    for move in moves:
+        if move.home_before == site:
+            continue
+        position, store = _position(site, move.assets), sites.stripes(move.name)
+        before = heal_stripes(store)
+        if before.owed or before.failed:
+            problems = (*before.owed, *(f"{key}: {why}" for key, why in before.failed.items()))
+            done.append(SetDone(move.name, move.assets, HealingPlan(), problems))
+            continue
+        opened = [
+            LostStore(one.store.url, move.home_before) if one.position == store.layout.home else one.store
+            for one in store.sites.members
+        ]
+        adopt_home(StripedStore(opened, clock=sites.clock, progress=sites.progress), position, reason=reason)
+        done.append(_rebuilt(store, _position(move.home_before, move.assets), move))
+    return done
 
 
 def rebuild_in_sets(sites: DeclaredSites, site: str, moves: Iterable[SetMove]) -> list[SetDone]:
@@ -106,6 +135,8 @@ def _planned(sites: DeclaredSites, site: str, change: Change, name: str, assets:
         for number, one in enumerate(asset.placement.sites)
         if number in survey.usable - {position} and one not in sites.states
     ]
+    # Where two sides of a cut line said it of each other, whatever answers gives.
+    givers = survey.usable - ({position} if member.vacant else set()) if sites.has_too_few(name) else others
     home_after, work = home, HealingPlan()
     if change is Change.FAIL:
         if home == site:
@@ -125,9 +156,9 @@ def _planned(sites: DeclaredSites, site: str, change: Change, name: str, assets:
     else:
         if not answers:
             refusals.append(f"{stores_of_set(name)[position]} {member.trouble}")
-        elif len(others) < stripes.k:
+        elif len(givers) < stripes.k:
             barred_by.append(
-                f"{names}: only {len(others)} other sites answer, and {stripes.k} give what is to be written"
+                f"{names}: only {len(givers)} other sites answer, and {stripes.k} give what is to be written"
             )
         else:
             try:
@@ -137,6 +168,42 @@ def _planned(sites: DeclaredSites, site: str, change: Change, name: str, assets:
         spare = len({*others, site}) - stripes.k
     return SetMove(
         name, assets, home, home_after, answers, member.vacant, work, max(-1, spare), tuple(refusals), tuple(barred_by)
+    )
+
+
+def _planned_home(sites: DeclaredSites, site: str, name: str, assets: tuple[DeclaredAsset, ...]) -> SetMove:
+    """Only a set that is whole, and that nobody writes to, gets another home while the old one answers."""
+    names, placed = ", ".join(one.name for one in assets), assets[0].placement.sites
+    barred: list[str] = []
+    home, spare, work = "", -1, HealingPlan()
+    try:
+        store = sites.stripes(name, failed_too=True)
+        survey = survey_stripes(store)
+        home = placed[survey.home]
+        bad = [
+            f"{store} {one.problem}"
+            for store, one in zip(stores_of_set(name), survey.lacks, strict=True)
+            if one.problem
+        ]
+        bad += [f"{one} is {sites.states[one].condition.value}" for one in placed if one in sites.states]
+        work, spare = plan_healing(store), len(survey.usable) - stripes_of_set(name).k
+        if bad:
+            barred.append(f"{names}: {bad[0]}: where the old home is lost, `holdfast site fail` moves it")
+        elif home != site and (busy := _busy(sites, name)):
+            barred.append(f"{names}: {busy}: wait until it is done")
+    except HoldfastError as error:
+        barred.append(f"{names}: {error.message}")
+    return SetMove(name, assets, home, site, not barred, False, work, max(-1, spare), (), tuple(barred))
+
+
+def _busy(sites: DeclaredSites, name: str) -> str:
+    """Who writes to the set now; empty where nobody does."""
+    handle = sites.open_at(name).handle
+    now = handle.clock.now_ns()
+    active = [lease for lease in seen_leases(handle) if not lease.is_over and lease.is_active(now)]
+    record = active[0].record if active else None
+    return (
+        "" if not active else "somebody writes" if record is None else f"{record.label} writes to it ({record.purpose})"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -11,9 +11,10 @@ import msgspec
 from holdfast.control.audit.audited_vault import AuditedVault, recorded_on
 from holdfast.control.authority.guarding import guard
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
-from holdfast.control.sites.raising import RaisedFile
+from holdfast.control.sites.raising import CachesFile, RaisedFile
 from holdfast.control.sites.rates import FRESH_SECONDS, RatesFile
-from holdfast.economics.book import PriceBook, load_list_prices
+from holdfast.control.sites.using import Uses, uses_of
+from holdfast.economics.own_prices import book_with
 from holdfast.errors import HoldfastError, NotFoundError, UsageError
 from holdfast.replication.following.views import look
 from holdfast.replication.tiering.costing import PlanCost, cost_of_plan
@@ -48,8 +49,11 @@ class TiersPlanned(NamedTuple):
 class SiteTiers:
     """The tiers of the sites of a file, in the name of whoever opened the vault."""
 
-    def __init__(self, sites: DeclaredSites, assets: Sequence[DeclaredAsset]) -> None:
-        """`assets`: the chosen ones. Raises what opening the vault raises, UsageError where none is left."""
+    def __init__(self, sites: DeclaredSites, assets: Sequence[DeclaredAsset], prices: Path | None = None) -> None:
+        """`assets`: the chosen ones. `prices`: a price book whose rows count before the list prices. Raises what
+        opening the vault raises, UsageError where none is left, and for a file that is no price book.
+        """
+        self.book = book_with(prices)
         whole = [asset for asset in assets if asset.placement.stripes is None]
         if not whole:
             raise UsageError("there is no asset with whole copies: stripes lie where they were cut")
@@ -58,6 +62,7 @@ class SiteTiers:
         self.vault: Vault = sites.open_vault(whole)
         self.rates = RatesFile(sites.config.organisation, sites.environment, sites.progress.note)
         self.raised = RaisedFile(sites.config.organisation, sites.environment, sites.progress.note)
+        self.caches = CachesFile(sites.config.organisation, sites.environment, sites.progress.note)
 
     @property
     def chosen(self) -> list[DeclaredAsset]:
@@ -67,11 +72,6 @@ class SiteTiers:
     def sites_of(self, asset: str) -> tuple[str, ...]:
         """Where it is declared to lie."""
         return self._chosen[asset].placement.sites
-
-    @cached_property
-    def book(self) -> PriceBook:
-        """The list prices that come with the package."""
-        return load_list_prices()
 
     def handle(self, store: str) -> Handle:
         """The vault at one store, with the keys of the one that was opened."""
@@ -100,7 +100,8 @@ class SiteTiers:
     def facts(self) -> tuple[Facts, dict[str, str]]:
         """Facts, and what is left out of them: name of an asset, id of a snapshot or key → why."""
         now = self.vault.handle.clock.now_ns()
-        said = declared(self.sites.config, self.book, verify_rates=self.rates.verifying(now))
+        uses = self.uses()
+        said = declared(self.sites.config, self.book, verify_rates=self.rates.verifying(now, uses.verifying))
         left_out = {name: why for name, why in said.left_out.items() if name in self._chosen}
         near, silent = self._near(said, left_out)
         names = [store.name for store in near.stores]
@@ -108,7 +109,9 @@ class SiteTiers:
             asset.name: [store.name for store in near.stores if store.site == asset.sites[0]] for asset in near.assets
         }
         handles = {name: self.handle(name) for name in names if name not in silent}
-        found = gather_snapshots(handles, homes) if homes else None
+        # (one snapshot is of one asset, so the homes of all can be asked at once)
+        reads = uses.reads_at({name for stores in homes.values() for name in stores})
+        found = gather_snapshots(handles, homes, reads=reads) if homes else None
         if found is not None:
             left_out |= {name: why for name, why in found.left_out.items() if not why.endswith("is not declared")}
         facts = Facts(
@@ -116,13 +119,23 @@ class SiteTiers:
             book=self.book,
             sites=near.sites,
             stores=near.stores,
-            rates=self.rates.rates(names, [site.name for site in near.sites]),
+            rates=self.rates.rates(names, [site.name for site in near.sites], now, uses.restores),
             assets=near.assets,
             snapshots=found.snapshots if found is not None else (),
             packs=found.packs if found is not None else {},
-            raised=tuple(one for one in self.raised.read(now) if one.store in handles),
+            raised=tuple(one for one in (*self.raised.read(now), *self.caches.raised(now)) if one.store in handles),
         )
         return facts, left_out
+
+    def uses(self) -> Uses:
+        """What restoring, loading and reading back on this machine said of the declared stores."""
+        stores = [
+            name
+            for asset in self.chosen
+            for site in asset.placement.sites
+            for name in (asset.at(site), *asset.beside(site))
+        ]
+        return uses_of(self.sites, self.vault.id, dict.fromkeys(stores), self.rates.read().here)
 
     def _near(self, said: Declared, left_out: dict[str, str]) -> tuple[Declared, set[str]]:
         """What concerns the sites of the chosen assets: others are not asked. Which of their stores do not answer."""
@@ -194,7 +207,9 @@ class SiteTiers:
             action = {Verb.COPY: "replicate", Verb.VERIFY: "verify", Verb.DROP: "drop"}[verb]
             with recorded_on(self.vault, action, names={"asset": asset, "site": store}) as record:
                 part = msgspec.structs.replace(plan, moves=tuple(moves))
-                moved = carry_out(part, facts, handles, progress=self.sites.progress)
+                moved = carry_out(
+                    part, facts, handles, progress=self.sites.progress, unpointed=self.caches.read().keys()
+                )
                 record.objects |= {"because": "tiers", "done": str(len(moved.done)), "held": str(len(moved.held))}
                 if moved.done:
                     record.objects["snapshots"] = ",".join(move.snapshot for move in moved.done)
@@ -213,10 +228,11 @@ class SiteTiers:
         for move in moves:
             if move.verb is Verb.DROP:
                 if move.store not in at:
-                    at[move.store] = self._at(move.store)
+                    at[move.store] = self.vault_at(move.store)
                 guard(at[move.store], "drop", reference=move.snapshot)
 
-    def _at(self, store: str) -> Vault:
+    def vault_at(self, store: str) -> Vault:
+        """The vault at one store, recorded like the one that was opened."""
         handle = self.handle(store)
         return AuditedVault(handle, self.vault.journal) if isinstance(self.vault, AuditedVault) else Vault(handle)
 
@@ -231,7 +247,7 @@ class SiteTiers:
         )
 
 
-_READS = "NOT_MEASURED: who reads snapshots is recorded nowhere; by their age alone they count as unread"
+_READS = "reads are those of this machine: what others read counts as unread"
 _NAMED_MAX = 16  # so many ids fit into one entry of the audit log, and each drop is named in one
 _ORDER = (Verb.COPY, Verb.VERIFY, Verb.DROP)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from holdfast.errors import CredentialError, DamageError, NotFoundError, PermissionDeniedError
 from holdfast.ids import PartId
+from holdfast.replication.copying.asking import for_each
 from holdfast.replication.copying.needing import packs_of
 from holdfast.replication.copying.objects import ObjectCopier
 from holdfast.replication.copying.thinned import ThinnedSides, link_keys
@@ -24,12 +27,16 @@ class Arrivals:
         self._copier = copier
         self._sound_parts: set[str] = set()
 
+    def look_again(self) -> None:
+        """Forget what was found: it may have been collected since."""
+        self._sound_parts.clear()
+
     def is_whole(self, key: str, root: Root) -> bool:
         """Whether root, parts and packs of the snapshot are there, and the first two can be read; and whether the
         target knows what the source gave up of it.
         """
         links = self._thinned.links(root)
-        if self._thinned.missing(root) or not self.has_root(key, root) or not all(map(self.has_part, link_keys(links))):
+        if self._thinned.missing(root) or not self.has_root(key, root) or self.missing_parts(link_keys(links)):
             return False
         try:
             packs = packs_of(self._target, root, self._copier.there(PACKS).keys(), links)
@@ -47,6 +54,11 @@ class Arrivals:
         except (DamageError, NotFoundError, CredentialError) as error:
             _pass_refusal(error)
             return False
+
+    def missing_parts(self, keys: Iterable[str]) -> list[str]:
+        """Those of the parts that the target lacks, or that cannot be read there."""
+        keys = list(keys)
+        return [key for key, there in zip(keys, for_each(self.has_part, keys), strict=True) if not there]
 
     def has_part(self, key: str) -> bool:
         """Whether the target has the part, and it can be read."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+from holdfast.replication.copying.asking import AskedStore
 from holdfast.vault.collecting.leases import COPYING, HeldLease
 from holdfast.vault.collecting.trash import Trash, read_trash, rescue
 from holdfast.vault.handle import Handle
@@ -22,8 +24,11 @@ class Claims:
     """
 
     def __init__(self, target: Handle, look_again: Callable[[], None]) -> None:
-        """`look_again`: forget what was seen at the target; called when the lease has begun."""
+        """`look_again`: forget what was seen at the target, and look anew; called when the lease has begun and what is
+        condemned is known: a collection that ended in between has deleted what it was about to.
+        """
         self._target = target
+        self._lock = threading.Lock()
         self._look_again = look_again
         self._begun = False
         self._lease: HeldLease | None = None
@@ -55,13 +60,18 @@ class Claims:
 
     def begin(self) -> None:
         """Open the lease, if that was not done yet. By it, who looks at the target knows that a copy goes on."""
-        if self._begun:
-            return
-        if self._target.keys.can_write:
-            self._lease = self._stack.enter_context(HeldLease(self._target, COPYING))
-        self._trash = read_trash(self._target)  # after the lease: what is condemned from now on waits for it
-        self._look_again()
-        self._begun = True
+        with self._lock:
+            if self._begun:
+                return
+            if self._target.keys.can_write:
+                # The store's answer to a create holds the time that the lease asks for next.
+                leasing = Handle(
+                    AskedStore(self._target.store), self._target.keys, self._target.clock, self._target.progress
+                )
+                self._lease = self._stack.enter_context(HeldLease(leasing, COPYING))
+            self._trash = read_trash(self._target)  # after the lease: what is condemned from now on waits for it
+            self._look_again()
+            self._begun = True
 
     def keep(self) -> None:
         """Renew the lease when it is time. Raises ConflictError when it is too late."""

@@ -33,7 +33,8 @@ class Lane:
         self._changed = threading.Condition()
         self._copies: Counter[int] = Counter()  # priority → copies that go on
         self._flying: set[str] = set()
-        self._landed: dict[str, int] = {}  # key → size, while copies go on that began before it landed
+        self._landed: dict[str, tuple[int, int]] = {}  # key → size, and how many had landed then; while copies go on
+        self._landings = 0
         self._passed = clock.monotonic()  # when something was last let past what matters more
 
     @contextmanager
@@ -50,9 +51,15 @@ class Lane:
                     self._landed.clear()
                 self._changed.notify_all()
 
-    def once(self, key: str, priority: int, send: Callable[[], int]) -> int:
+    def mark(self) -> int:
+        """This moment: what lands later, lands after it."""
+        with self._changed:
+            return self._landings
+
+    def once(self, key: str, priority: int, send: Callable[[], int], *, since: int = 0) -> int:
         """Send an object when it is its turn, unless another copy has sent it meanwhile. Returns its size in bytes.
 
+        `since`: a mark. What landed before it is sent again: it may have been lost, or collected, since then.
         `send` returns the size; what it raises goes on to the caller, and whoever waits for the same object tries.
         """
         with self._changed:
@@ -60,13 +67,15 @@ class Lane:
                 self._changed.wait(1.0)
             while key in self._flying:
                 self._changed.wait()
-            if key in self._landed:
-                return self._landed[key]
+            size, landing = self._landed.get(key, (0, 0))
+            if landing > since:
+                return size
             self._flying.add(key)
         try:
             size = send()
             with self._changed:
-                self._landed[key] = size
+                self._landings += 1
+                self._landed[key] = size, self._landings
             return size
         finally:
             with self._changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from holdfast.errors import ConflictError, DamageError, NotFoundError, RefusedError
@@ -36,9 +36,13 @@ class ObjectCopier:
         lane: Lane | None = None,
         priority: int = NORMAL,
         carrier: Carrier | None = None,
+        scopes: Mapping[str, str] | None = None,
     ) -> None:
-        """`carrier`: who copies packs, by default threads of this process."""
+        """`carrier`: who copies packs, by default threads of this process. `scopes`: prefix → the longer one to which
+        this copy keeps, such as that of an asset; others of that prefix are not looked for.
+        """
         self._carrier = carrier
+        self._scopes = scopes or {}
         self.source = source
         self.target = target
         self.progress = progress
@@ -50,17 +54,28 @@ class ObjectCopier:
         self.bytes = 0
         self.damaged: dict[str, str] = {}
         self._gone: set[str] = set()
+        self._since = 0 if lane is None else lane.mark()  # when the target was looked at
         self.notes: list[str] = []
 
     def there(self, prefix: str) -> dict[str, int]:
         """Keys with that prefix at the target, and their sizes; listed once."""
-        if prefix not in self._present:
-            self._present[prefix] = {info.key: info.size for info in self.target.list(prefix)}
-        return self._present[prefix]
+        with self._lock:
+            if prefix not in self._present:
+                listed = self.target.list(self._scopes.get(prefix, prefix))
+                self._present[prefix] = {info.key: info.size for info in listed}
+            return self._present[prefix]
 
     def look_again(self) -> None:
-        """List the target anew when it is asked for next."""
-        self._present.clear()
+        """List the target anew when it is asked for next. What others sent before this counts only if it is there."""
+        with self._lock:
+            self._present.clear()
+            self._since = 0 if self._lane is None else self._lane.mark()
+
+    def saw(self, listed: Iterable[ObjectInfo]) -> None:
+        """The target has these, too: a later listing said so."""
+        with self._lock:
+            for info in listed:
+                self._note(info.key, info.size)
 
     def has(self, key: str, size: int) -> bool:
         """Whether the target has it. What is named by its bytes and has another size there is damaged: it is not."""
@@ -163,11 +178,12 @@ class ObjectCopier:
         self._count(key, len(data))
 
     def _copy_in_turn(self, key: str, replace: bool) -> int:
-        if self._lane is None or replace:
+        # Under other names than those of bytes, two copies may send different ones: only writing it tells.
+        if self._lane is None or replace or not key.startswith(NAMED_BY_BYTES):
             return self._copy_one(key, replace)
-        size = self._lane.once(key, self._priority, lambda: self._copy_one(key, replace))
+        size = self._lane.once(key, self._priority, lambda: self._copy_one(key, replace), since=self._since)
         with self._lock:
-            self._present.setdefault(key.partition("/")[0] + "/", {})[key] = size
+            self._note(key, size)
         return size
 
     def _copy_one(self, key: str, replace: bool) -> int:
@@ -184,7 +200,13 @@ class ObjectCopier:
         with self._lock:
             self.objects += 1
             self.bytes += size
-            self._present.setdefault(key.partition("/")[0] + "/", {})[key] = size
+            self._note(key, size)
+
+    def _note(self, key: str, size: int) -> None:
+        """It is there now. Where nothing was listed yet, a listing will tell."""
+        present = self._present.get(key.partition("/")[0] + "/")
+        if present is not None:
+            present[key] = size
 
 
 def check_same_config(source: Store, target: Store, key: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from holdfast.errors import CredentialError, DamageError, NotFoundError
 from holdfast.ids import SnapshotId
+from holdfast.replication.copying.asking import AskedStore, at_once, for_each
 from holdfast.replication.copying.objects import ObjectCopier
 from holdfast.stores.protocol import ObjectInfo
 from holdfast.vault.format.names import REFS, SNAPSHOTS, generation_of
@@ -16,22 +17,42 @@ from holdfast.vault.snapshots.advancing import advance_ref
 from holdfast.vault.snapshots.finding import read_root
 from holdfast.vault.snapshots.refs import LATEST, VALIDATED, move_ref, read_newest_ref, read_ref
 
-__all__ = ["copy_pointers", "mirror_pointers"]
+__all__ = ["copy_pointers", "mirror_pointers", "read_pointers_ahead", "refs_of"]
 
 
-def copy_pointers(source: Handle, copier: ObjectCopier, asset: str | None, begin: Callable[[], None]) -> None:
+def copy_pointers(
+    source: Handle, target: Handle, copier: ObjectCopier, asset: str | None, begin: Callable[[], None]
+) -> None:
     """The pointers (of one asset) whose snapshots are at the target. What both sites moved is settled there.
 
-    `begin` opens the copy's lease at the target: called before a series is written from its end.
+    `target`: as it is now, for settling. `begin` opens the copy's lease there: called before a series is written from
+    its end.
     """
-    prefix = REFS if asset is None else f"{REFS}{source.keys.names.asset_key(asset)}/"
-    target = Handle(copier.target, source.keys, source.clock, source.progress)
-    for generations in _series(copier.source.list(prefix)):
-        key = generations[-1]
+
+    def one(generations: list[str]) -> None:
         try:
             _copy_pointer(source, target, copier, generations, begin)
         except (DamageError, NotFoundError, CredentialError) as error:
-            copier.damaged.setdefault(error.object_name or key, error.message)
+            copier.damaged.setdefault(error.object_name or generations[-1], error.message)
+
+    for_each(one, _series(copier.source.list(refs_of(source, asset))))
+
+
+def refs_of(handle: Handle, asset: str | None) -> str:
+    """The prefix of all pointers (of one asset)."""
+    return REFS if asset is None else f"{REFS}{handle.keys.names.asset_key(asset)}/"
+
+
+def read_pointers_ahead(source: AskedStore, target: AskedStore, prefix: str, there: Collection[str]) -> None:
+    """What copying these pointers reads: the newest generation of each, and the newest that both sites have.
+
+    `there`: keys at the target.
+    """
+    newest, common = [], []
+    for generations in _series(source.list(prefix)):
+        newest.append(generations[-1])
+        common.extend([key for key in generations if key in there][-1:])
+    at_once(lambda: source.get_ahead([*newest, *common]), lambda: target.get_ahead(common))
 
 
 def mirror_pointers(copier: ObjectCopier, listed: Sequence[ObjectInfo], *, since_ns: int | None = None) -> None:
@@ -76,8 +97,19 @@ def _copy_pointer(
     newest_first = any(_leads_nowhere(source, copier, key) for key in older)
     if newest_first:
         begin()
-    copier.copy_series(generations, newest_first=newest_first)
-    _settle(target, copier, ref)
+        # What somebody moved there since the listing would be history at once, as if it had been moved before.
+        copier.saw(target.store.list(generations[-1][:-10]))
+    was_there = generations[-1] in copier.there(REFS)
+    copied = copier.copy_series(generations, newest_first=newest_first)
+    if not copied or not _is_newest(copier, generations[-1], written=not was_there):
+        _settle(target, copier, ref)
+
+
+def _is_newest(copier: ObjectCopier, key: str, *, written: bool) -> bool:
+    """Whether the target's newest generation of a pointer is this one of the source. `written`: by this copy."""
+    prefix = key[:-10]
+    there = series_of((other for other in list(copier.there(REFS)) if other.startswith(prefix)), prefix).keys
+    return there[-1:] == [key] and (written or copier.source.get(key) == copier.target.get(key))
 
 
 def _leads_nowhere(source: Handle, copier: ObjectCopier, key: str) -> bool:

@@ -6,36 +6,41 @@ goes on where it was, because nothing that is there and sound is sent again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 from holdfast.errors import CredentialError, DamageError, NotFoundError, UntrustedError, WrongKeyError
 from holdfast.events import SILENT, Progress
 from holdfast.ids import PackId
 from holdfast.replication.copying.arriving import Arrivals
+from holdfast.replication.copying.asking import AskedStore, at_once
 from holdfast.replication.copying.claiming import Claims
 from holdfast.replication.copying.lanes import NORMAL, Lane
+from holdfast.replication.copying.looking import look_at_both
 from holdfast.replication.copying.mirroring import mirror
 from holdfast.replication.copying.needing import packs_of
 from holdfast.replication.copying.objects import ObjectCopier
 from holdfast.replication.copying.pieces import Carrier
 from holdfast.replication.copying.planning import check_same_vault
-from holdfast.replication.copying.pointers import copy_pointers
+from holdfast.replication.copying.pointers import copy_pointers, read_pointers_ahead
 from holdfast.replication.copying.replicated import Replicated
 from holdfast.replication.copying.thinned import ThinnedSides, link_keys
 from holdfast.replication.copying.trusting import sort_generations
 from holdfast.stores.protocol import Store
 from holdfast.vault.checking.proofs import Proofs
 from holdfast.vault.checking.verifying import DECODED, Verified, verify_decoded
-from holdfast.vault.format.names import INDEX, PACKS, SNAPSHOTS, pack_key
+from holdfast.vault.format.names import INDEX, PACKS, PARTS, REFS, SNAPSHOTS, THINNED, pack_key
 from holdfast.vault.format.records import IndexedPack, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.index import write_index
 from holdfast.vault.locking.protecting import protect_snapshot
-from holdfast.vault.locking.setting import read_setting
-from holdfast.vault.snapshots.finding import list_roots
+from holdfast.vault.locking.setting import LockSetting, read_setting
+from holdfast.vault.snapshots.finding import Listed, list_roots
 
 __all__ = ["Replicated", "replicate", "mirror"]
+
+_AT_ONCE = 8  # snapshots of which is read together what the target has
 
 
 def replicate(
@@ -67,48 +72,74 @@ def replicate(
     """
     source.keys.require_reader("replicating single snapshots")
     with nullcontext() if lane is None else lane.copying(priority):
-        return _Replication(source, target, lane, priority, progress, carrier).run(asset, recheck, verify, only)
+        return _Replication(source, target, asset, lane, priority, progress, carrier).run(recheck, verify, only)
 
 
 class _Replication:
+    """Both stores are seen through an `AskedStore`; `_target` is the target as it is, without that."""
+
     def __init__(
         self,
         source: Handle,
         target: Store,
+        asset: str | None,
         lane: Lane | None,
         priority: int,
         progress: Progress,
         carrier: Carrier | None,
     ) -> None:
-        self._source = source
-        self._target = Handle(target, source.keys, source.clock, progress)
-        self._progress = progress
-        self._copier = ObjectCopier(source.store, target, progress, lane, priority, carrier)
-        self._thinned = ThinnedSides(source, self._target)
-        self._arrivals = Arrivals(self._target, self._copier, self._thinned)
-        self._listed: set[PackId] = set()
-        self._claims = Claims(self._target, self._copier.look_again)
-
-    def run(self, asset: str | None, recheck: bool, verify: bool, only: Collection[str] | None) -> Replicated:
-        source, copier = self._source, self._copier
-        check_same_vault(source.store, self._target.store)
+        keys = source.keys
+        self._here, self._there = AskedStore(source.store), AskedStore(target)
+        # A handle that lets replicas stand in for what it cannot read has its own way to read.
+        self._source = replace(source, store=self._here) if type(source) is Handle else source
+        self._source.refresh()
         source.refresh()
-        source.index.add_unlisted(source.store, source.keys, self._progress)
-        copier.copy_config(sort_generations(source.store, source.keys.config))
-        with self._claims:
-            return self._copy_all(asset, recheck, verify, only)
+        self._target = Handle(target, keys, source.clock, progress)
+        self._seen = Handle(self._there, keys, source.clock, progress)
+        self._progress = progress
+        self._asset = asset
+        below = "" if asset is None else f"{keys.names.asset_key(asset)}/"
+        self._scopes = {prefix: f"{prefix}{below}" for prefix in (SNAPSHOTS, THINNED, REFS)}
+        self._copier = ObjectCopier(self._here, self._there, progress, lane, priority, carrier, self._scopes)
+        self._claims = Claims(self._target, self._look_again)
+        self._stored: set[str] | None = None  # keys of packs that can be had at the source, or are at the target
+        self._listed: set[PackId] | None = None  # packs that the target's index lists
+        self._pointers_read = False
 
-    def _copy_all(self, asset: str | None, recheck: bool, verify: bool, only: Collection[str] | None) -> Replicated:
+    def run(self, recheck: bool, verify: bool, only: Collection[str] | None) -> Replicated:
         source, copier = self._source, self._copier
-        self._listed = self._target.index.listed()
-        self._stored = {info.key for info in source.store.list(PACKS)} | copier.there(PACKS).keys()
+        look_at_both(self._here, self._there, self._scopes, recheck=recheck, seen=only is not None)
+        check_same_vault(self._here, self._there)
+        self._thinned = ThinnedSides(source, self._seen, self._asset, settling=self._target)
+        self._arrivals = Arrivals(self._seen, copier, self._thinned)
+        copier.copy_config(sort_generations(self._here, source.keys.config))
+        with self._claims:
+            return self._copy_all(recheck, verify, only)
+
+    def _look_again(self) -> None:
+        self._copier.look_again()
+        self._there.forget_listings()
+        for prefix in (SNAPSHOTS, PARTS):
+            self._there.forget_objects(prefix)
+        self._arrivals.look_again()
+        self._seen.refresh()
+        at_once(*self._there.ask([PACKS, INDEX, PARTS, self._scopes[SNAPSHOTS], self._scopes[REFS]]))
+
+    def _copy_all(self, recheck: bool, verify: bool, only: Collection[str] | None) -> Replicated:
+        source, copier = self._source, self._copier
         arrived: dict[str, Root] = {}
         left_out: list[str] = []
         clock = source.clock
         began = clock.monotonic()
-        for listed in reversed(list_roots(source, asset)):
-            if only is not None and listed.key.rpartition("/")[2] not in only:
-                continue
+        listed_roots = [
+            one
+            for one in reversed(list_roots(source, self._asset))
+            if only is None or one.key.rpartition("/")[2] in only
+        ]
+        self._prepare([one.root for one in listed_roots if one.root and one.key not in copier.there(SNAPSHOTS)])
+        for number, listed in enumerate(listed_roots):
+            if recheck and number % _AT_ONCE == 0:
+                self._read_there(listed_roots[number : number + _AT_ONCE])
             if listed.root is None:
                 copier.damaged[listed.key] = listed.error.message if listed.error is not None else "it cannot be read"
             elif self._bring(listed.key, listed.root, recheck):
@@ -116,10 +147,15 @@ class _Replication:
             else:
                 left_out.append(listed.root.id)
         copied = clock.monotonic()
-        verified = self._verify_newest(arrived, left_out) if verify else None
+        setting: list[LockSetting | None] = []
+        verified, *_ = at_once(
+            lambda: self._verify_newest(arrived, left_out) if verify else None,
+            self._copy_pointers,
+            lambda: setting.append(read_setting(self._target)),
+        )
         verifying_s = clock.monotonic() - copied
-        copy_pointers(source, copier, asset, self._claims.begin)
-        self._lock(arrived.values())
+        if setting[0] is not None:
+            self._lock(arrived.values())
         return Replicated(
             copier.objects,
             copier.bytes,
@@ -134,8 +170,6 @@ class _Replication:
 
     def _lock(self, arrived: Iterable[Root]) -> None:
         """Each site locks for as long as its own setting says."""
-        if read_setting(self._target) is None:
-            return
         self._target.refresh()
         for root in arrived:
             protect_snapshot(self._target, root)
@@ -148,30 +182,79 @@ class _Replication:
                 return True
         return self._copy_snapshot(key, root)
 
+    def _read_there(self, listed: Sequence[Listed]) -> None:
+        """What the target has of these snapshots, so that `Arrivals` finds it at hand."""
+        for prefix in (SNAPSHOTS, PARTS):
+            self._there.forget_objects(prefix)
+        there = {one.key: one.root for one in listed if one.root and one.key in self._copier.there(SNAPSHOTS)}
+        parts = (part for root in there.values() for part in link_keys(self._thinned.links(root)))
+        self._there.get_ahead([*there, *parts])
+
+    def _prepare(self, missing: Sequence[Root]) -> None:
+        """Open the lease if there is something to copy, and meanwhile read at the source what is needed first."""
+        if missing:
+            at_once(self._claims.begin, lambda: self._read_source(missing[0]))
+
+    def _read_source(self, root: Root) -> None:
+        """The packs of the source, and the parts of a snapshot there."""
+        if self._stored is None:
+            self._source.index.add_unlisted(self._here, self._source.keys, self._progress)
+            self._stored = {info.key for info in self._here.list(PACKS)}
+        self._here.get_ahead(link_keys(self._thinned.links(root)))
+
     def _copy_snapshot(self, key: str, root: Root) -> bool:
         """Packs, an index of them, parts, what was given up, then the root. False when something needed is damaged."""
         Proofs(self._target).forget(snapshots=[root.id])  # it was read back there, was it? It is not there any more
-        copier, arrivals = self._copier, self._arrivals
+        copier = self._copier
         if not self._claims.claim(link_keys(self._thinned.links(root))):
             return False
-        packs = self._copy_packs(key, root)
-        if packs is None:
+        self._read_source(root)
+        packs: list[Iterable[PackId] | None] = []
+        at_once(lambda: packs.append(self._copy_packs(key, root)), self._read_listed, self._read_pointers)
+        if packs[0] is None:
             return False
-        self._index_packs(packs)
-        parts = [part for part in link_keys(self._thinned.links(root)) if not arrivals.has_part(part)]
-        if copier.copy(parts, replace=parts):
+        reached = packs[0]
+        failed: list[set[str]] = []
+        at_once(
+            lambda: self._index_packs(reached),
+            lambda: failed.append(self._copy_parts(root)),
+            lambda: self._here.get_ahead([key]),
+        )
+        self._here.forget_objects(PARTS)
+        if failed[0]:
             return False
         self._thinned.bring(copier, root)
         self._claims.keep()
-        return arrivals.has_root(key, root) or not copier.copy([key], replace=[key])
+        return self._arrivals.has_root(key, root) or not copier.copy([key], replace=[key])
+
+    def _copy_parts(self, root: Root) -> set[str]:
+        """Those that the target lacks. Returns those that could not be copied."""
+        parts = self._arrivals.missing_parts(link_keys(self._thinned.links(root)))
+        return self._copier.copy(parts, replace=parts)
+
+    def _read_listed(self) -> None:
+        if self._listed is None:
+            self._listed = self._seen.index.listed()
+
+    def _read_pointers(self) -> None:
+        """What will be asked about the pointers, while packs are on their way."""
+        if not self._pointers_read:
+            self._pointers_read = True
+            there = self._copier.there(REFS)
+            read_pointers_ahead(self._here, self._there, self._scopes[REFS], there)
+
+    def _copy_pointers(self) -> None:
+        self._read_pointers()
+        copy_pointers(self._source, self._target, self._copier, self._asset, self._claims.begin)
 
     def _copy_packs(self, key: str, root: Root) -> Iterable[PackId] | None:
         """The packs that hold the snapshot's chunks, copied. None when one is damaged and no other holds the same."""
         copier, index = self._copier, self._source.index
+        stored = (self._stored or set()) | copier.there(PACKS).keys()
         failed: set[str] = set()
         while True:
             try:
-                packs = packs_of(self._source, root, self._stored, self._thinned.links(root))
+                packs = packs_of(self._source, root, stored, self._thinned.links(root))
             except (DamageError, UntrustedError, WrongKeyError) as error:
                 if not failed:
                     copier.damaged[error.object_name or key] = error.message
@@ -188,8 +271,9 @@ class _Replication:
 
     def _index_packs(self, packs: Iterable[PackId]) -> None:
         # Index objects list what was written together; the target may get other sets of packs, and gets its own.
-        fresh = [pack for pack in packs if pack not in self._listed]
-        self._listed.update(fresh)
+        listed = self._listed if self._listed is not None else set()
+        fresh = [pack for pack in packs if pack not in listed]
+        listed.update(fresh)
         tables = [
             IndexedPack(bytes.fromhex(pack), size, table)
             for pack in fresh
@@ -212,7 +296,7 @@ class _Replication:
         newest, root = next(iter(arrived.items()))
         self._target.refresh()
         try:
-            verified = verify_decoded(self._target, root)
+            verified, _ = at_once(lambda: verify_decoded(self._target, root), self._load_index)
             Proofs(self._target).credit_snapshot(newest, DECODED)
             return verified
         except (DamageError, NotFoundError, CredentialError) as error:
@@ -220,3 +304,7 @@ class _Replication:
             del arrived[newest]
             left_out.insert(0, newest)
             return None
+
+    def _load_index(self) -> None:
+        """While the parts are read; whoever needs it waits for it."""
+        _ = self._target.index

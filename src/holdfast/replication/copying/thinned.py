@@ -21,9 +21,12 @@ __all__ = ["ThinnedSides", "mirror_thinned", "link_keys"]
 class ThinnedSides:
     """What the source and the target gave up, each listed once, before anything is copied."""
 
-    def __init__(self, source: Handle, target: Handle) -> None:
-        self._source, self._target = source, target
-        self._here, self._there = Thinnings(source), Thinnings(target)
+    def __init__(
+        self, source: Handle, target: Handle, asset: str | None = None, *, settling: Handle | None = None
+    ) -> None:
+        """`settling`: the target as it is now, where `target` answers from memory."""
+        self._source, self._target, self._settling = source, target, settling or target
+        self._here, self._there = Thinnings(source, asset), Thinnings(target, asset)
         self._brought: set[str] = set()
 
     def links(self, root: Root) -> list[PartLink]:
@@ -66,7 +69,7 @@ class ThinnedSides:
     def _settle(self, copier: ObjectCopier, root: Root) -> None:
         components = self._here.components(root)
         if self._target.keys.role == "keeper" and self._target.keys.can_write:
-            give_up(self._target, root, components, "retention at another site (replicated)")
+            give_up(self._settling, root, components, "retention at another site (replicated)")
         else:
             copier.notes.append(
                 f"{self._target.store.url} keeps {', '.join(components)} of {root.id}, which the source gave up: both "

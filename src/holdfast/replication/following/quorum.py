@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from holdfast.errors import FailedError, HoldfastError, ObjectiveMissedError, StoreUnreachableError, UsageError
 from holdfast.events import SILENT, Progress
@@ -13,12 +13,15 @@ from holdfast.replication.copying.lanes import HIGH
 from holdfast.replication.copying.snapshots import replicate
 from holdfast.replication.following.lanes import lane_to
 from holdfast.replication.following.views import SiteStore
+from holdfast.replication.following.waiting import Waiters
+from holdfast.stores.protocol import store_identity
 from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
 
 __all__ = ["Quorum", "copy_to_quorum", "QUORUM_SECONDS"]
 
 QUORUM_SECONDS = 600.0
+_waiters: Final = Waiters(4)  # copies to one store at a time: a save does not wait for the one before it
 
 
 class Quorum(NamedTuple):
@@ -41,7 +44,8 @@ def copy_to_quorum(
     """Copy a committed snapshot from its home to all targets at once; return when `needed` sites have it whole.
 
     The home counts as one; of several stores of a site, one is enough. Copies that are not ready then go on in the
-    background as long as the process lives: breaking them off costs nothing but what was sent. Raises UsageError
+    background as long as the process lives: breaking them off costs nothing but what was sent. To a store at which
+    earlier copies hang, no more are begun until one of them ends. Raises UsageError
     (fewer sites than needed), ObjectiveMissedError when the quorum is not reached within `within_s` seconds: the
     snapshot is at its home then, and the next round goes on with it.
     """
@@ -49,8 +53,7 @@ def copy_to_quorum(
     if needed > len(sites):
         raise UsageError(f"{needed} sites are needed, and there are {len(sites)}: {', '.join(sorted(sites))}")
     answers: SimpleQueue[tuple[SiteStore, HoldfastError | None]] = SimpleQueue()
-    for target in targets:
-        _begin(home, root, target, answers.put, progress)
+    begun = [_begin(home, root, target, answers.put, progress) for target in targets]
     reached = [home_site]
     failed: dict[str, HoldfastError] = {}
     until = home.clock.monotonic() + within_s
@@ -66,6 +69,8 @@ def copy_to_quorum(
         elif target.site not in reached:
             reached.append(target.site)
     if len(reached) < needed:
+        for one in begun:
+            one.cancel()  # what waits behind copies that hang
         raise _missed(root, reached, needed, failed, within_s)
     return Quorum(tuple(reached), needed)
 
@@ -76,11 +81,11 @@ def _begin(
     target: SiteStore,
     answer: Callable[[tuple[SiteStore, HoldfastError | None]], None],
     progress: Progress,
-) -> None:
+) -> Future[None]:
     def copy() -> None:
         answer((target, _copied(home, root, target, progress)))
 
-    threading.Thread(target=copy, name=f"copy to {target.name}", daemon=True).start()
+    return _waiters.submit(store_identity(target.store), f"copy to {target.name}", copy)
 
 
 def _copied(home: Handle, root: Root, target: SiteStore, progress: Progress) -> HoldfastError | None:

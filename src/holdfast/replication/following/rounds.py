@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from holdfast.errors import FailedError, HoldfastError
 from holdfast.events import SILENT, Progress
+from holdfast.replication.copying.pieces import Carrier
 from holdfast.replication.copying.snapshots import replicate
 from holdfast.replication.following.exposing import Exposure, exposures
 from holdfast.replication.following.lanes import lane_to
@@ -84,7 +85,8 @@ class Follower:
 
     `rank`: which source is taken first. `verify`: read the newest snapshot back at the target after each copy, every
     byte of it: without that nothing there counts as verified. `recheck_every`: each so many rounds, what is there is
-    compared by names and sizes with what is needed, and healed; only what was healed is read back.
+    compared by names and sizes with what is needed, and healed; only what was healed is read back. `carriers`: who
+    carries the packs from one store to another, by their names; by default threads of this process.
     """
 
     home: Handle
@@ -96,6 +98,7 @@ class Follower:
     patience_s: float = PATIENCE_SECONDS
     progress: Progress = SILENT
     on_copied: Callable[[Copied], None] | None = None
+    carriers: Callable[[str, str], Carrier] | None = None
     _marks: dict[tuple[str, str], Marks] = field(default_factory=dict)
     _rounds: int = 0
     _random: Random = field(default_factory=Random)
@@ -199,6 +202,7 @@ class Follower:
                     only=set(wanted),
                     lane=lane_to(self._store(copy.target), clock),
                     priority=copy.lane,
+                    carrier=None if self.carriers is None else self.carriers(name, copy.target),
                     progress=self.progress,
                 )
             except HoldfastError as problem:

@@ -20,7 +20,7 @@ KEEP_BYTES = 16 << 20  # of the newest lines; what is older goes when twice as m
 
 
 class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`at`: ns since the epoch. `seconds`: as in `Exposure`; absent where nothing was measured."""
+    """`at`: ns since the epoch. `seconds`, `behind`: as in `Exposure`; absent where nothing was measured."""
 
     at: int
     asset: str
@@ -29,6 +29,7 @@ class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float | None = None
     arrived: float | None = None
     snapshot: str = ""
+    behind: float | None = None
 
 
 class ExposureSeries:
@@ -81,7 +82,16 @@ class ExposureSeries:
 
 
 def _sample(one: Exposure) -> Sample:
-    return Sample(one.at_ns, one.asset, one.site, one.protection.value, one.seconds, one.arrived_seconds, one.snapshot)
+    return Sample(
+        at=one.at_ns,
+        asset=one.asset,
+        site=one.site,
+        protection=one.protection.value,
+        seconds=one.seconds,
+        arrived=one.arrived_seconds,
+        snapshot=one.snapshot,
+        behind=one.behind_seconds,
+    )
 
 
 def _read(line: bytes) -> Sample | None:

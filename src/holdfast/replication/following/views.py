@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from typing import Final, NamedTuple
 
 from holdfast.errors import FailedError, HoldfastError, NotFoundError, RefusedError, StoreUnreachableError
 from holdfast.events import SILENT, Progress
-from holdfast.stores.protocol import Store
+from holdfast.replication.copying.asking import AskedStore, at_once, for_each
+from holdfast.replication.following.waiting import Waiters
+from holdfast.stores.protocol import Store, store_identity
 from holdfast.vault.access.configuration import read_vault_id
 from holdfast.vault.checking.deep import DEEP
 from holdfast.vault.checking.proofs import Proofs
 from holdfast.vault.checking.verifying import DECODED
+from holdfast.vault.format.names import CONFIG, SNAPSHOTS
 from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.snapshots.roots import list_roots
@@ -21,6 +24,7 @@ from holdfast.vault.snapshots.roots import list_roots
 __all__ = ["SiteStore", "View", "look", "PATIENCE_SECONDS"]
 
 PATIENCE_SECONDS = 30.0
+_waiters: Final = Waiters(1)
 
 
 class SiteStore(NamedTuple):
@@ -65,39 +69,47 @@ def look(
     """Ask all stores at once for the snapshots of these assets. By the names of the stores, in their order.
 
     `home`: a handle of the vault, for its keys. A store without a vault has no snapshots; one with another vault has
-    a problem (RefusedError). Reads roots, each once in the life of this machine's memory; no packs.
+    a problem (RefusedError). Reads roots, each once in the life of this machine's memory; no packs. While an earlier
+    question to a store hangs, this one waits behind it.
     """
-    answers: SimpleQueue[View] = SimpleQueue()
+    vault = home.keys.vault
+    asked = {
+        one.name: _waiters.submit(
+            (store_identity(one.store), vault, tuple(assets)),
+            f"look {one.name}",
+            partial(_view, home, one, assets, progress),
+        )
+        for one in stores
+    }
+    until = home.clock.monotonic() + patience_s
+    views = {name: _taken(answer, until - home.clock.monotonic()) for name, answer in asked.items()}
+    return {one.name: views[one.name] or _silent(one, patience_s) for one in stores}
 
-    def ask(one: SiteStore) -> None:
-        answers.put(_view(home, one, assets, progress))
 
-    for one in stores:  # as daemons: a store that hangs must not keep the process from ending
-        threading.Thread(target=ask, args=(one,), name=f"look {one.name}", daemon=True).start()
-    views = _gathered(answers, len(stores), patience_s, home.clock.monotonic)
-    return {one.name: views.get(one.name) or _silent(one, patience_s) for one in stores}
-
-
-def _gathered(
-    answers: SimpleQueue[View], count: int, patience_s: float, monotonic: Callable[[], float]
-) -> dict[str, View]:
-    views: dict[str, View] = {}
-    until = monotonic() + patience_s
-    while len(views) < count and (left := until - monotonic()) > 0:
-        try:
-            view = answers.get(timeout=left)
-        except Empty:
-            break
-        views[view.name] = view
-    return views
+def _taken(answer: Future[View], within_s: float) -> View | None:
+    """What came within this time. What was not even asked, as an earlier question hangs, is not asked any more."""
+    try:
+        return answer.result(max(0.0, within_s))
+    except (TimeoutError, CancelledError):
+        answer.cancel()
+        return None
 
 
 def _view(home: Handle, one: SiteStore, assets: Collection[str], progress: Progress) -> View:
-    handle = Handle(one.store, home.keys, home.clock, progress)
+    store = AskedStore(one.store)  # whose listings are asked for at once
+    handle = Handle(store, home.keys, home.clock, progress)
     try:
-        if not _is_of(home, one):
+        prefixes = [f"{SNAPSHOTS}{home.keys.names.asset_key(asset)}/" for asset in assets]
+        for_each(lambda task: task(), store.ask([CONFIG, *prefixes]))
+        with_vault: list[bool] = []
+        found: list[list[dict[str, Root]]] = []
+        at_once(
+            lambda: with_vault.append(_is_of(home, one._replace(store=store))),
+            lambda: found.append(for_each(partial(_sound, handle), assets)),
+        )
+        if not with_vault[0]:
             return View(one.name, one.site, None, {}, {}, vault=False)
-        roots = {asset: _sound(handle, asset) for asset in assets}
+        roots = dict(zip(assets, found[0], strict=True))
         proven = Proofs(handle).snapshots()
         verified = {snapshot: one.at for snapshot, one in proven.items() if one.level in (DECODED, DEEP)}
         return View(one.name, one.site, None, roots, verified)

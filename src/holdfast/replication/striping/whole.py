@@ -23,7 +23,7 @@ from holdfast.errors import (
 from holdfast.replication.striping.sites import Member, Outcome, Sites
 from holdfast.replication.striping.voids import Voids
 from holdfast.stores.protocol import Buffer, ObjectInfo
-from holdfast.vault.format.names import CONFIG, INDEX, LEASES, PACKS, PARTS, REFS, SNAPSHOTS, THINNED, TRASH
+from holdfast.vault.format.names import CONFIG, INDEX, LEASES, PACKS, PARTS, REFS, SAVES, SNAPSHOTS, THINNED, TRASH
 from holdfast.vault.format.scrubbing import scrub_object
 
 __all__ = ["WholeObjects", "is_sound", "raise_unless_enough", "unused"]
@@ -33,7 +33,7 @@ _Result = TypeVar("_Result")
 _FROZEN_SECONDS = 30.0
 
 # What anybody can tell to be whole or not, by its bytes. Packs, too: by their names.
-_CHECKED = (CONFIG, INDEX, PARTS, SNAPSHOTS, REFS, LEASES, TRASH, THINNED)
+_CHECKED = (CONFIG, INDEX, PARTS, SNAPSHOTS, REFS, LEASES, SAVES, TRASH, THINNED)
 
 
 class WholeObjects:

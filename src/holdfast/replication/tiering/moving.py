@@ -9,7 +9,7 @@ collection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from holdfast.errors import HoldfastError, RefusedError, UsageError
@@ -42,22 +42,39 @@ class Moved:
     read_back: int = 0
 
 
-def carry_out(plan: TierPlan, facts: Facts, stores: Mapping[str, Handle], *, progress: Progress = SILENT) -> Moved:
+def carry_out(
+    plan: TierPlan,
+    facts: Facts,
+    stores: Mapping[str, Handle],
+    *,
+    progress: Progress = SILENT,
+    unpointed: Collection[str] = (),
+) -> Moved:
     """Do what the plan says, as far as it can be done. A move that fails holds back what relies on it, nothing else.
+
+    `unpointed`: stores to which snapshots are copied without pointers, so that nothing keeps them there: caches.
 
     `facts`: those that the plan was made of: jurisdictions are judged once more. `stores`: name → the vault opened
     there with a keeper's key; an empty store has the keys of another one. Raises UsageError (a store of the plan is
     missing), RefusedError (a copy would break a rule of jurisdiction, or a store holds another vault) before anything
     is written.
     """
-    work = _Work(plan, facts, stores, progress)
+    work = _Work(plan, facts, stores, progress, unpointed)
     work.check()
     return work.run()
 
 
 class _Work:
-    def __init__(self, plan: TierPlan, facts: Facts, stores: Mapping[str, Handle], progress: Progress) -> None:
+    def __init__(
+        self,
+        plan: TierPlan,
+        facts: Facts,
+        stores: Mapping[str, Handle],
+        progress: Progress,
+        unpointed: Collection[str],
+    ) -> None:
         self._plan = plan
+        self._unpointed = unpointed
         self._layout = Layout(facts)
         self._stores = stores
         self._progress = progress
@@ -97,7 +114,8 @@ class _Work:
 
     def _copy(self, source: str, target: str, asset: str, moves: list[Move]) -> None:
         here, wanted = self._stores[source], {move.snapshot for move in moves}
-        selected = Handle(SelectedStore(here.store, wanted), here.keys, here.clock, self._progress)
+        shown = SelectedStore(here.store, wanted, pointers=target not in self._unpointed)
+        selected = Handle(shown, here.keys, here.clock, self._progress)
         try:
             done = replicate(selected, self._stores[target].store, asset=asset, progress=self._progress)
         except HoldfastError as error:

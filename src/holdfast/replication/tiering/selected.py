@@ -6,21 +6,26 @@ from collections.abc import Collection, Iterator, Sequence
 
 from holdfast.stores.protocol import ObjectInfo, Store
 from holdfast.stores.readonly import ReadOnlyStore
-from holdfast.vault.format.names import SNAPSHOTS
+from holdfast.vault.format.names import REFS, SNAPSHOTS
 
 __all__ = ["SelectedStore"]
 
 
 class SelectedStore(ReadOnlyStore):
-    """`store` for reading, as if it had the roots of these snapshots only. Everything else of it is there."""
+    """`store` for reading, as if it had the roots of these snapshots only. Everything else of it is there, but for its
+    pointers where those are not to be copied.
+    """
 
-    def __init__(self, store: Store, snapshots: Collection[str]) -> None:
+    def __init__(self, store: Store, snapshots: Collection[str], *, pointers: bool = True) -> None:
         super().__init__(store)
         self._snapshots = frozenset(snapshots)
+        self._pointers = pointers
 
     def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         for info in super().list(prefix, after):
-            if not info.key.startswith(SNAPSHOTS) or info.key.rpartition("/")[2] in self._snapshots:
+            if info.key.startswith(SNAPSHOTS) and info.key.rpartition("/")[2] not in self._snapshots:
+                continue
+            if self._pointers or not info.key.startswith(REFS):
                 yield info
 
     def folders(self, prefix: str) -> Sequence[str]:

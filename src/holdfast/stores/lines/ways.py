@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.errors import StoreUnreachableError, UsageError
+from holdfast.stores.archives.port import Archives, archives_of
 from holdfast.stores.lines.routes import delay_after
 from holdfast.stores.lines.terms import USUAL_PRIORITY
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store, store_identity
@@ -76,6 +77,10 @@ class WaysStore:
     @property
     def identity(self) -> str:
         return store_identity(self._stores[0])
+
+    @property
+    def archives(self) -> Archives | None:
+        return archives_of(self._stores[0])
 
     @property
     def capabilities(self) -> Capabilities:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+from holdfast.stores.archives.port import Archives, archives_of
 from holdfast.stores.protocol import Buffer, Capabilities, ObjectInfo, Store, store_identity
 from holdfast.stores.retention.port import ObjectLocks
 
@@ -37,6 +38,10 @@ class LockableStore:
     @property
     def identity(self) -> str:
         return store_identity(self._store)
+
+    @property
+    def archives(self) -> Archives | None:
+        return archives_of(self._store)
 
     @property
     def capabilities(self) -> Capabilities:

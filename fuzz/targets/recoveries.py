@@ -1,0 +1,78 @@
+"""Recoveries: plans from files that somebody sent, claims beside a target, and what a journal's entry is packed in."""
+
+from __future__ import annotations
+
+import msgspec
+import zstandard
+
+from fuzz.model import Broken, Target
+from holdfast.control.recovering.actors.commands import scrubbed
+from holdfast.control.recovering.actors.restoring import Claim, decode_claim
+from holdfast.control.recovering.plan_files import decode_plan_file, encode_plan_file, plan_file
+from holdfast.control.recovering.seals import unpacked
+from holdfast.recovery.estimates import NOTHING
+from holdfast.recovery.intents import Intent, Strategy
+from holdfast.recovery.plans import Kind, Plan, Step
+
+__all__ = ["TARGETS", "plan_seeds"]
+
+
+def plan_seeds() -> list[bytes]:
+    """A plan, as a journal has it."""
+    intent = Intent(name="to-eu", assets=("llama",), to=("euw4",), strategy=Strategy.PILOT_LIGHT, by="ada")
+    step = Step(id="verify-llama", kind=Kind.VERIFY, title="t", site="euw4", estimate=NOTHING, no_undo="it reads")
+    plan = Plan(
+        intent=intent,
+        site="euw4",
+        facts_at=1,
+        fresh_until=2,
+        chosen=(),
+        steps=(step,),
+        detecting=NOTHING,
+        deciding=NOTHING,
+    )
+    return [msgspec.json.encode(plan, order="sorted")]
+
+
+def _plan_seeds() -> list[bytes]:
+    plan = msgspec.json.decode(plan_seeds()[0], type=Plan)
+    return [encode_plan_file(plan_file(plan, ("euw4/warm", "aps1/warm")))]
+
+
+def _plan(data: bytes) -> None:
+    file = decode_plan_file(data, "plan.json")
+    again = encode_plan_file(file)
+    if decode_plan_file(again, "again") != file:
+        raise Broken("it is another plan when it is written again")
+
+
+def _claim(data: bytes) -> None:
+    claim = decode_claim(data, "claim")
+    if decode_claim(msgspec.json.encode(claim), "again") != claim:
+        raise Broken("it is another claim when it is written again")
+
+
+def _claim_seeds() -> list[bytes]:
+    return [msgspec.json.encode(Claim(key="r/restore-llama", asset="llama", snapshot="s" * 26, emptied=False))]
+
+
+def _packed(data: bytes) -> None:
+    if len(unpacked("runs/r/0000000000", data)) > 8 << 20:
+        raise Broken("more came out than a journal's entry may have")
+
+
+def _said(data: bytes) -> None:
+    """What a command said goes to a journal and a terminal: one short line, whatever it was."""
+    said = scrubbed(data.decode(errors="replace"))
+    if len(said) > 500 or not said.isprintable():
+        raise Broken(f"this is not one printable line: {said!r}")
+
+
+TARGETS = [
+    Target("plan-file", "`decode_plan_file`", _plan, _plan_seeds, (b'"kind":', b"1e308", b"\\ud800", b"[[[[")),
+    Target("restore-claim", "`decode_claim`", _claim, _claim_seeds, (b'"key":', b"[[[[")),
+    Target(
+        "packed-entry", "`unpacked`", _packed, lambda: [zstandard.ZstdCompressor().compress(b"{}" * 99)], (b"\x28",)
+    ),
+    Target("said-by-commands", "`scrubbed`", _said, lambda: [b"token=abcdef\n\x1b[31m"], (b"secret=", b"\x00")),
+]
