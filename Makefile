@@ -1,7 +1,7 @@
 # Each target sets up what it needs; nothing has to be done by hand before.
 .DEFAULT_GOAL := help
 BIN := .venv/bin
-JOBS ?= 2
+JOBS ?= 3
 
 .PHONY: help demo test check unit drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-ransomware drill-slurm mutations bench-bulk bench-catalog examples clean
 
@@ -23,7 +23,7 @@ check: ## format, lint, types, layers
 
 unit: ## the tests
 	@tools/setup dev
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal --durations=60
 
 examples: ## every training framework's example: trains, is killed, resumes from the vault, ends equal; some minutes
 	@tools/setup examples
