@@ -137,7 +137,7 @@ def test_other_commands_do_not_load_it(terminal: Terminal) -> None:
         "import importlib.util\n"
         "find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *rest: None if name == 'sqlalchemy' else find(name, *rest)\n"
-        "from holdfast.control.cataloguing import require_catalog\n"
+        "from holdfast.control.cataloguing.filling import require_catalog\n"
         "from holdfast.errors import MissingExtraError\n"
         "try:\n"
         "    require_catalog()\n"

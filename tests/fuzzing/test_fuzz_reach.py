@@ -57,7 +57,7 @@ DECODING = {
 
 EXEMPT = {
     "catalog/projecting.py:_said_by_pointers": "a row of the catalog's own, made of a pointer that was read",
-    "control/catalog_meaning.py:incidents": "a row of the catalog's own, made of a notice that was read",
+    "control/cataloguing/meaning.py:incidents": "a row of the catalog's own, made of a notice that was read",
     "control/recovering/seals.py:open": "`read_document`, `unpacked` and `decode_entry` are targets",
     "vault/access/site_notices.py:open_notice": "`read_document` and `decode_notice` are targets",
     "control/snapshots/snapshot_files.py:readinto": "a buffer of the caller's, to be filled",

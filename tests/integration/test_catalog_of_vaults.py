@@ -14,8 +14,8 @@ from holdfast.catalog.opening import open_catalog
 from holdfast.catalog.projecting import Projection
 from holdfast.catalog.seen import Declared, DeclaredAsset, DeclaredSite, DeclaredStore
 from holdfast.clock import SYSTEM_CLOCK
-from holdfast.control.catalog_meaning import Meanings
-from holdfast.control.catalog_reading import VaultReader
+from holdfast.control.cataloguing.meaning import Meanings
+from holdfast.control.cataloguing.reading import VaultReader
 from holdfast.control.recovering.seals import VaultSeal
 from holdfast.ids import SnapshotId
 from holdfast.recovery.estimates import Estimate, Source

@@ -14,7 +14,7 @@ from holdfast.cli.phrases import count
 from holdfast.cli.site_options import ConfigOption, open_declared
 
 if TYPE_CHECKING:
-    from holdfast.control.cataloguing import Cataloguing
+    from holdfast.control.cataloguing.filling import Cataloguing
 
 __all__ = ["app"]
 
@@ -156,6 +156,6 @@ def _fill(output: Output, catalog: str | None, config: str | None, *, afresh: bo
 
 
 def _opened(output: Output, catalog: str | None, config: str | None, *, ask: bool = False) -> Cataloguing:
-    from holdfast.control.cataloguing import Cataloguing
+    from holdfast.control.cataloguing.filling import Cataloguing
 
     return Cataloguing(open_declared(config, output, ask=ask), catalog)

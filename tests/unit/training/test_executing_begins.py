@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from holdfast.control.vaults.opening import create, open_at
+from holdfast.errors import HoldfastError, StorageFullError, StoreUnreachableError
 from holdfast.events import SILENT
 from holdfast.testing.workspace import own_memory
-from holdfast.training.executing.asks import Answer, Ask, MovedAside, Place
+from holdfast.training.executing.asks import Answer, Ask, MovedAside, Place, Skipped
 from holdfast.training.executing.attempts import Attempt, skipped_spans
 from holdfast.training.executing.attending import Attendance
 from holdfast.training.executing.beginning import begin
@@ -26,6 +27,7 @@ from holdfast.training.executing.hanging import Silence
 from holdfast.training.executing.saves import Workers
 from holdfast.training.executing.settings import Settings
 from holdfast.training.executing.speeds import Speed
+from holdfast.vault.vault import Vault
 
 
 def _safetensors(seed: int) -> bytes:
@@ -129,3 +131,38 @@ def test_who_is_told_to_end_while_a_hang_is_ended_does_not_start_again(tmp_path:
     outcome = attendance._outcome(signal.SIGKILL)
     assert outcome.asked == signal.SIGTERM
     assert outcome.end.kind == "HANG"
+
+
+@pytest.mark.parametrize("error", [StoreUnreachableError("silent"), StorageFullError("full")])
+def test_a_store_that_falls_silent_in_mid_restore_leaves_what_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: HoldfastError
+) -> None:
+    """An older complete checkpoint in the folder is better than no training; with none there, it is not begun anew."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def write(place: Path, seed: int, age: float) -> None:
+        place.mkdir(parents=True)
+        (place / "model.safetensors").write_bytes(_safetensors(seed))
+        (place / "trainer_state.json").write_text("{}")
+        for one in (*place.iterdir(), place):
+            os.utime(one, (time.time() - age, time.time() - age))
+
+    def fails(*arguments: object, **more: object) -> None:
+        raise error
+
+    write(tmp_path / "source/checkpoint-9", 9, 60)
+    runs = tmp_path / "runs"
+    said: list[Answer] = []
+    with own_memory(tmp_path / "state"):
+        create(str(tmp_path / "vault"))
+        vault = open_at(str(tmp_path / "vault"), options={}, progress=SILENT)
+        vault.save("m", tmp_path / "source/checkpoint-9", step=9, metadata={"checkpoint": "checkpoint-9"})
+        monkeypatch.setattr(Vault, "restore", fails)
+        runs.mkdir()
+        ask = Ask("begin", Place("m", str(runs), vault=str(tmp_path / "vault")), attempt=Attempt("0" * 16, 0))
+        with pytest.raises(type(error)):
+            begin(ask, said.append, SILENT)
+        write(runs / "checkpoint-5", 5, 3600)
+        begun = begin(ask, said.append, SILENT)
+    assert begun.chosen is not None and begun.chosen.step == 5
+    assert any(isinstance(one, Skipped) and one.reason == error.message for one in said)

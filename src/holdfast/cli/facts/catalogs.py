@@ -25,7 +25,7 @@ from holdfast.objectives.measured import NotMeasured
 
 if TYPE_CHECKING:
     from holdfast.catalog.asking import AssetKnown, Overview
-    from holdfast.control.cataloguing import Updated
+    from holdfast.control.cataloguing.filling import Updated
     from holdfast.objectives.standing import Standing, Target
 
 __all__ = ["shown_facts", "status_facts", "updated_facts"]

@@ -14,7 +14,14 @@ import msgspec
 from holdfast.checkpoints.ledger import Ledger
 from holdfast.clock import SYSTEM_CLOCK
 from holdfast.control.authority.guarding import guard
-from holdfast.errors import CredentialError, DamageError, HoldfastError, NotFoundError, StoreUnreachableError
+from holdfast.errors import (
+    CredentialError,
+    DamageError,
+    HoldfastError,
+    NotFoundError,
+    StorageFullError,
+    StoreUnreachableError,
+)
 from holdfast.events import Progress
 from holdfast.training.executing.asks import Answer, Ask, Begun, Checkpoint, MovedAside, Note, Skipped
 from holdfast.training.executing.attempts import Attempt, Judgement, Span, judge, merged, skipped_spans
@@ -83,7 +90,9 @@ def begin(ask: Ask, say: Say, progress: Progress) -> Begun:
     now_ns = SYSTEM_CLOCK.now_ns()
     dry = ask.verb == "look"
     options = Options(here.complete, known.good.checkpoints)
-    chosen = _choose(ask, options, attempts, partial(_fetch, ask, known.vault, say, progress, dry), dry)
+    chosen = _choose(
+        ask, options, attempts, partial(_fetch, ask, known.vault, say, progress, dry, bool(here.complete)), dry
+    )
     begun = Begun(
         chosen.checkpoint,
         "",
@@ -183,8 +192,14 @@ def _incomplete(here: Here) -> str:
     return f"; {len(here.broken)} checkpoints there are not complete, {newest.place}: {reason}"
 
 
-def _fetch(ask: Ask, vault: Vault | None, say: Say, progress: Progress, dry: bool, option: Checkpoint) -> bool:
-    """Whether the snapshot is whole in `incoming` now. Its bytes are compared with their ids on the way."""
+def _fetch(
+    ask: Ask, vault: Vault | None, say: Say, progress: Progress, dry: bool, spare: bool, option: Checkpoint
+) -> bool:
+    """Whether the snapshot is whole in `incoming` now. Its bytes are compared with their ids on the way.
+
+    `spare`: there is a complete checkpoint in the folder: training goes on from it where the store falls silent, or the
+    disk is full, in mid-restore.
+    """
     assert vault is not None
     place = incoming(Path(ask.place.folder), option.snapshot)
     if dry or place.exists():  # it only appears there when it is whole
@@ -194,6 +209,11 @@ def _fetch(ask: Ask, vault: Vault | None, say: Say, progress: Progress, dry: boo
         # A rehearsal: `attempts` judges loops here, with the end of each attempt, which a count of restores lacks.
         with_copies(vault, ask.place, progress).restore(option.snapshot, place, rehearsal=True)
     except (DamageError, NotFoundError) as error:
+        say(Skipped(option, error.message))
+        return False
+    except (StoreUnreachableError, StorageFullError) as error:
+        if not spare:
+            raise
         say(Skipped(option, error.message))
         return False
     return True

@@ -189,6 +189,10 @@ class Supervisor:
         )
         try:
             outcome = attendance.attend()
+        except BaseException:  # a fault of ours: a command that nobody attends to must not go on by itself
+            with self._workers.none_begins() as besides:
+                end_family(command.pid, besides=besides, patience_seconds=_LEFT_BEHIND_SECONDS)
+            raise
         finally:
             with suppress(OSError):
                 error_file.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from holdfast.catalog.seen import Fact, Look, ProofFact, fingerprint, plain_text, root_fact
-from holdfast.control.catalog_meaning import digest_of
+from holdfast.control.cataloguing.meaning import digest_of
 from holdfast.control.recovering.seals import VaultSeal
 from holdfast.errors import (
     CredentialError,

@@ -120,7 +120,7 @@ class Cataloguing:
     ) -> Updated:
         from holdfast.catalog.opening import open_catalog
         from holdfast.catalog.projecting import Projection, Taken
-        from holdfast.control.catalog_meaning import Meanings
+        from holdfast.control.cataloguing.meaning import Meanings
 
         database = open_catalog(self.place, self._sites.config.organisation)
         try:
@@ -141,7 +141,7 @@ class Cataloguing:
             database.close()
 
     def _readers(self, vault: Vault) -> tuple[list[StoreReader], dict[str, HoldfastError]]:
-        from holdfast.control.catalog_reading import VaultReader
+        from holdfast.control.cataloguing.reading import VaultReader
 
         readers: list[StoreReader] = []
         problems: dict[str, HoldfastError] = {}
