@@ -39,6 +39,9 @@ sites:
     stores: {warm: {url: gs://bb, lock: 1d, credentials: {token: "${K}"}, paths: [{link: x}, {}]}}
     links: {x: {timezone: UTC, limits: [{from: "8:00", to: "24:00", days: [mon], rate: 1MiB/s}]}}
   c: {cloud: azure, region: r3, jurisdiction: EU, stores: {cold: {url: az://ccc, restore: 0}}}
+  d: {cloud: onprem, region: r4, jurisdiction: US, stores: {warm: {url: /d}, cold: {url: /d2}}}
+  e: {cloud: aws, region: r5, jurisdiction: EU, stores: {warm: {url: s3://ee}, cold: {url: s3://ee2}}}
+  f: {cloud: gcp, region: r6, jurisdiction: JP, stores: {warm: {url: gs://ff}, cold: {url: gs://ff2}}}
 classes:
   training: {rpo: 2h, rto: 1d, copies: 2}
   mine: {like: regulated, rpo: 1d, rto: 1d, copies: 2, priority: 3, place: {not_in: CN}}
@@ -50,7 +53,8 @@ assets:
     place: {synchronous: [a], asynchronous: [b]}
     keep: {last: 5, within: 7d, tags: [x], components: {optimizer: {last: 3}}}
   w: {class: weights, home: b/warm, place: {synchronous: [a, b], quorum: 2}}
-  s: {class: mine, path: /p, immutable: false, place: {stripes: 2+1}, tiers: {cold: {after: 3d, unread: 1h}}}
+  s: {class: mine, path: /p, immutable: false, place: {stripes: 2+1, sites: [d, e, f]}
+     , tiers: {cold: {after: 3d, unread: 1h}}}
 groups: {g: {assets: [run, w]}}
 recoveries: {r: {group: g, strategy: PILOT_LIGHT, to: b, steps: x.yaml}}
 drills: {d: {recovery: r, level: full, every: 7d, surprise_within: 2d}}

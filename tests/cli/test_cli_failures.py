@@ -44,7 +44,11 @@ def test_an_error_as_json_says_the_same(terminal: Terminal, vault: Path) -> None
     ("arguments", "message", "hint"),
     [
         (["vaul"], "no such command 'vaul'. Did you mean 'vault'?", "holdfast --help"),
-        (["snapshot", "save", "x", "--vault", "v"], "missing option '--asset'", "holdfast snapshot save --help"),
+        (
+            ["snapshot", "save", "x", "--vault", "v"],
+            "save takes a PATH and its --asset, or a --group",
+            "holdfast snapshot save --help",
+        ),
         (["snapshot", "list"], "missing option '--vault' (env var: 'HOLDFAST_VAULT')", "holdfast snapshot list --help"),
         (["vault", "info", "v", "--verbose"], "no such option: --verbose", "holdfast vault info --help"),
         (["vault", "info"], "missing argument 'URL'", "holdfast vault info --help"),

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor as RealPool
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
+from holdfast.replication.copying import asking
+
 __all__ = ["AtOnce", "without_pools"]
 
 _P = ParamSpec("_P")
@@ -37,13 +39,19 @@ class AtOnce(Executor):
 
 @contextmanager
 def without_pools() -> Iterator[None]:
-    """While it lasts, the modules of Holdfast have no pools of threads. Not to be nested."""
+    """While it lasts, the modules of Holdfast have no pools of threads, and copies no others. Not to be nested."""
     with _lock:
         _replace(RealPool, AtOnce)
+        begin_thread, asking.begin_thread = asking.begin_thread, _no_thread
         try:
             yield
         finally:
+            asking.begin_thread = begin_thread
             _replace(AtOnce, RealPool)
+
+
+def _no_thread(work: Callable[[], None]) -> None:
+    raise RuntimeError("work is done by who hands it over")
 
 
 def _replace(old: type[Executor], new: type[Executor]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def echoing(site: Site) -> socket.socket:
 
     def echo() -> None:
         connection, _ = server.accept()
-        with connection:
+        with connection, suppress(OSError):  # the network may be gone before the connection is
             while data := connection.recv(1 << 16):
                 connection.sendall(data)
 

@@ -36,13 +36,18 @@ def at_once(*tasks: Callable[[], T]) -> list[T]:
     mine = list(zip(tasks[:1], futures[:1], strict=True))
     for task, future in zip(tasks[1:], futures[1:], strict=True):
         try:
-            threading.Thread(target=_run, args=(task, future), name="ask", daemon=True).start()
+            begin_thread(partial(_run, task, future))
         except RuntimeError:  # no more threads are to be had; those that were begun must not be left alone
             mine.append((task, future))
     for task, future in mine:
         _run(task, future)
     wait(futures)
     return [future.result() for future in futures]
+
+
+def begin_thread(work: Callable[[], None]) -> None:
+    """Run it beside. Raises RuntimeError where no thread can be had."""
+    threading.Thread(target=work, name="ask", daemon=True).start()
 
 
 def for_each(work: Callable[[U], T], items: Iterable[U]) -> list[T]:

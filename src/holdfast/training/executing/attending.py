@@ -26,6 +26,7 @@ __all__ = ["Attendance", "Outcome"]
 
 _TICK_SECONDS = 0.5
 _SHORT_TICK_SECONDS = 0.1
+_FILE_CLOCK_NS = 20_000_000  # the times of files are those of the last tick of the kernel
 _KILL_SHARE, _KILL_SECONDS_MAX = 0.1, 1.0  # of the grace: what is left when the command is killed
 _OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
 
@@ -134,6 +135,7 @@ class Attendance:
         if self._notice is not None or self._deadline is not None:
             self._tell(events.Signalled(signal="SIGUSR1", action="a checkpoint is being waited for already"))
             return
+        since = time.time_ns() - _FILE_CLOCK_NS  # before it is passed on: the answer may come at once
         reached = signal_those_who_catch(self._command.pid, number) if number is not None else []
         if reached:
             action = f"passed on as {signal_name(number or 0)} to {len(reached)} of its processes; "
@@ -148,7 +150,7 @@ class Attendance:
             )
         )
         self._workers.hurry()
-        self._notice = (time.time_ns(), time.monotonic() + wait)
+        self._notice = (since, time.monotonic() + wait)
 
     def _look_at_times(self, now: float) -> None:
         if self._grace is not None:

@@ -81,7 +81,12 @@ def assemble(
         return _found(handle, announced, snapshot, committed)
     require_in_time(handle, announced)
     _require_parts(handle, announced)
-    _require_kept(handle, announced, lease)  # behind what may take long
+    try:
+        _require_kept(handle, announced, lease)  # behind what may take long
+    except RefusedError:
+        if _is_there(handle, key):  # whoever was faster has given its lease back
+            return _found(handle, announced, snapshot, committed)
+        raise
     root = _root_of(handle, announced, snapshot)
     lease.keep()
     lease.require()
