@@ -7,15 +7,15 @@ from typing import NamedTuple
 import msgspec
 
 from holdfast.clock import NANOSECONDS, to_rfc3339
+from holdfast.objectives.standing import CREDIT_SECONDS
 from holdfast.recovery.estimates import Estimate, transfer
 from holdfast.recovery.facts import Answer, Asset, Facts, Proof, Replica, Snapshot
 from holdfast.recovery.intents import AsOf, Intent, Pinned, Point
 from holdfast.recovery.plans import Chosen, Rejected
 from holdfast.units import format_duration
 
-__all__ = ["CREDIT_SECONDS", "Usable", "choose_point", "agreeing_points", "proof_problem"]
+__all__ = ["Usable", "choose_point", "agreeing_points", "proof_problem"]
 
-CREDIT_SECONDS = 30 * 86400.0  # that a snapshot was read back says nothing any more after that
 _SKEW_NS = 300 * NANOSECONDS
 
 
