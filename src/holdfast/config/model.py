@@ -11,6 +11,11 @@ from typing import Literal
 
 import msgspec
 
+from holdfast.config.compute_model import Compute
+from holdfast.config.drill_model import Drill
+from holdfast.config.identity_model import Identity
+from holdfast.config.notify_model import Notify, Pagerduty
+from holdfast.config.section import Section
 from holdfast.config.words import (
     Approvers,
     AssetName,
@@ -23,7 +28,6 @@ from holdfast.config.words import (
     FilePath,
     Home,
     Jurisdiction,
-    Level,
     Name,
     Price,
     Priority,
@@ -56,11 +60,7 @@ __all__ += [
 ]
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping whose names are all known."""
-
-
-class Limit(_Section, frozen=True, kw_only=True):
+class Limit(Section, frozen=True, kw_only=True):
     """No more than `rate` from `begin` to `end` (minutes since midnight, in the link's time zone) on these days.
 
     `end` before `begin` means on the following day; the days are those on which it begins. No days mean every day.
@@ -72,7 +72,7 @@ class Limit(_Section, frozen=True, kw_only=True):
     days: tuple[Day, ...] = ()
 
 
-class Link(_Section, frozen=True, kw_only=True):
+class Link(Section, frozen=True, kw_only=True):
     """What connects a site to the others. `up` is away from the site, `down` towards it; None is unlimited.
 
     `reserve`: of each direction this much is left to others. `price_per_gb`: for 10^9 bytes away from the site.
@@ -88,7 +88,7 @@ class Link(_Section, frozen=True, kw_only=True):
     limits: tuple[Limit, ...] = ()
 
 
-class PathSpec(_Section, frozen=True, kw_only=True):
+class PathSpec(Section, frozen=True, kw_only=True):
     """One more way to a store. What it does not say is as the store says; options are added to the store's."""
 
     url: Url = ""
@@ -105,7 +105,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     link: str
 
 
-class StoreSpec(_Section, frozen=True, kw_only=True):
+class StoreSpec(Section, frozen=True, kw_only=True):
     """One store of a site. `restore`: seconds until its first byte arrives when a restore asks (cold ones: hours).
 
     `lock`: objects are locked for at least that long. `options`, `credentials`: as `holdfast.stores` names them; only
@@ -133,15 +133,7 @@ class StoreSpec(_Section, frozen=True, kw_only=True):
         ]
 
 
-class Compute(_Section, frozen=True, kw_only=True):
-    """What computes at a site."""
-
-    kind: Text
-    partition: Text = ""
-    shape: Text = ""
-
-
-class Site(_Section, frozen=True, kw_only=True):
+class Site(Section, frozen=True, kw_only=True):
     """A place that fails by itself. Sites of one cloud and region are one failure domain.
 
     `link` is for the usual case of one; `links` for several, by name.
@@ -167,14 +159,14 @@ class Site(_Section, frozen=True, kw_only=True):
         return self.link or next(iter(self.links.values()), Link())
 
 
-class TierRule(_Section, frozen=True, kw_only=True):
+class TierRule(Section, frozen=True, kw_only=True):
     """When snapshots go to a tier: those older than `after` that nobody read for `unread`."""
 
     after: Duration
     unread: Duration = 0.0
 
 
-class Place(_Section, frozen=True, kw_only=True):
+class Place(Section, frozen=True, kw_only=True):
     """Where the copies of an asset lie, and where they may.
 
     `synchronous`: sites of which `quorum`, the home among them, have a snapshot whole before a save returns;
@@ -209,7 +201,7 @@ class AssetKeep(Keep, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         )
 
 
-class _Owed(_Section, frozen=True, kw_only=True):
+class _Owed(Section, frozen=True, kw_only=True):
     """What a class owes, and what an asset may say in its place. None: as the level above says.
 
     `save_every`: how often a snapshot is made; `replicate_every`: how often is looked for what is to be copied.
@@ -244,7 +236,7 @@ class Asset(_Owed, frozen=True, kw_only=True):
     home: Home | None = None
 
 
-class Hook(_Section, frozen=True, kw_only=True):
+class Hook(Section, frozen=True, kw_only=True):
     """Commands around the cut of a group, as lists of arguments. Each has until `timeout`."""
 
     before: tuple[Text, ...] = ()
@@ -252,7 +244,7 @@ class Hook(_Section, frozen=True, kw_only=True):
     timeout: Duration = 60.0
 
 
-class Group(_Section, frozen=True, kw_only=True):
+class Group(Section, frozen=True, kw_only=True):
     """Assets that must agree when they are restored.
 
     `saved_as`: the asset whose snapshots hold all of them. `hold`: for how long hooks hold at most. `staging`: where
@@ -267,7 +259,7 @@ class Group(_Section, frozen=True, kw_only=True):
     datasets: dict[Name, Text] = {}
 
 
-class Witness(_Section, frozen=True, kw_only=True):
+class Witness(Section, frozen=True, kw_only=True):
     """Who cosigns the audit log of a vault, and at which site: what it keeps and is sent lies there.
 
     `name`: of its key. `state`: its own store, where that is none of a site's; `url`: where it listens. `assets`: those
@@ -281,7 +273,7 @@ class Witness(_Section, frozen=True, kw_only=True):
     assets: tuple[AssetName, ...] = ()
 
 
-class Recovery(_Section, frozen=True, kw_only=True):
+class Recovery(Section, frozen=True, kw_only=True):
     """How an asset, or a group, comes back. `to`: sites, the preferred one first. `steps`: a runbook of one's own.
 
     `approvers`: how many people other than who asks have to agree.
@@ -295,36 +287,7 @@ class Recovery(_Section, frozen=True, kw_only=True):
     approvers: Approvers = 1
 
 
-class Drill(_Section, frozen=True, kw_only=True):
-    """A recovery that is rehearsed. Nothing acts on it yet."""
-
-    recovery: Name
-    level: Level
-    every: Duration
-    surprise_within: Duration | None = None
-
-
-class Pagerduty(_Section, frozen=True, kw_only=True):
-    """An integration of PagerDuty."""
-
-    routing_key: Reference
-
-
-class Notify(_Section, frozen=True, kw_only=True):
-    """Who is told. Nothing acts on it yet."""
-
-    pagerduty: Pagerduty | None = None
-    slack: Reference | None = None
-
-
-class Identity(_Section, frozen=True, kw_only=True):
-    """Files of the installation's own authority (docs/authority.md). Nothing acts on it yet."""
-
-    settings: FilePath = ""
-    policies: FilePath = ""
-
-
-class Config(_Section, frozen=True, kw_only=True):
+class Config(Section, frozen=True, kw_only=True):
     """What an organisation declares about its sites, what its classes of assets owe, and its assets."""
 
     version: Version

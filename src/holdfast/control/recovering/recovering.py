@@ -12,11 +12,7 @@ import msgspec
 from holdfast.clock import NANOSECONDS
 from holdfast.control.audit.audited_vault import recorded_on
 from holdfast.control.recovering.actors import restoring
-from holdfast.control.recovering.actors.commands import Commanding, HttpChecking
-from holdfast.control.recovering.actors.comparing import Verifying
-from holdfast.control.recovering.actors.fencing import Fencing, Promoting
-from holdfast.control.recovering.actors.people import Asking
-from holdfast.control.recovering.actors.restoring import Restoring
+from holdfast.control.recovering.actors.wiring import Wiring
 from holdfast.control.recovering.asking import ask
 from holdfast.control.recovering.history import Past, past_of
 from holdfast.control.recovering.intending import Wanted, intent_of, runbook_of
@@ -29,7 +25,7 @@ from holdfast.control.recovering.journals import (
     require_own_plan,
 )
 from holdfast.control.recovering.opening import open_anywhere, require_whole_copies
-from holdfast.control.recovering.places import Places, absolute
+from holdfast.control.recovering.places import absolute
 from holdfast.control.recovering.plan_files import PlanFile, plan_file
 from holdfast.control.recovering.probing import Prober
 from holdfast.control.recovering.runs import (
@@ -37,7 +33,6 @@ from holdfast.control.recovering.runs import (
     approvals_of,
     lost_homes,
     status_of,
-    stores_of_journal,
     without_approvals,
 )
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
@@ -51,7 +46,6 @@ from holdfast.recovery.plans import Kind, Plan, plan_hash
 from holdfast.recovery.reviewing.approvals import approvers_of
 from holdfast.recovery.reviewing.review import Review, review_plan
 from holdfast.recovery.runbooks.inserting import insert_runbook
-from holdfast.recovery.running.actors import Actors
 from holdfast.recovery.running.executor import Executor, plan_of
 from holdfast.recovery.running.progress import Progress
 from holdfast.vault.vault import Vault
@@ -220,8 +214,7 @@ class Recoveries:
                 self._gone.set()
             facts.outcome = "done" if state.verdict == "PASSED" else state.verdict.lower()
         if state.verdict == "PASSED":
-            places = Places(where, plan.intent.assets)
-            self._restoring(plan, places).settle(plan.intent.assets, journal.run)
+            self._wiring(vault, plan, where).settle(journal.run)
         return status_of(journal.run, journal)
 
     def _executor(
@@ -229,7 +222,7 @@ class Recoveries:
     ) -> Executor:
         return Executor(
             journal,
-            self._actors(vault, journal, plan, where),
+            self._wiring(vault, plan, where).actors(journal),
             review=lambda planned, state: self._reviewed(vault, planned, state),
             look=lambda: self._look(plan),
             told=lambda progress: watch(plan, progress),
@@ -237,27 +230,8 @@ class Recoveries:
             clock=self._clock,
         )
 
-    def _actors(self, vault: Vault, journal: Journal, plan: Plan, where: Path) -> Actors:
-        places = Places(where, plan.intent.assets)
-        stores = {one.asset: (one.store, one.snapshot) for one in plan.chosen}
-        names = stores_of_journal(journal.entries, plan)
-        keys = vault.handle.keys
-
-        def state() -> RunState:
-            return journal_at(self._sites, keys, journal.run, names, "", self._clock).read()
-
-        return {
-            Kind.FENCE: Fencing(self._sites, vault),
-            Kind.RESTORE: self._restoring(plan, places),
-            Kind.VERIFY: Verifying(self._sites, places, stores, self._clock),
-            Kind.PROMOTE: Promoting(self._sites, vault),
-            Kind.SHELL: Commanding(str(where), self._sites.environment, self._clock),
-            Kind.HTTP_CHECK: HttpChecking(self._clock),
-            Kind.HUMAN: Asking(state, self._told, self._clock),
-        }
-
-    def _restoring(self, plan: Plan, places: Places) -> Restoring:
-        return Restoring(self._sites, places, rehearsal=plan.intent.isolated, clock=self._clock, gone=self._gone)
+    def _wiring(self, vault: Vault, plan: Plan, where: Path) -> Wiring:
+        return Wiring(self._sites, vault, plan, where, gone=self._gone, told=self._told)
 
     def _look(self, plan: Plan) -> list[str]:
         """The steady state after a rollback: what is not as it was before, in words."""

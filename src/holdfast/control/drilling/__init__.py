@@ -1,0 +1,1 @@
+"""Drills of declared recoveries: planned, run against a fault, measured, cleaned up."""

@@ -1,0 +1,1 @@
+"""Evidence of runs: gathered from journals and logs, written, kept at the stores."""

@@ -1,0 +1,1 @@
+"""What is wrong, and who says so: probes, observers, quorum, safety rules, incidents. Judged purely."""
