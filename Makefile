@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: help demo test check unit drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-ransomware drill-slurm mutations bench-bulk bench-catalog examples clean
+.PHONY: help demo test check unit drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-networks drill-ransomware drill-slurm mutations bench-bulk bench-catalog examples clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -98,6 +98,10 @@ bench-bit-flips: ## a bit flipped at each of 200 places: what dcp.load makes of 
 
 bench-shipping: ## bytes that reach another site for 20 successive checkpoints, beside rclone and restic; some minutes
 	$(BIN)/python -m benchmarks.shipping --checkpoints 20 --warm 300 > benchmarks/results/shipping.json
+
+drill-networks: ## sites that are cut off over lines of 200 ms, 2 % loss and 10 Mbit, whole copies and stripes; as root, some minutes
+	@tools/setup dev
+	HOLDFAST_DRILL_NETWORKS=1 $(BIN)/pytest -q tests/recovery/test_partitions.py tests/recovery/test_striped_partitions.py
 
 drill-ransomware: ## stolen credentials destroy all they can, on SeaweedFS and moto; with locks it all comes back: DRILL=…
 	@tools/setup dev
