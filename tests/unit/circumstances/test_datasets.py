@@ -47,6 +47,8 @@ def test_files_that_dvc_did_not_write(data: Path) -> None:
             assert "DVC" in error.message
     with pytest.raises(DamageError):
         dvc_outputs(b"\xff\xfe\x00", "x")
+    with pytest.raises(DamageError, match="YAMLError"):  # not by recursion, which takes quadratic time to get there
+        dvc_outputs(b"[" * 4000, "x")
 
 
 def test_by_content(data: Path) -> None:

@@ -112,13 +112,26 @@ def _of_dvc(path: Path) -> Dataset | None:
     return None
 
 
+class _Shallow(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    """Stops where something is nested more deeply than DVC does: PyYAML takes quadratic time to get there."""
+
+    _deeper = 50
+
+    def get_event(self) -> Any:
+        event = super().get_event()
+        self._deeper += isinstance(event, yaml.CollectionEndEvent) - isinstance(event, yaml.CollectionStartEvent)
+        if self._deeper < 0:
+            raise yaml.YAMLError("it is nested too deeply")
+        return event
+
+
 def dvc_outputs(data: bytes, where: str) -> dict[str, str]:
     """Path → version (`md5:…`, a folder's with `.dir` at its end) of the `outs` of a `.dvc` file or a `dvc.lock`.
 
     Raises DamageError.
     """
     try:
-        document = yaml.safe_load(data.decode())
+        document = yaml.load(data.decode(), _Shallow)  # noqa: S506 - it is a safe loader
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         raise DamageError(f"{where} is not what DVC writes: {type(error).__name__}", object_name=where) from error
     if not isinstance(document, dict):
