@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: help demo test check unit drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-networks drill-ransomware drill-slurm mutations bench-bulk bench-catalog examples clean
+.PHONY: help demo test check unit drills drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-networks drill-ransomware drill-slurm mutations bench-bulk bench-catalog bench-recovery examples bench-dashboard clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -56,13 +56,21 @@ bench-catalog: ## objectives of 10,000 assets, a million snapshots, 100 sites, j
 	@tools/setup dev
 	$(BIN)/python -m benchmarks.catalog $(BENCH)
 
+bench-recovery: ## what `recover run` costs over `holdfast restore` of the same bytes, and over cp, in turns: BENCH="--mib 600 --rounds 5"
+	@tools/setup dev
+	$(BIN)/python -m benchmarks.recovery_overhead --docs docs/recovery.md $(BENCH)
+
+bench-dashboard: ## the first page with 10,000 assets and a million snapshots: the server's time; some minutes
+	@tools/setup dev
+	$(BIN)/python -m benchmarks.dashboard $(BENCH)
+
 campaigns: ## the long forms of the recovery tests: 200 kills, every byte damaged, 1,000 repairs, 8 GB
 	@tools/setup dev
 	$(BIN)/python -m tests.recovery.campaigns
 
 drill-orchestrator: ## a run of twelve steps whose control plane dies at every operation, and is killed at every step; two minutes
 	@tools/setup dev
-	HOLDFAST_ALL_KILLS=1 $(BIN)/pytest -q -s tests/recovery/test_run_crashes.py
+	HOLDFAST_ALL_KILLS=1 $(BIN)/python -m pytest -q -s tests/recovery/test_run_crashes.py
 
 fuzz: ## every parser and decoder of stored or outside bytes, for an hour in all: MINUTES=60 FUZZ="TARGET …"
 	@tools/setup dev
@@ -98,6 +106,10 @@ bench-bit-flips: ## a bit flipped at each of 200 places: what dcp.load makes of 
 
 bench-shipping: ## bytes that reach another site for 20 successive checkpoints, beside rclone and restic; some minutes
 	$(BIN)/python -m benchmarks.shipping --checkpoints 20 --warm 300 > benchmarks/results/shipping.json
+
+drills: ## every scenario on copies of a declared asset, and everything that can be planted; some minutes
+	@tools/setup dev
+	HOLDFAST_ALL_DRILLS=1 $(BIN)/pytest -q tests/recovery/test_drill_scenarios.py tests/cli/test_cli_drill.py
 
 drill-networks: ## sites that are cut off over lines of 200 ms, 2 % loss and 10 Mbit, whole copies and stripes; as root, some minutes
 	@tools/setup dev

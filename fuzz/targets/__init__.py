@@ -12,7 +12,10 @@ from fuzz.targets import (
     codecs,
     collecting,
     config_file,
+    drills,
+    evidence,
     executing,
+    incidents,
     journals,
     kept,
     key_services,
@@ -20,6 +23,7 @@ from fuzz.targets import (
     local,
     lock_policies,
     locking,
+    machines,
     mending,
     openers,
     packs,
@@ -40,6 +44,7 @@ from fuzz.targets import (
     trust,
     validating,
     words,
+    workings,
 )
 
 __all__ = ["TARGETS"]
@@ -55,5 +60,10 @@ _MODULES += (runbooks, journals, recoveries)
 _MODULES += (pointers,)
 _MODULES += (states,)
 _MODULES += (executing,)
+_MODULES += (incidents,)
+_MODULES += (evidence,)
+_MODULES += (machines,)
+_MODULES += (drills,)
+_MODULES += (workings,)
 
 TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for target in module.TARGETS}

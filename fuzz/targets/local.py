@@ -1,10 +1,8 @@
-"""Files that this machine keeps for itself, SQLite aside, and the evidence of drills, which comes from strangers."""
+"""Files that this machine keeps for itself, SQLite aside."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
 
 import msgspec
 from blake3 import blake3
@@ -14,16 +12,11 @@ from fuzz.model import Broken, Target
 from holdfast.control.vaults.known_vaults import KnownVaults, known_vaults_file
 from holdfast.control.vaults.repairing import known_replicas
 from holdfast.control.vaults.vault_names import Place, known_place
-from holdfast.drills.consistency import contradictions
-from holdfast.drills.evidence import SIGNATURE, decode_record, verify_evidence, write_evidence
-from holdfast.drills.evidence_page import Seal, render_page
-from holdfast.drills.headline import headline_of
 from holdfast.errors import HoldfastError
 from holdfast.events import SILENT
 from holdfast.ids import ChunkId
 from holdfast.stores.local import LocalStore
 from holdfast.stores.memory import MemoryStore
-from holdfast.trust.signing import SigningKey
 from holdfast.trust.suites import Suite
 from holdfast.vault.format.header import Kind
 from holdfast.vault.format.records import Part
@@ -33,8 +26,6 @@ from holdfast.vault.saving.unfinished import Marks
 from holdfast.vault.snapshots.labels import base_candidates
 
 __all__ = ["TARGETS"]
-
-_EVIDENCE = Path(__file__).parents[1] / "seeds"
 
 
 def _known_vaults(data: bytes) -> None:
@@ -117,31 +108,6 @@ def _marks(data: bytes) -> None:
     marks.is_due("looked", 1_700_000_000_000_000_000)
 
 
-def _evidence(data: bytes) -> None:
-    """A record that its signer meant: what a reader makes of it."""
-    record = decode_record(data, "evidence.json")
-    if contradictions(record):
-        return
-    headline_of(record)
-    render_page(record, Seal(sha256="0" * 64, signer="0" * 32, suite="x"))
-
-
-def _signature_file(data: bytes) -> None:
-    """Beside a record and a page that were signed."""
-    folder = _signed().parent
-    (folder / SIGNATURE).write_bytes(data)
-    verify_evidence(folder)
-
-
-@lru_cache
-def _signed() -> Path:
-    """A copy of the signature of evidence whose other files stay as they are."""
-    folder = world.scratch() / "evidence"
-    record = decode_record((_EVIDENCE / "evidence.json").read_bytes(), "evidence.json")
-    written = write_evidence(record, folder, SigningKey(bytes(64)))
-    return written.signature.rename(folder / "signature")
-
-
 TARGETS = [
     Target(
         "known-vaults",
@@ -158,19 +124,4 @@ TARGETS = [
         (b"\x91" * 2000, b"\xff" * 4, b"\xcf" + b"\xff" * 8),
     ),
     Target("marks", "`Marks.is_due`", _marks, lambda: [b"1699999999000000000"], (b"9" * 5000, b"-", b"\xd9\xa3")),
-    Target(
-        "evidence",
-        "`decode_record`, `contradictions`, `headline_of`, `render_page`",
-        _evidence,
-        lambda: [path.read_bytes() for path in sorted(_EVIDENCE.glob("evidence*.json"))],
-        (b"9" * 400, b"1e308", b"-1", b"null", b'"NOT_MEASURED"', b"[" * 2000, b'"\\ud800"', b"0001-01-01T00:00:00Z"),
-        max_bytes=64 << 10,
-    ),
-    Target(
-        "evidence-signature",
-        "`verify_evidence`",
-        _signature_file,
-        lambda: [_signed().read_bytes()],
-        (b'"public_key"', b'"sha256"', b"null", b'"\\ud800"', b"[" * 2000),
-    ),
 ]

@@ -6,10 +6,10 @@ import msgspec
 import zstandard
 
 from fuzz.model import Broken, Target
-from holdfast.control.recovering.actors.commands import scrubbed
-from holdfast.control.recovering.actors.restoring import Claim, decode_claim
+from holdfast.control.recovering.claims import Claim, decode_claim
 from holdfast.control.recovering.plan_files import decode_plan_file, encode_plan_file, plan_file
 from holdfast.control.recovering.seals import unpacked
+from holdfast.infra.calling.commands import scrubbed
 from holdfast.recovery.estimates import NOTHING
 from holdfast.recovery.intents import Intent, Strategy
 from holdfast.recovery.plans import Kind, Plan, Step
@@ -20,14 +20,25 @@ __all__ = ["TARGETS", "plan_seeds"]
 def plan_seeds() -> list[bytes]:
     """A plan, as a journal has it."""
     intent = Intent(name="to-eu", assets=("llama",), to=("euw4",), strategy=Strategy.PILOT_LIGHT, by="ada")
-    step = Step(id="verify-llama", kind=Kind.VERIFY, title="t", site="euw4", estimate=NOTHING, no_undo="it reads")
+    steps = (
+        Step(id="restore-llama", kind=Kind.RESTORE, title="t", site="euw4", estimate=NOTHING, undo="remove it"),
+        Step(
+            id="verify-llama",
+            kind=Kind.VERIFY,
+            title="t",
+            site="euw4",
+            after=("restore-llama",),
+            estimate=NOTHING,
+            no_undo="it reads",
+        ),
+    )
     plan = Plan(
         intent=intent,
         site="euw4",
         facts_at=1,
         fresh_until=2,
         chosen=(),
-        steps=(step,),
+        steps=steps,
         detecting=NOTHING,
         deciding=NOTHING,
     )

@@ -25,6 +25,9 @@ steps:
     after: [promote, drain]
     no_undo: nothing was changed
   - {id: probe, kind: http-check, title: it answers, url: "https://{site}.example/healthz", no_undo: it reads}
+  - {id: book, kind: ansible, title: a book, playbook: a.yaml, inventory: "a,b", no_undo: it reads}
+  - {id: call, kind: python, title: a call, call: "a.b:c", no_undo: it reads}
+  - {id: hook, kind: webhook, title: a hook, url: "https://a/", body: "{}", secret: "${A}", no_undo: it reads}
 """
 
 

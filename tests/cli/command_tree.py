@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import typer
+from holdfast.cli.main import program
 
-from holdfast.cli.main import app
-
-_PROGRAM: Any = typer.main.get_command(app)
+_PROGRAM: Any = program()
 
 
 def _walk(group: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
@@ -17,6 +15,7 @@ def _walk(group: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         if hasattr(command, "commands"):
             yield from _walk(command, (*path, name))
         else:
+            command.params = [one for one in command.params if not getattr(one, "hidden", False)]
             yield " ".join((*path, name)), command
 
 

@@ -11,19 +11,28 @@ import pytest
 from terminal import Terminal
 
 from holdfast.control import demonstrating
-from holdfast.drills.evidence import EvidenceFiles
-from holdfast.drills.record import Evidence
-from holdfast.drills.record_outcome import Outcome
+from holdfast.evidence.bundle import EvidenceFiles
+from holdfast.evidence.record import Evidence
+from holdfast.evidence.record_outcome import Outcome
 from holdfast.objectives import Measured, judge
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit/drills"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit/evidence"))
 
 from factory import example_evidence, unmeasured_evidence
 
 
 def _play(monkeypatch: pytest.MonkeyPatch, record: Evidence) -> None:
     """Let the demo end with this record."""
-    files = EvidenceFiles(Path("e.json"), Path("e.json.sig"), Path("e.html"), "ab" * 32, "cd" * 16)
+    files = EvidenceFiles(
+        folder=Path(),
+        evidence=Path("e.json"),
+        signature=Path("manifest.sig"),
+        page=Path("e.html"),
+        pdf=None,
+        sha256="ab" * 32,
+        signer="cd" * 16,
+        record=record,
+    )
 
     def run_demo(folder: Path, *rest: Any, say: Any, **options: Any) -> demonstrating.DemoResult:
         say(1.5, "site A is wiped")

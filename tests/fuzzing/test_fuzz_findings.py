@@ -14,11 +14,11 @@ from fuzz.model import Outcome
 from fuzz.targets import TARGETS
 
 from holdfast.control.vaults.retaining import read_plan
-from holdfast.drills.evidence import decode_record
 from holdfast.drills.trainer.checkpoint_files import TrainerState
 from holdfast.drills.trainer.files import read_json
 from holdfast.drills.trainer.safetensors import read_tensors
 from holdfast.errors import DamageError, UsageError
+from holdfast.evidence.encoding import decode_record
 from holdfast.ids import ChunkId
 from holdfast.units import parse_duration, parse_rate, parse_size
 from holdfast.vault.format.names import Names

@@ -14,6 +14,7 @@ from numpy.random import default_rng
 from holdfast.config.finding import load_config
 from holdfast.control.keys.key_files import export_keeper
 from holdfast.control.recovering.intending import Wanted
+from holdfast.control.recovering.journals import journal_at
 from holdfast.control.recovering.recovering import Recoveries
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.following import SiteFollower
@@ -100,9 +101,8 @@ def test_a_home_is_lost_and_so_is_the_control_plane(environment: dict[str, str],
     forged = Recoveries(moved)
     again = forged.plan(Wanted("run", isolated=True, target=str(tmp_path / "drill")))
     vault = moved.open_at("seaweed/warm")
-    journal = forged._begun(vault, again, "keeper")
-    assert journal.state.plan
-    liar = forged._journal(vault, again, "ann")
+    assert forged.propose(again) == again.run
+    liar = journal_at(moved, vault.handle.keys, again.run, again.journal, "ann", moved.clock)
     liar.read()
     with pytest.raises(UntrustedError, match="speaks for 'ann'"):
         liar.append(Deed.APPROVED, text="0" * 64, until=1 << 60)

@@ -14,7 +14,7 @@ _ROLES = "tests/recovery/test_roles.py"
 _HOSTILE = "tests/unit/vault/test_collecting_hostile.py"
 _RANKS = "tests/recovery/test_rank_threats.py"
 _ANNOUNCING = "vault/saving/announcing.py"
-_FOR_MEMBERS = "frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH})"
+_FOR_MEMBERS = "frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH, Kind.EVIDENCE})"
 _REVOKED_AFTER = "if signer.revoked is not None and root.created >= signer.revoked:"
 _GROUPS = "tests/recovery/test_audit_groups.py"
 
@@ -46,19 +46,19 @@ GUARDS = [
         "W2",
         "roots are sealed to the epoch",
         f"{_THREATS}::test_a_writers_keys_open_nothing_that_holds_content_or_names",
-        (Edit(_KEYS, _FOR_MEMBERS, "frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH, Kind.ROOT})"),),
+        (Edit(_KEYS, _FOR_MEMBERS, "frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH, Kind.EVIDENCE, Kind.ROOT})"),),
     ),
     Guard(
         "W2",
         "pointers are sealed to the epoch",
         f"{_THREATS}::test_a_writers_keys_open_nothing_that_holds_content_or_names",
-        (Edit(_KEYS, _FOR_MEMBERS, "frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH, Kind.REF})"),),
+        (Edit(_KEYS, _FOR_MEMBERS, "frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH, Kind.EVIDENCE, Kind.REF})"),),
     ),
     Guard(
         "W2",
         "parts are sealed to the epoch",
         f"{_THREATS}::test_a_writers_keys_open_nothing_that_holds_content_or_names",
-        (Edit(_KEYS, _FOR_MEMBERS, "frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH, Kind.PART})"),),
+        (Edit(_KEYS, _FOR_MEMBERS, "frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH, Kind.EVIDENCE, Kind.PART})"),),
     ),
     Guard(
         "W3",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.drills.evidence import verify_evidence
-from holdfast.drills.record_outcome import ArrivalState, CheckResult, MomentKind, Outcome
+from holdfast.evidence.bundle import verify_evidence
+from holdfast.evidence.record_outcome import ArrivalState, CheckResult, MomentKind, Outcome
 from holdfast.objectives import State
 
 

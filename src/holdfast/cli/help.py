@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -15,12 +16,19 @@ __all__ = ["Command", "Group", "Program"]
 
 
 class Command(TyperCommand):
-    """A verb. While it runs, its context's `obj` is the `Output` that its flags `--json` and `--quiet` ask for."""
+    """A verb. While it runs, its context's `obj` is the `Output` that its flags `--json` and `--quiet` ask for.
+
+    `elsewhere`: what is done instead where `--server` names one (`holdfast.cli.remote`).
+    """
+
+    elsewhere: Callable[[Output, str, dict[str, Any]], None] | None = None
 
     def invoke(self, ctx: Any) -> Any:
         output = Output(json=bool(ctx.params.get("json")), quiet=bool(ctx.params.get("quiet")))
         ctx.obj = output
         try:
+            if self.elsewhere is not None and (server := ctx.params.pop("server", "")):
+                return self.elsewhere(output, server, ctx.params)
             return super().invoke(ctx)
         finally:
             output.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,28 +13,35 @@ from holdfast.cli.audit import app as audit_app
 from holdfast.cli.catalog import app as catalog_app
 from holdfast.cli.config import app as config_app
 from holdfast.cli.demo import add_to as add_demo
+from holdfast.cli.drill import app as drill_app
+from holdfast.cli.evidence import app as evidence_app
 from holdfast.cli.exit_codes import PIPE_CLOSED
 from holdfast.cli.failing import tell_failure, tell_interrupt, tell_unexpected, tell_usage
 from holdfast.cli.help import Program
+from holdfast.cli.incident import app as incident_app
 from holdfast.cli.key import app as key_app
 from holdfast.cli.lock import app as lock_app
+from holdfast.cli.login import add_to as add_login
 from holdfast.cli.objective import app as objective_app
 from holdfast.cli.output import write_line
 from holdfast.cli.policy import app as policy_app
 from holdfast.cli.recover import app as recover_app
+from holdfast.cli.remote import add_servers
 from holdfast.cli.replicate import add_to as add_replicate
 from holdfast.cli.restore import add_to as add_restore
 from holdfast.cli.retention import app as retention_app
+from holdfast.cli.serve import add_to as add_serve
 from holdfast.cli.site import app as site_app
 from holdfast.cli.snapshot import app as snapshot_app
 from holdfast.cli.tier import app as tier_app
 from holdfast.cli.train_exec import add_to as add_train_exec
 from holdfast.cli.vault import app as vault_app
 from holdfast.cli.watch import add_to as add_watch
+from holdfast.cli.worker import app as worker_app
 from holdfast.errors import HoldfastError
 from holdfast.version import VERSION
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "program"]
 
 app = typer.Typer(
     name="holdfast",
@@ -59,11 +66,17 @@ app.add_typer(site_app, name="site")
 app.add_typer(tier_app, name="tier")
 app.add_typer(objective_app, name="objective")
 app.add_typer(recover_app, name="recover")
+app.add_typer(incident_app, name="incident")
+app.add_typer(drill_app, name="drill")
+app.add_typer(evidence_app, name="evidence")
+add_serve(app)
+add_login(app)
 app.add_typer(key_app, name="key")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")
 app.add_typer(config_app, name="config")
 app.add_typer(catalog_app, name="catalog")
+app.add_typer(worker_app, name="worker")
 
 
 def _print_version(wanted: bool) -> None:
@@ -93,8 +106,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
 
 
-def _run(given: list[str], *, json: bool) -> int:
+def program() -> Any:
+    """All commands, with what several of them have in common."""
     command = typer.main.get_command(app)
+    add_servers(command)
+    return command
+
+
+def _run(given: list[str], *, json: bool) -> int:
+    command = program()
     try:
         with command.make_context("holdfast", given) as context:
             command.invoke(context)

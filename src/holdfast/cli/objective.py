@@ -17,13 +17,13 @@ from holdfast.cli.site_options import AssetOption, ConfigOption, chosen_assets, 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from holdfast.cli.schemas.objectives import ObjectiveFacts
+    from holdfast.cli.schemas.objectives import ObjectiveFacts, ObjectiveStatus
     from holdfast.control.recovering.standings import Stood
     from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
     from holdfast.recovery.journal.entries import Entry
     from holdfast.vault.vault import Vault
 
-__all__ = ["app"]
+__all__ = ["app", "objective_status"]
 
 _RUNS = 20  # the newest, in which a drill of each asset is looked for
 
@@ -68,14 +68,12 @@ def status(
     The interval is Daly's optimum of what saves and failures cost, within the RPO. The cost is what the run measured;
     failures are what it was told, else the full restores that the vault has seen.
     """
-    from holdfast.cli.schemas.objectives import ObjectiveStatus
     from holdfast.cli.views.objectives import objective_lines
 
     output: Output = context.obj
     sites = open_declared(config, output)
-    stands = _stands(sites)
-    facts = [_facts(sites, one, stands) for one in chosen_assets(sites, asset)]
-    record = ObjectiveStatus(config=str(sites.loaded.path), assets=facts)
+    record = objective_status(sites, asset)
+    facts = record.assets
     output.give(record, objective_lines)
     missed = sum(one.state == "MISSED" for one in facts)
     away = sum(one.trouble is not None for one in facts)
@@ -84,6 +82,15 @@ def status(
         raise typer.Exit(9)
     if away:
         raise typer.Exit(8)
+
+
+def objective_status(sites: DeclaredSites, names: list[str] | None) -> ObjectiveStatus:
+    """Of these assets, or all: also what a server answers."""
+    from holdfast.cli.schemas.objectives import ObjectiveStatus
+
+    stands = _stands(sites)
+    facts = [_facts(sites, one, stands) for one in chosen_assets(sites, names)]
+    return ObjectiveStatus(config=str(sites.loaded.path), assets=facts)
 
 
 Stands = Callable[["Vault | None", "DeclaredAsset", "float | None"], "Stood | None"]

@@ -60,6 +60,12 @@ def plan(
         str | None, typer.Option("--isolated", metavar="DIR", help="A rehearsal into DIR: nothing else is touched.")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why: one line, kept with the plan.")] = "",
+    fault_at: Annotated[
+        str | None, typer.Option("--fault-at", metavar="TIME", help="When it happened, where that is known.")
+    ] = None,
+    noticed_at: Annotated[
+        str | None, typer.Option("--noticed-at", metavar="TIME", help="When somebody knew of it.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the plan, to be approved and run.")
     ] = None,
@@ -80,14 +86,13 @@ def plan(
     if markdown and diagram:
         raise UsageError("--markdown and --diagram are two ways of printing", hint="give one of them")
     wanted = _wanted(name, to, as_of, graceful, isolated, reason)
+    wanted = wanted._replace(fault_at=_moment(fault_at), noticed_at=_moment(noticed_at))
     if out is not None and out.exists():
         raise FailedError(f"{out} exists already", hint="plans are not replaced: name another file")
     file = opened(config, output).plan(wanted)
     if out is not None:
         _write(out, file)
     output.give(planned_facts(file, None if out is None else str(out)), _view(file, markdown, diagram))
-    if graceful:
-        output.warn("nobody here stops or saves it yet: a graceful plan is to be done by hand")
     if len(file.journal) == 2:
         output.warn("the journal of the run lies at two stores: both are needed as long as it runs")
     if len(file.journal) == 1:
@@ -96,20 +101,25 @@ def plan(
 
 
 def _wanted(name: str, to: str, as_of: str | None, graceful: bool, isolated: str | None, reason: str) -> Wanted:
-    from holdfast.clock import from_rfc3339
     from holdfast.control.recovering.intending import Wanted
     from holdfast.control.recovering.places import absolute
 
     if reason and not reason.isprintable():
         raise UsageError("--reason is one line of text")
-    moment = None
-    if as_of is not None:
-        try:
-            moment = from_rfc3339(as_of)
-        except ValueError as error:
-            raise UsageError(f"{as_of!r} is no time", hint="for example 2026-11-20T10:00:00Z") from error
     target = str(absolute(isolated)) if isolated is not None else ""
-    return Wanted(name, to, moment, graceful, isolated is not None, target, reason)
+    return Wanted(name, to, _moment(as_of), graceful, isolated is not None, target, reason)
+
+
+def _moment(text: str | None) -> int | None:
+    """ns since the epoch. Raises UsageError."""
+    from holdfast.clock import from_rfc3339
+
+    if text is None:
+        return None
+    try:
+        return from_rfc3339(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no time", hint="for example 2026-11-20T10:00:00Z") from error
 
 
 def _write(path: Path, file: PlanFile) -> None:

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from holdfast.cli.output import Output
     from holdfast.control.recovering.recovering import Recoveries
 
-__all__ = ["PlanPath", "Run", "opened"]
+__all__ = ["PlanOrRun", "PlanPath", "Run", "opened"]
 
 PlanPath = Annotated[Path, typer.Argument(metavar="FILE", help="A plan, as `recover plan --out` wrote it.")]
+PlanOrRun = Annotated[Path, typer.Argument(metavar="FILE", help="A plan; with --without a run: 20 hex digits.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run: 20 hex digits.")]
 
 

@@ -11,7 +11,7 @@ from holdfast.cli.exit_codes import exit_codes
 from holdfast.cli.help import Command
 from holdfast.cli.options import Json, Quiet
 from holdfast.cli.phrases import count
-from holdfast.cli.recover_options import PlanPath, Run, opened
+from holdfast.cli.recover_options import PlanOrRun, PlanPath, Run, opened
 from holdfast.cli.site_options import ConfigOption
 from holdfast.errors import UsageError
 from holdfast.units import parse_duration
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast.cli.output import Output
-    from holdfast.control.recovering.recovering import Status
+    from holdfast.control.recovering.plan_files import PlanFile
+    from holdfast.control.recovering.recovering import Recoveries, Status
     from holdfast.recovery.plans import Plan
     from holdfast.recovery.running.progress import Progress
 
@@ -41,8 +42,11 @@ _RAN = exit_codes(
 
 def approve(
     context: typer.Context,
-    file: PlanPath,
+    file: PlanOrRun,
     for_: Annotated[str, typer.Option("--for", metavar="TIME", help="How long it counts: 30min, 1h; at most a day.")],
+    without: Annotated[
+        str, typer.Option("--without", metavar="SITE", help="Of a run: this site of its journal is gone for good.")
+    ] = "",
     config: ConfigOption = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -50,13 +54,21 @@ def approve(
     """Approve a plan that somebody else asked for: signed with your keeper's key, bound to the plan's hash.
 
     It lies with the run's journal at the stores. A plan that is altered afterwards is another one, and not approved.
+
+    With --without: that `recover adopt RUN --without SITE` leaves out a store of the run's journal. It counts for the
+    journal as it stands now. Make sure that the site is gone: what went on there without the others is not found.
     """
-    from holdfast.cli.facts.recoveries import approved_facts
+    from holdfast.cli.facts.recoveries import approved_facts, left_out_facts
     from holdfast.cli.views.recoveries import approved_lines
     from holdfast.control.recovering.plan_files import read_plan_file
 
     output: Output = context.obj
     seconds = parse_duration(for_)
+    if without:
+        agreed = opened(config, output).approve_without(str(file), without, seconds)
+        output.give(left_out_facts(agreed), approved_lines)
+        output.finish(f"approved that run {agreed.run} goes on without {agreed.store},")
+        return
     found = read_plan_file(file)
     record = approved_facts(found, opened(config, output).approve(found, seconds))
     output.give(record, approved_lines)
@@ -70,6 +82,7 @@ def run(
         str, typer.Option("--target", metavar="DIR", help="A new folder to restore to; a rehearsal's is in the plan.")
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is meant.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Leave it to a worker; `recover status` follows it.")] = False,
     config: ConfigOption = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -85,8 +98,12 @@ def run(
     found = read_plan_file(file)
     if not yes:
         _require_meant(output, found.plan)
+    recoveries = opened(config, output)
+    if queue:
+        _queue(output, recoveries, found, target)
+        return
     output.say(f"run {found.run}: `holdfast recover adopt {found.run}` goes on with it if this process dies")
-    give_run(output, opened(config, output).run(found, target, _watching(output)))
+    _end(output, recoveries, recoveries.run(found, target, _watching(output)))
 
 
 def adopt(
@@ -94,6 +111,9 @@ def adopt(
     run: Run,
     target: Annotated[
         str, typer.Option("--target", metavar="DIR", help="Where to restore to; by default as the run began.")
+    ] = "",
+    without: Annotated[
+        str, typer.Option("--without", metavar="SITE", help="This site of its journal is gone for good.")
     ] = "",
     config: ConfigOption = None,
     json: Json = False,
@@ -103,9 +123,13 @@ def adopt(
 
     The control plane that had the run may change nothing from then on, should it still be there. What had begun and not
     ended is looked at first: what is in effect is not done again.
+
+    With --without the other stores of the journal decide from now on, once another keeper has approved that (`recover
+    approve RUN --without SITE`): of two stores the one that is left.
     """
     output: Output = context.obj
-    give_run(output, opened(config, output).adopt(run, target, _watching(output)))
+    recoveries = opened(config, output)
+    _end(output, recoveries, recoveries.adopt(run, target, _watching(output), without))
 
 
 def status(
@@ -114,6 +138,7 @@ def status(
         str | None, typer.Argument(metavar="[RUN]", help="A run: 20 hex digits; by default the newest are listed.")
     ] = None,
     last: Annotated[int, typer.Option("--last", metavar="N", min=1, max=200, show_default=True, help="So many.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay until the run has ended.")] = False,
     config: ConfigOption = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -124,10 +149,15 @@ def status(
 
     output: Output = context.obj
     recoveries = opened(config, output)
+    if run is None and follow:
+        raise UsageError("--follow follows one run", hint="name it: `recover status` lists the newest")
     if run is None:
         record = runs_facts(recoveries.runs(last))
         output.give(record, runs_lines)
         output.finish(f"{count(len(record.runs), 'run')},")
+        return
+    if follow:
+        give_run(output, recoveries.follow(run, _watching(output)))
         return
     one = run_facts(recoveries.status(run))
     output.give(one, run_lines)
@@ -146,6 +176,25 @@ def _require_meant(output: Output, plan: Plan) -> None:
     if not typer.confirm(f"recover {names} to {plan.site}, and fence {fences}?", err=True):
         output.finish("not run,")
         raise typer.Exit(1)
+
+
+def _queue(output: Output, recoveries: Recoveries, file: PlanFile, target: str) -> None:
+    """Hand it to the workers: they begin it, and whoever of them lives goes on with it."""
+    from holdfast.cli.facts.recoveries import run_facts
+    from holdfast.cli.views.recoveries import run_lines
+
+    proposed = recoveries.submit(file, target)
+    output.give(run_facts(proposed), run_lines)
+    output.say(f"a worker begins it (`holdfast worker run`); `holdfast recover status {file.run} --follow` watches")
+    output.finish(f"queued run {file.run},")
+
+
+def _end(output: Output, recoveries: Recoveries, found: Status) -> None:
+    """Evidence of what was done; what becomes of it does not change how the run ended."""
+    problem = recoveries.write_evidence(found.run)
+    if problem:
+        output.warn(problem)
+    give_run(output, found)
 
 
 def _watching(output: Output) -> Callable[[Plan, Progress], None]:

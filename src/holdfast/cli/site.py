@@ -13,6 +13,7 @@ from holdfast.cli.options import Json, Quiet
 from holdfast.cli.output import Output
 from holdfast.cli.phrases import count
 from holdfast.cli.site_changes import add_to as add_changes
+from holdfast.cli.site_compute import add_to as add_compute
 from holdfast.cli.site_creating import add_to as add_creating
 from holdfast.cli.site_exposure import add_to as add_exposure
 from holdfast.cli.site_options import AssetOption, ConfigOption, SiteName, chosen_assets, open_declared
@@ -162,6 +163,7 @@ def sync(
         raise typer.Exit(1)
 
 
+add_compute(app)
 add_exposure(app)
 add_creating(app)
 add_changes(app)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from holdfast.config.section import Section
 from holdfast.config.words import Duration, Level, Name
 
-__all__ = ["Drill"]
+__all__ = ["Drill", "ScenarioName"]
+
+ScenarioName = Literal[
+    "",
+    "site-lost",
+    "store-lost",
+    "keys-lost",
+    "snapshot-corrupt",
+    "replica-stale",
+    "slow-network",
+    "control-plane-killed",
+    "person-absent",
+]
 
 
 class Drill(Section, frozen=True, kw_only=True):
-    """A recovery that is rehearsed. Nothing acts on it yet."""
+    """A recovery that is rehearsed, `every` so often; `surprise_within`: at a random moment of so long after that.
+
+    `level`: `tabletop` (planned and reviewed), `component` (restored apart from all else), `simulation` (the scenario in
+    a trial from nothing), `functional` (the scenario on copies of the asset). `scenario`: empty: `site-lost`.
+    """
 
     recovery: Name
     level: Level
     every: Duration
     surprise_within: Duration | None = None
+    scenario: ScenarioName = ""

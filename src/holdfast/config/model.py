@@ -11,11 +11,13 @@ from typing import Literal
 
 import msgspec
 
-from holdfast.config.compute_model import Compute
+from holdfast.config.compute_model import Compute, Service
+from holdfast.config.detecting_model import Automatic, Detect
 from holdfast.config.drill_model import Drill
 from holdfast.config.identity_model import Identity
 from holdfast.config.notify_model import Notify, Pagerduty
 from holdfast.config.section import Section
+from holdfast.config.serving_model import Serve
 from holdfast.config.words import (
     Approvers,
     AssetName,
@@ -42,9 +44,10 @@ from holdfast.config.words import (
     Version,
     Zone,
 )
+from holdfast.config.workers_model import Work
 from holdfast.objectives.retention_rules import BUCKETS, Keep, Rule
 
-__all__ = ["Config", "Site", "StoreSpec", "PathSpec", "Way", "Link", "Limit", "Compute", "TierRule", "Place"]
+__all__ = ["Config", "Site", "StoreSpec", "PathSpec", "Way", "Link", "Limit", "Compute", "Service", "TierRule", "Place"]
 __all__ += [
     "ClassSpec",
     "Asset",
@@ -53,10 +56,13 @@ __all__ += [
     "Hook",
     "Witness",
     "Recovery",
+    "Automatic",
+    "Detect",
     "Drill",
     "Notify",
     "Pagerduty",
     "Identity",
+    "Serve",
 ]
 
 
@@ -143,7 +149,7 @@ class Site(Section, frozen=True, kw_only=True):
     region: Name
     jurisdiction: Jurisdiction
     stores: dict[Tier, StoreSpec]
-    compute: Compute | None = None
+    compute: tuple[Compute, ...] = ()
     link: Link | None = None
     links: dict[Name, Link] = {}
 
@@ -228,12 +234,15 @@ class ClassSpec(_Owed, frozen=True, kw_only=True):
 
 
 class Asset(_Owed, frozen=True, kw_only=True):
-    """What is protected. `watch`: a folder of checkpoints; `path`: a file or folder that is saved as it is."""
+    """What is protected. `watch`: a folder of checkpoints; `path`: a file or folder that is saved as it is. `service`:
+    what runs with it.
+    """
 
     class_name: Name = msgspec.field(name="class")
     watch: FilePath = ""
     path: FilePath = ""
     home: Home | None = None
+    service: Service | None = None
 
 
 class Hook(Section, frozen=True, kw_only=True):
@@ -276,7 +285,7 @@ class Witness(Section, frozen=True, kw_only=True):
 class Recovery(Section, frozen=True, kw_only=True):
     """How an asset, or a group, comes back. `to`: sites, the preferred one first. `steps`: a runbook of one's own.
 
-    `approvers`: how many people other than who asks have to agree.
+    `approvers`: how many people other than who asks have to agree. `automatic`: when it begins by itself.
     """
 
     asset: AssetName = ""
@@ -285,6 +294,7 @@ class Recovery(Section, frozen=True, kw_only=True):
     to: tuple[Name, ...]
     steps: FilePath = ""
     approvers: Approvers = 1
+    automatic: Automatic | None = None
 
 
 class Config(Section, frozen=True, kw_only=True):
@@ -299,5 +309,8 @@ class Config(Section, frozen=True, kw_only=True):
     witnesses: dict[Name, Witness] = {}
     recoveries: dict[Name, Recovery] = {}
     drills: dict[Name, Drill] = {}
+    detect: Detect = Detect()
     notify: Notify = Notify()
     identity: Identity = Identity()
+    serve: Serve = Serve()
+    work: Work = Work()

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
+from holdfast.config.checking.detecting import check_detecting, look_at_detecting
 from holdfast.config.checking.links import check_links
+from holdfast.config.checking.machines import check_machines
 from holdfast.config.checking.names import check_names
 from holdfast.config.checking.placements import check_placements, look_at_domains
 from holdfast.config.checking.promises import check_promises
@@ -30,9 +32,11 @@ _CHECKS: Final[tuple[Check, ...]] = (
     check_placements,
     check_promises,
     check_recoveries,
+    check_machines,
     check_witnesses,
+    check_detecting,
 )
-_LOOKS: Final[tuple[Check, ...]] = (look_at_domains, look_at_idle_sections)
+_LOOKS: Final[tuple[Check, ...]] = (look_at_domains, look_at_idle_sections, look_at_detecting)
 _LINE: Final = re.compile(r", line ([0-9]+): (.*)", re.DOTALL)
 _BARE: Final = re.compile(r"[:,\[]\s*(\$\{[A-Za-z_][A-Za-z0-9_]*\})")
 

@@ -6,12 +6,15 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import msgspec
+
+from holdfast.config.model import Config
 from holdfast.config.words import Reference
 from holdfast.errors import CredentialError
 
-__all__ = ["Secret", "resolve"]
+__all__ = ["Secret", "resolve", "variables_of"]
 
 _BYTES_MAX: Final = 64 << 10
 
@@ -51,6 +54,23 @@ def resolve(reference: Reference, folder: Path, environment: Mapping[str, str] =
     if not text.isprintable():
         raise CredentialError(f"what {reference} holds is no single line of text that can be printed")
     return Secret(text, reference)
+
+
+def variables_of(config: Config) -> frozenset[str]:
+    """The variables of the environment that hold secrets: all that the file refers to."""
+    found: set[str] = set()
+    waiting: list[Any] = [config]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Reference):
+            found |= {one.name} if one.kind == "environment" else set()
+        elif isinstance(one, msgspec.Struct):
+            waiting += [getattr(one, name) for name in one.__struct_fields__]
+        elif isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, tuple | list):
+            waiting += one
+    return frozenset(found)
 
 
 def _read(reference: Reference, path: Path) -> str:

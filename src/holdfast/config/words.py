@@ -66,7 +66,7 @@ Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 Approvers = Annotated[int, msgspec.Meta(ge=0, le=9)]
 Version = Literal[1]
 Strategy = Literal["BACKUP_AND_RESTORE", "PILOT_LIGHT", "WARM_STANDBY", "HOT_STANDBY", "CLOUD_BURST"]
-Level = Literal["restore", "component", "full", "tabletop"]
+Level = Literal["tabletop", "component", "simulation", "functional"]
 
 
 class Stripes(msgspec.Struct, frozen=True):

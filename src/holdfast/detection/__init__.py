@@ -1,1 +1,1 @@
-"""What is wrong, and who says so: probes, observers, quorum, safety rules, incidents. Judged purely."""
+"""What is judged before anybody is woken: looks, observers, conditions. Pure but for `probes`, which look."""

@@ -1,1 +1,1 @@
-"""Who is told of an incident, over which channel, and until when (docs/alerts.md)."""
+"""Who is told of an incident, how, and until when: judged purely (`due.py`), sent by adapters (`channels/`)."""

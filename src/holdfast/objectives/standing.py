@@ -203,7 +203,7 @@ def _target(
         reason = f"the best of the present set-up is {format_duration(achievable)} ({by_parts}); {allowed}"
         return made(State.UNATTAINABLE, reason, help_wanted=True)
     if isinstance(current, NotMeasured):
-        return made(State.NOT_MEASURED, unknown)
+        return made(State.NOT_MEASURED, unknown, help_wanted=True)
     if current > _RISK * target:
         risks.append(f"{format_duration(current)} of {format_duration(target)} are used up")
     if isinstance(achievable, NotMeasured):

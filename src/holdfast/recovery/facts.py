@@ -62,7 +62,8 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     """`home`: the site where it is written now, its epoch there `epoch`; empty: nowhere. `interval`: seconds between
     snapshots. `jurisdictions`: where it may lie, () for anywhere. `needs`: machines at full capacity, 0 for data alone;
     `least`: with how many it may run at all. `shapes`: kinds of machines that will do, the best first.
-    `verifying`: how fast what was restored is checked. `starting`: from machines to a service that is good.
+    `verifying`: how fast what was restored is checked. `starting`: from machines to a service that is good. `saving`:
+    once more at the home, after it was stopped, until the copy is complete elsewhere.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     shapes: tuple[str, ...] = ()
     verifying: Rate | None = None
     starting: Estimate = UNKNOWN
+    saving: Estimate = UNKNOWN
     traffic: bool = False
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from holdfast.clock import NANOSECONDS, to_rfc3339
 from holdfast.errors import UsageError
 from holdfast.ids import SnapshotId
 
@@ -46,7 +47,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     `graceful`: where they run now answers, so that they are stopped in good order and saved once more; otherwise that
     site is taken for lost, and is fenced. `isolated`: a rehearsal: in a place of its own, nothing is fenced, promoted
-    or sent traffic. `approvers`: how many people other than `by` have to agree.
+    or sent traffic. `approvers`: how many people other than `by` have to agree. `fault_at`, `noticed_at`: when what
+    this answers happened, and when somebody or something knew of it (ns since the epoch); None: nobody can tell.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     by: str = ""
     approvers: int = 1
+    fault_at: int | None = None
+    noticed_at: int | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageError for an intent that says nothing."""
@@ -72,3 +76,26 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("a rehearsal in isolation stops nothing, so it is not graceful either")
         if self.approvers < 0:
             raise UsageError("the number of approvers is 0 or more")
+        if self.fault_at is not None and self.noticed_at is not None and self.noticed_at < self.fault_at:
+            raise UsageError(
+                f"the fault was noticed at {to_rfc3339(self.noticed_at)}, before it was: {to_rfc3339(self.fault_at)}",
+                hint="compare the clocks of what failed and of what noticed it",
+            )
+        if any(moment is not None and moment < 0 for moment in (self.fault_at, self.noticed_at)):
+            raise UsageError("no fault was, or was noticed, before 1970")
+
+    @property
+    def detecting(self) -> float | None:
+        """Seconds from the fault until it was noticed; None where one of the two is not known."""
+        if self.fault_at is None or self.noticed_at is None:
+            return None
+        return (self.noticed_at - self.fault_at) / NANOSECONDS
+
+    def require_past(self, now_ns: int) -> None:
+        """Raises UsageError where the fault, or its being noticed, is of the future."""
+        for what, moment in (("happened", self.fault_at), ("was noticed", self.noticed_at)):
+            if moment is not None and moment > now_ns:
+                raise UsageError(
+                    f"the fault {what} at {to_rfc3339(moment)}, and now it is {to_rfc3339(now_ns)}",
+                    hint="compare the clocks of what failed and of this machine",
+                )

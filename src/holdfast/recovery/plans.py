@@ -22,7 +22,8 @@ from holdfast.ids import SnapshotId
 from holdfast.recovery.estimates import Estimate, Source, in_a_row
 from holdfast.recovery.intents import Intent
 
-__all__ = ["Kind", "Step", "Chosen", "Rejected", "Machines", "Plan", "build_plan", "plan_hash", "critical_path"]
+__all__ = ["Kind", "Step", "Chosen", "Rejected", "Machines", "Plan", "build_plan", "plan_hash", "require_rules"]
+__all__ += ["critical_path"]
 
 
 class Kind(StrEnum):
@@ -84,7 +85,9 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """The recovery point of an asset and where it is read from. `loss`: seconds between its content and the facts."""
+    """The recovery point of an asset and where it is read from. `loss`: seconds between its content and the fault,
+    where its time is known, else the facts.
+    """
 
     asset: str
     snapshot: SnapshotId
@@ -111,7 +114,8 @@ class Machines(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """An immutable plan, by `build_plan`. `facts_at`: what it relies on was seen then; it is stale after `fresh_until`.
 
-    `machines`: what it counts on at `site`. `rejected`: other sites that were asked for first, and why not.
+    `machines`: what it counts on at `site`. `rejected`: other sites that were asked for first, and why not. `writers`:
+    asset → the sites that could write it when this was planned: the rules above are of these.
     """
 
     intent: Intent
@@ -125,6 +129,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     deciding: Estimate
     rejected: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = ()
+    writers: dict[str, tuple[str, ...]] = {}
 
     @property
     def rto(self) -> Estimate:
@@ -159,12 +164,29 @@ def build_plan(plan: Plan, *, fenced: Mapping[str, Iterable[str]]) -> Plan:
     UsageError for a graph that is none (a step twice, an unknown one, a circle).
     """
     steps = _ordered(plan.steps)
-    ordered = msgspec.structs.replace(plan, steps=tuple(steps))
+    writers = {asset: tuple(sites) for asset, sites in fenced.items()}
+    _check_steps(steps, plan.intent, writers)
+    return msgspec.structs.replace(plan, steps=tuple(steps), writers=writers)
+
+
+def require_rules(plan: Plan, writers: Mapping[str, Iterable[str]] | None = None) -> None:
+    """That a plan from somewhere else keeps the rules above: of its own `writers`, or of those who may write now.
+
+    Raises RefusedError, UsageError as `build_plan`, also for steps that stand in no order in which they can be done.
+    """
+    before: set[str] = set()
+    for step in plan.steps:
+        if not before.issuperset(step.after):
+            raise UsageError(f"the step {step.id} of this plan stands before one that it comes after")
+        before.add(step.id)
+    _check_steps(_ordered(plan.steps), plan.intent, plan.writers if writers is None else writers)
+
+
+def _check_steps(steps: list[Step], intent: Intent, writers: Mapping[str, Iterable[str]]) -> None:
     before = _ancestors(steps)
     by_id = {step.id: step for step in steps}
     for step in steps:
-        _check_step(step, [by_id[name] for name in sorted(before[step.id])], plan.intent, fenced)
-    return ordered
+        _check_step(step, [by_id[name] for name in sorted(before[step.id])], intent, writers)
 
 
 def critical_path(steps: Iterable[Step]) -> list[Step]:

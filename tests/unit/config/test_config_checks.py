@@ -32,7 +32,7 @@ NAMES = [
     ("classes:", "recoveries: {r: {asset: rn, strategy: PILOT_LIGHT, to: euw4}}\nclasses:", 32, "did you mean `run`?"),
     ("classes:", "recoveries: {r: {group: g, strategy: PILOT_LIGHT, to: euw4}}\nclasses:", 32, "and none at all"),
     ("classes:", "recoveries: {r: {asset: run, strategy: PILOT_LIGHT, to: eu}}\nclasses:", 32, "there is no site `eu`"),
-    ("classes:", "drills: {d: {recovery: r, level: full, every: 7d}}\nclasses:", 32, "there is no recovery `r`"),
+    ("classes:", "drills: {d: {recovery: r, level: functional, every: 7d}}\nclasses:", 32, "there is no recovery `r`"),
     ("{url: gs://acme-euw4}", "{url: gs://acme-euw4, link: fast}", 21, "there is no link of this site `fast`"),
 ]
 
@@ -181,7 +181,7 @@ OTHERS = [
     (
         "classes:",
         "recoveries: {r: {asset: run, strategy: PILOT_LIGHT, to: euw4}}\n"
-        "drills: {d: {recovery: r, level: full, every: 1d, surprise_within: 2d}}\nclasses:",
+        "drills: {d: {recovery: r, level: functional, every: 1d, surprise_within: 2d}}\nclasses:",
         33,
         "run into the next drill",
     ),
@@ -231,7 +231,7 @@ def test_sites_that_fail_together_and_sections_that_nothing_acts_on_are_notes() 
     notes = [(one.line, one.message) for one in check_config(text.encode(), "x").findings]
     assert [line for line, _ in notes] == [12, 17, 27, 32]
     assert notes[0][1].startswith("`use1b` and `use1` are one failure domain (aws us-east-1)")
-    assert notes[-1][1] == "`notify` is read and checked, and nothing acts on it yet"
+    assert notes[-1][1] == "nobody is told of anything: `detect` has no probes"
 
 
 def test_an_asset_cannot_widen_the_rule_of_its_class() -> None:

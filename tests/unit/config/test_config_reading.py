@@ -24,7 +24,7 @@ def test_the_example_on_the_page_is_understood() -> None:
     assert use1.stores[Tier.HOT].restore == 60 and use1.stores[Tier.WARM].lock == 30 * DAY
     assert use1.link is not None and use1.link.up == 10e9 / 8 and use1.link.reserve == 2e9 / 8
     assert use1.link.price_per_gb == 0.02
-    assert use1.compute is not None and use1.compute.shape == "H100x8"
+    assert [one.shape for one in use1.compute] == ["H100x8"]
     store = fra.stores[Tier.WARM]
     assert store.credentials == {
         "access_key_id": Reference("environment", "FRA_KEY_ID"),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msgspec.structs import replace
-from situations import BASE, INTENT
+from situations import BASE, INTENT, with_site
 
 from holdfast.errors import RefusedError, UsageError
+from holdfast.recovery.facts import Answer
 from holdfast.recovery.planning.graph import writers_of
 from holdfast.recovery.planning.planner import plan_recovery
 from holdfast.recovery.plans import Kind, Plan, plan_hash
 from holdfast.recovery.runbooks.inserting import insert_runbook
 from holdfast.recovery.runbooks.model import parse_runbook
+from holdfast.recovery.telling import plan_diagram, plan_markdown
 
 GOOD = b"""version: 1
 steps:
@@ -94,3 +98,42 @@ def test_a_runbook_cannot_break_a_rule() -> None:
     steps = [replace(step, after=("shell-drain",)) if step.id == "restore-llama" else step for step in plan.steps]
     with pytest.raises(RefusedError, match="before use1, which may write it, is fenced"):
         inserted(_MORE, replace(plan, steps=tuple(steps)))
+
+
+def test_a_page_and_a_picture_show_every_kind_of_step() -> None:
+    everything = b"""version: 1
+steps:
+  - {id: a, kind: shell, title: a shell step, command: [a], no_undo: x}
+  - {id: b, kind: python, title: a python step, call: "a.b:c", no_undo: x}
+  - {id: c, kind: ansible, title: an ansible step, playbook: a.yaml, inventory: "one,two", no_undo: x}
+  - {id: d, kind: http-check, title: an http step, url: "https://a/", no_undo: x}
+  - {id: e, kind: webhook, title: a webhook step, url: "https://a/", secret: "${A}", no_undo: x}
+  - {id: f, kind: human, title: a human step, no_undo: x}
+"""
+    facts = with_site(BASE, "use1", answer=Answer.YES)
+    facts = replace(facts, assets=(replace(facts.assets[0], traffic=True), *facts.assets[1:]))
+    plan = plan_recovery(replace(INTENT, graceful=True), facts)
+    plan = insert_runbook(plan, parse_runbook(everything, "r"), "r", fenced=writers_of([facts.assets[0]]))
+    assert {step.kind for step in plan.steps} == set(Kind)
+    page, picture = plan_markdown(plan), plan_diagram(plan)
+    for step in plan.steps:
+        assert f"**{step.title}** (`{step.id}` at {step.site}" in page
+        assert f"{step.title} / {step.site}" in picture
+    assert "inventory: `one,two`" in page and "secret: `${A}`" in page
+
+
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        ("kind: webhook, url: 'https://a/'", "needs `secret`"),
+        ("kind: shell, command: [a], inventory: hosts", "`inventory` is of the kind ansible, and this is shell"),
+        ("kind: http-check, url: 'https://a/', body: x", "`body` is of the kind webhook, and this is http-check"),
+        ("kind: webhook, url: 'https://a/', secret: abcdef", "matching regex"),
+        ("kind: webhook, url: 'https://a/', secret: 'file://a'", "matching regex"),
+        ("kind: ansible, playbook: a, inventory: '{who}'", "{who} is not filled in"),
+    ],
+)
+def test_fields_of_other_kinds_are_refused(step: str, problem: str) -> None:
+    data = f"version: 1\nsteps: [{{id: more, {step}, title: x, no_undo: x}}]".encode()
+    with pytest.raises(UsageError, match=re.escape(problem)):
+        parse_runbook(data, "runbook.yaml")

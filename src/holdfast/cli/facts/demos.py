@@ -7,8 +7,8 @@ from typing import TypeVar
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.demos import DemoPlayed, Mechanism, Recovery
 from holdfast.control.demonstrating import DemoResult
-from holdfast.drills.headline import headline_of
-from holdfast.drills.record_outcome import CheckResult
+from holdfast.evidence.headline import headline_of
+from holdfast.evidence.record_outcome import CheckResult
 from holdfast.objectives import NotMeasured
 
 __all__ = ["played_facts"]

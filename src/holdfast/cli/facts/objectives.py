@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.objectives import (
     BoundFacts,
+    ChangeFacts,
     ObjectiveFacts,
     RateFacts,
     SaveCostFacts,
     StandingFacts,
     TargetFacts,
 )
+from holdfast.economics.book import load_list_prices
 from holdfast.objectives.judge import State
 from holdfast.objectives.measured import NotMeasured
 from holdfast.training.intervals.status import IntervalStatus
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from holdfast.control.recovering.standings import Stood
     from holdfast.control.sites.declared import DeclaredAsset
     from holdfast.objectives.failure_rates import FailureRate
-    from holdfast.objectives.standing import Target
+    from holdfast.objectives.standing import Change, Target
 
 __all__ = ["objective_facts"]
 
@@ -78,20 +80,29 @@ def _standing(stood: Stood) -> StandingFacts:
     }
     return StandingFacts(
         state=stood.standing.state.value,
-        rpo=_target(stood.standing.rpo),
-        rto=_target(stood.standing.rto),
+        rpo=_target(stood.standing.rpo, "RPO"),
+        rto=_target(stood.standing.rto, "RTO"),
         values=values,
         sources={name: clean(text) for name, text in stood.sources.items()},
     )
 
 
-def _target(one: Target) -> TargetFacts:
+def _target(one: Target, name: str) -> TargetFacts:
     return TargetFacts(
         state=one.state.value,
         target_seconds=one.target,
         current_seconds=_seconds(one.current),
         achievable_seconds=_seconds(one.achievable),
         reason=clean(one.reason),
+        cheapest=None if one.cheapest is None else _change(one.cheapest, name),
+    )
+
+
+def _change(one: Change, name: str) -> ChangeFacts:
+    reached = one.rpo if name == "RPO" else one.rto
+    assert reached is not None  # else it would not meet the target
+    return ChangeFacts(
+        what=clean(one.what), reaches_seconds=reached, monthly=one.monthly, currency=load_list_prices().currency
     )
 
 

@@ -25,11 +25,13 @@ from holdfast.control.recovering.plan_files import PlanFile
 from holdfast.control.recovering.recovering import Status
 from holdfast.recovery.estimates import Estimate
 from holdfast.recovery.journal.entries import Deed, Entry
+from holdfast.recovery.journal.leaving import LeavingOut
 from holdfast.recovery.plans import Chosen, Plan, plan_hash
 from holdfast.recovery.reviewing.review import Finding, Review
 from holdfast.recovery.running.progress import progress_of
 
-__all__ = ["approved_facts", "checked_facts", "planned_facts", "reviewed_facts", "run_facts", "runs_facts"]
+__all__ = ["approved_facts", "checked_facts", "left_out_facts", "planned_facts", "reviewed_facts", "run_facts"]
+__all__ += ["runs_facts"]
 
 
 def estimate_facts(one: Estimate) -> EstimateFacts:
@@ -49,6 +51,8 @@ def planned_facts(file: PlanFile, written: str | None) -> RecoverPlanned:
         isolated=plan.intent.isolated,
         by=clean(plan.intent.by),
         approvers=plan.intent.approvers,
+        fault_at=_moment(plan.intent.fault_at),
+        noticed_at=_moment(plan.intent.noticed_at),
         facts_at=to_rfc3339(plan.facts_at),
         fresh_until=to_rfc3339(plan.fresh_until),
         rto=estimate_facts(plan.rto),
@@ -72,6 +76,10 @@ def planned_facts(file: PlanFile, written: str | None) -> RecoverPlanned:
         notes=[clean(one) for one in plan.notes],
         file=written,
     )
+
+
+def _moment(ns: int | None) -> str | None:
+    return None if ns is None else to_rfc3339(ns)
 
 
 def _point(one: Chosen) -> PointFacts:
@@ -118,7 +126,13 @@ def checked_facts(file: PlanFile, review: Review, problems: Mapping[str, str]) -
 
 
 def approved_facts(file: PlanFile, entry: Entry) -> RecoverApproved:
-    return RecoverApproved(run=file.run, plan=entry.text, by=clean(entry.by), until=to_rfc3339(entry.until))
+    until = to_rfc3339(entry.until)
+    return RecoverApproved(run=file.run, plan=entry.text, by=clean(entry.by), until=until, without="")
+
+
+def left_out_facts(approval: LeavingOut) -> RecoverApproved:
+    until = to_rfc3339(approval.until)
+    return RecoverApproved(run=approval.run, plan="", by=clean(approval.by), until=until, without=approval.store)
 
 
 def run_facts(status: Status) -> RecoverRun:
@@ -139,6 +153,7 @@ def run_facts(status: Status) -> RecoverRun:
         taken=state.taken,
         approvals=[clean(one.by) for one in state.approvals],
         journal=list(status.journal),
+        left_out=[clean(one) for one in state.left_out],
         entries=len(status.entries),
         ignored=len(state.ignored),
         begun=None if taken is None else to_rfc3339(taken),

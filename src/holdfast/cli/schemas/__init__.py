@@ -18,11 +18,38 @@ from holdfast.cli.schemas.audit import (
 )
 from holdfast.cli.schemas.catalogs import CatalogShown, CatalogStatus, CatalogUpdated
 from holdfast.cli.schemas.collecting import VaultCollected
+from holdfast.cli.schemas.computes import SiteCompute, SiteStandby
 from holdfast.cli.schemas.configs import ConfigChecked, ConfigSchema, ConfigShown
 from holdfast.cli.schemas.demos import DemoPlayed
 from holdfast.cli.schemas.differences import SnapshotDiff
+from holdfast.cli.schemas.drills import (
+    DrillCleared,
+    DrillCompared,
+    DrillExperiment,
+    DrillList,
+    DrillPlanned,
+    DrillRan,
+    DrillScenarios,
+    DrillStatus,
+    DrillStopped,
+)
+from holdfast.cli.schemas.evidence import (
+    EvidenceExported,
+    EvidenceList,
+    EvidenceShown,
+    EvidenceTrends,
+    EvidenceVerified,
+)
 from holdfast.cli.schemas.exposures import SiteExposure
 from holdfast.cli.schemas.failures import Failure
+from holdfast.cli.schemas.incidents import (
+    IncidentApproved,
+    IncidentList,
+    IncidentRound,
+    IncidentShown,
+    IncidentSilenced,
+    IncidentTested,
+)
 from holdfast.cli.schemas.keys import (
     KeyCombined,
     KeyCreated,
@@ -37,6 +64,7 @@ from holdfast.cli.schemas.keys import (
     RecipientRemoved,
 )
 from holdfast.cli.schemas.locks import LockMoments, LockSet, LocksExtended, LocksShown, RecoveryPlanned
+from holdfast.cli.schemas.logins import LoggedIn, Serving
 from holdfast.cli.schemas.moves import Replicated, Restored, TensorsExported
 from holdfast.cli.schemas.objectives import ObjectiveStatus
 from holdfast.cli.schemas.policies import (
@@ -74,6 +102,7 @@ from holdfast.cli.schemas.tier_caches import TierCache, TierCacheStatus
 from holdfast.cli.schemas.tiers import TierApplied, TierExplained, TierMeasured, TierPlanned, TierPrewarmed, TierThawing
 from holdfast.cli.schemas.vaults import VaultChecked, VaultCreated, VaultInfo
 from holdfast.cli.schemas.watching import WatchEvent
+from holdfast.cli.schemas.working import WorkerCancelled, WorkerEvent, WorkerList, WorkerStatus
 from holdfast.objectives.retention_rules import Policy
 from holdfast.training.executing.events import ExecEvent
 
@@ -117,6 +146,8 @@ OUTPUTS: dict[str, Any] = {
     "site-sync": SiteSynced,
     "site-change": SiteChanged,
     "site-create": SiteCreated,
+    "site-compute": SiteCompute,
+    "site-standby": SiteStandby,
     "site-exposure": SiteExposure,
     "tier-plan": TierPlanned,
     "tier-explain": TierExplained,
@@ -133,6 +164,26 @@ OUTPUTS: dict[str, Any] = {
     "recover-approve": RecoverApproved,
     "recover-run": RecoverRun,
     "recover-runs": RecoverRuns,
+    "drill-run": DrillRan,
+    "drill-plan": DrillPlanned,
+    "drill-list": DrillList,
+    "drill-scenarios": DrillScenarios,
+    "drill-status": DrillStatus,
+    "drill-stop": DrillStopped,
+    "drill-clear": DrillCleared,
+    "drill-compare": DrillCompared,
+    "drill-experiment": DrillExperiment,
+    "incident-list": IncidentList,
+    "incident-show": IncidentShown,
+    "incident-round": IncidentRound,
+    "incident-silence": IncidentSilenced,
+    "incident-preapprove": IncidentApproved,
+    "incident-test-alert": IncidentTested,
+    "evidence-list": EvidenceList,
+    "evidence-show": EvidenceShown,
+    "evidence-export": EvidenceExported,
+    "evidence-verify": EvidenceVerified,
+    "evidence-trends": EvidenceTrends,
     "key-list": KeyList,
     "key-create": KeyCreated,
     "key-show": KeyShown,
@@ -157,6 +208,12 @@ OUTPUTS: dict[str, Any] = {
     "catalog-update": CatalogUpdated,
     "catalog-status": CatalogStatus,
     "catalog-show": CatalogShown,
+    "worker-run": WorkerEvent,
+    "worker-status": WorkerStatus,
+    "worker-list": WorkerList,
+    "worker-cancel": WorkerCancelled,
+    "login": LoggedIn,
+    "serve": Serving,
     "audit-create": AuditCreated,
     "audit-append": AuditAppended,
     "audit-verify": AuditVerified,

@@ -9,7 +9,7 @@ import msgspec
 from holdfast.cli.schemas.common import Count, Record, Seconds
 
 __all__ = ["BoundFacts", "RateFacts", "SaveCostFacts", "ObjectiveFacts", "ObjectiveStatus"]
-__all__ += ["StandingFacts", "TargetFacts"]
+__all__ += ["ChangeFacts", "StandingFacts", "TargetFacts"]
 
 Decider = Annotated[
     str, msgspec.Meta(description="`cost`, `rpo`, `saving`, `at_least`, `at_most` or `first`: see docs/intervals.md")
@@ -47,10 +47,22 @@ class SaveCostFacts(msgspec.Struct, frozen=True, kw_only=True):
     saves: Count
 
 
+class ChangeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What would meet a target. `reaches_seconds`: by measured figures. `monthly`: in `currency`, by the price book;
+    null: not priced.
+    """
+
+    what: str
+    reaches_seconds: Seconds
+    monthly: float | None
+    currency: str
+
+
 class TargetFacts(msgspec.Struct, frozen=True, kw_only=True):
     """RPO or RTO. `state`: `MET`, `AT_RISK`, `NOT_MEASURED`, `UNATTAINABLE` or `BREACHED`; null values: NOT_MEASURED.
 
     `current_seconds`: what would be true of a fault now; `achievable_seconds`: the best of the present set-up.
+    `cheapest`: of the changes that would meet it; null: none is known, or none is needed.
     """
 
     state: str
@@ -58,6 +70,7 @@ class TargetFacts(msgspec.Struct, frozen=True, kw_only=True):
     current_seconds: Seconds | None
     achievable_seconds: Seconds | None
     reason: str
+    cheapest: ChangeFacts | None
 
 
 class StandingFacts(msgspec.Struct, frozen=True, kw_only=True):

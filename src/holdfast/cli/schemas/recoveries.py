@@ -63,6 +63,8 @@ class RecoverPlanned(Record, frozen=True, kw_only=True, tag="holdfast/recover-pl
     isolated: bool
     by: str
     approvers: Count
+    fault_at: Time | None
+    noticed_at: Time | None
     facts_at: Time
     fresh_until: Time
     rto: EstimateFacts
@@ -108,12 +110,15 @@ class RecoverChecked(Record, frozen=True, kw_only=True, tag="holdfast/recover-ch
 
 
 class RecoverApproved(Record, frozen=True, kw_only=True, tag="holdfast/recover-approve/1"):
-    """`recover approve`."""
+    """`recover approve`. `without`: the store of the journal that may be left out; then it is no approval of the plan,
+    and `plan` is empty.
+    """
 
     run: RunId
-    plan: PlanHash
+    plan: str
     by: str
     until: Time
+    without: str
 
 
 class RunStepFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +154,7 @@ class RecoverRun(Record, frozen=True, kw_only=True, tag="holdfast/recover-run/1"
     `state`: `planned`, `running`, `paused`, `stopping`, or how it ended: `PASSED`, `FAILED`, `STOPPED`, `ERROR`.
     `seconds`: from the first control plane's beginning to the end, or to the last entry. `taken`: how many control
     planes had it. `failures`: what went wrong, in the order in which it did. `left`: what is still to be done takes
-    that long. `ignored`: entries that count for nothing.
+    that long. `ignored`: entries that count for nothing. `left_out`: stores of the journal that somebody said are gone.
     """
 
     run: RunId
@@ -163,6 +168,7 @@ class RecoverRun(Record, frozen=True, kw_only=True, tag="holdfast/recover-run/1"
     taken: Count
     approvals: list[str]
     journal: list[str]
+    left_out: list[str]
     entries: Count
     ignored: Count
     begun: Time | None

@@ -54,6 +54,10 @@ def _standing(one: StandingFacts | None) -> Iterator[tuple[str, str]]:
         return
     for name, target in (("RPO", one.rpo), ("RTO", one.rto)):
         yield name, f"{target.state}: {target.reason}"
+        if target.cheapest is not None:
+            change = target.cheapest
+            price = "not priced" if change.monthly is None else f"{change.currency} {change.monthly:,.2f} a month"
+            yield "  would help", f"{change.what}: {format_duration(change.reaches_seconds)}; {price}"
     for name, value in one.values.items():
         shown = "NOT_MEASURED" if value is None else format_duration(value)
         yield f"  {name}", f"{shown}: {one.sources.get(name, '')}"

@@ -54,6 +54,7 @@ def approved_lines(record: RecoverApproved, page: Page) -> Iterator[str]:
     facts = [
         ("plan", record.plan),
         ("run", record.run),
+        ("without", record.without),
         ("approved by", record.by),
         ("until", moment(record.until, page.now_ns)),
     ]
@@ -73,6 +74,7 @@ def run_lines(record: RecoverRun, page: Page) -> Iterator[str]:
         ("control", f"{record.owner}, {count(record.taken, 'time')} taken" if record.owner else ""),
         ("approved by", ", ".join(record.approvals)),
         ("journal", f"{', '.join(record.journal)}: {record.entries} entries"),
+        ("left out", ", ".join(record.left_out)),
         *(
             (one.asset, f"{one.snapshot} of {moment(one.content, page.now_ns)}, from {one.store}")
             for one in record.points

@@ -1,4 +1,4 @@
-"""Groups, recoveries and drills: checked as far as they go. Nothing acts on drills and notices yet."""
+"""Groups, recoveries and drills: checked as far as they go."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from holdfast.config.reading import Path
 
 __all__ = ["check_recoveries", "look_at_idle_sections"]
 
-_IDLE = ("drills", "notify", "identity")
+_IDLE = ("identity",)
 
 
 def check_recoveries(subject: Subject) -> Iterator[Said]:

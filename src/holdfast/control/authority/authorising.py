@@ -17,6 +17,7 @@ from holdfast.authority.deciding import Circumstances, Decision, decide, roles_t
 from holdfast.authority.principals import Principal
 from holdfast.authority.resources import PLANE, Resource
 from holdfast.control.authority import identifying
+from holdfast.control.authority.acting import acting_for
 from holdfast.control.authority.authority_home import AuthorityHome
 from holdfast.control.authority.decision_log import (
     DecisionLog,
@@ -47,10 +48,14 @@ class Authority:
     _told: set[str] = field(default_factory=set, repr=False)
 
     def identify(self, member: Member | None = None) -> Principal:
-        """Whoever the environment names: by a token, else an API key, else as a member of the vault, else nobody.
+        """Whom a service acts for (`acting_as`); else whoever the environment names: by a token, else an API key, else
+        as a member of the vault, else nobody.
 
         Where a break-glass session of theirs is in force, they act in it. Raises CredentialError, which is recorded.
         """
+        served = acting_for()
+        if served is not None:  # identified already, and not by what the service itself was started with
+            return served
         try:
             found = in_session(self.home, identifying.by_environment(self.home, member))
         except CredentialError as error:

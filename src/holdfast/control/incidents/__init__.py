@@ -1,1 +1,1 @@
-"""Incidents at the stores: observed, told, ended; and the runs that a policy lets begin by themselves."""
+"""What was noticed, kept at the stores; who is told; what begins by itself."""

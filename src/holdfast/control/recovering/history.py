@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from holdfast.clock import NANOSECONDS
+from holdfast.control.recovering.history_compute import ComputePast, compute_past
 from holdfast.errors import HoldfastError
 from holdfast.recovery.estimates import UNKNOWN, Estimate, Source
 from holdfast.recovery.journal.entries import Deed, Entry
@@ -23,16 +24,22 @@ class Past(NamedTuple):
     deciding: Estimate = UNKNOWN
     acting: Estimate = UNKNOWN
     fencing: Estimate = UNKNOWN
+    detecting: Estimate = UNKNOWN
+    compute: ComputePast = ComputePast()
 
 
 class Ran(NamedTuple):
-    """A run that has ended. `seconds`: from its plan's facts to its end; `loss`: asset → seconds (as planned)."""
+    """A run that has ended. `seconds`: to its end from the fault, where its time is known, else from its plan's facts.
+
+    `from_fault`: which of the two.
+    """
 
     run: str
     plan: Plan
     verdict: str
     at: int
     seconds: float
+    from_fault: bool
 
 
 def ran(run: str, entries: Sequence[Entry]) -> Ran | None:
@@ -45,7 +52,9 @@ def ran(run: str, entries: Sequence[Entry]) -> Ran | None:
     except HoldfastError:
         return None
     ended = next(entry.at for entry in reversed(entries) if entry.deed is Deed.ENDED)
-    return Ran(run, plan, state.verdict, ended, max(0.0, (ended - plan.facts_at) / NANOSECONDS))
+    fault = plan.intent.fault_at
+    began = plan.facts_at if fault is None else fault
+    return Ran(run, plan, state.verdict, ended, max(0.0, (ended - began) / NANOSECONDS), fault is not None)
 
 
 def step_seconds(entries: Iterable[Entry]) -> dict[str, float]:
@@ -65,11 +74,14 @@ def past_of(runs: Mapping[str, Sequence[Entry]]) -> Past:
     deciding: list[float] = []
     acting: list[float] = []
     fencing: list[float] = []
+    detecting: list[float] = []
     for entries in runs.values():
         try:
             plan = plan_of(run_state(entries))
         except HoldfastError:
             continue
+        if plan.intent.detecting is not None:
+            detecting.append(plan.intent.detecting)
         taken = next((entry.at for entry in entries if entry.deed is Deed.TAKEN), None)
         if taken is not None and not plan.intent.isolated:
             deciding.append(max(0.0, (taken - plan.facts_at) / NANOSECONDS))
@@ -79,7 +91,13 @@ def past_of(runs: Mapping[str, Sequence[Entry]]) -> Past:
                 fencing.append(seconds)
             elif kinds.get(step) in (Kind.PROMOTE, Kind.START, Kind.STOP):
                 acting.append(seconds)
-    return Past(_estimate(deciding, "decided"), _estimate(acting, "acted"), _estimate(fencing, "fenced"))
+    return Past(
+        deciding=_estimate(deciding, "decided"),
+        acting=_estimate(acting, "acted"),
+        fencing=_estimate(fencing, "fenced"),
+        detecting=_estimate(detecting, "noticed"),
+        compute=compute_past(runs),
+    )
 
 
 def _estimate(seconds: list[float], what: str) -> Estimate:

@@ -20,7 +20,7 @@ class Wanted(NamedTuple):
     """What a person asks for. `name`: of a recovery, or of an asset. `to`: empty: where it is declared to come back.
 
     `as_of`: ns since the epoch; None: the newest. `target`: absolute, empty: said when it is run. `isolated`: a
-    rehearsal into `target`.
+    rehearsal into `target`. `fault_at`, `noticed_at`: ns since the epoch, None where nobody can tell.
     """
 
     name: str
@@ -30,6 +30,8 @@ class Wanted(NamedTuple):
     isolated: bool = False
     target: str = ""
     reason: str = ""
+    fault_at: int | None = None
+    noticed_at: int | None = None
 
 
 def intent_of(sites: DeclaredSites, wanted: Wanted) -> tuple[Intent, list[DeclaredAsset]]:
@@ -66,7 +68,10 @@ def intent_of(sites: DeclaredSites, wanted: Wanted) -> tuple[Intent, list[Declar
         isolated=wanted.isolated,
         reason=wanted.reason,
         approvers=0 if wanted.isolated else approvers,
+        fault_at=wanted.fault_at,
+        noticed_at=wanted.noticed_at,
     )
+    intent.require_past(sites.clock.now_ns())
     return intent, assets
 
 

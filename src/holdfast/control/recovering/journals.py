@@ -8,10 +8,10 @@ from typing import Final
 from holdfast.clock import Clock
 from holdfast.control.recovering.plan_files import is_run_id, plan_file
 from holdfast.control.recovering.seals import VaultSeal
-from holdfast.control.recovering.trying import each_at_once
+from holdfast.control.recovering.trying import PATIENCE_SECONDS, each_at_once
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.errors import DamageError, HoldfastError, NotFoundError, ObjectNotFoundError, UsageError
-from holdfast.recovery.journal.entries import Entry, decode_entry
+from holdfast.recovery.journal.entries import Entry, VoidError, decode_entry
 from holdfast.recovery.journal.journal import RUNS, Journal
 from holdfast.recovery.journal.slots import STORES_MAX
 from holdfast.recovery.plans import Plan
@@ -24,12 +24,15 @@ __all__ = [
     "first_facts",
     "journal_at",
     "landing_stores",
+    "newest_journals",
     "newest_runs",
+    "placed_at",
     "require_own_plan",
 ]
 
 _STORES_FACT: Final = "journal"
 _RUNS_LISTED: Final = 10_000
+_VOIDS_MAX: Final = 16  # places before the first entry that may hold what is nothing
 
 
 def choose_journal(answering: Sequence[str], lost: Iterable[str]) -> tuple[str, ...]:
@@ -49,12 +52,10 @@ def choose_journal(answering: Sequence[str], lost: Iterable[str]) -> tuple[str, 
 
 
 def landing_stores(sites: DeclaredSites) -> list[str]:
-    """Where snapshots of whole copies come first, of all assets: journals lie at some of them."""
-    return list(
-        dict.fromkeys(
-            asset.at(site) for asset in sites.assets.values() if not asset.set_name for site in asset.placement.sites
-        )
-    )
+    """Where snapshots come first, of all assets: journals lie at some of them. Of stripes the single stores: what is
+    created once is created there, and not in the set, which has rules of its own for what is away.
+    """
+    return list(dict.fromkeys(asset.at(site) for asset in sites.assets.values() for site in asset.placement.sites))
 
 
 def journal_at(
@@ -68,12 +69,13 @@ def journal_at(
                 f"the journal of {run} lies at {name}, which {sites.loaded.path} does not declare",
                 hint="use the holdfast.yaml of the organisation",
             )
-    return Journal(run, [sites.store(name).store for name in stores], VaultSeal(keys), by, clock)
+    return Journal(run, [sites.store(name).store for name in stores], VaultSeal(keys), by, clock, stores)
 
 
-def first_facts(journal: Sequence[str]) -> dict[str, str | int | float | bool]:
-    """What the first entry says of where the journal lies."""
-    return {_STORES_FACT: " ".join(journal)}
+def first_facts(journal: Sequence[str], target: str = "") -> dict[str, str | int | float | bool]:
+    """What the first entry says of where the journal lies, and where to restore to, if the plan's file says it."""
+    said: dict[str, str | int | float | bool] = {"target": target} if target else {}
+    return said | {_STORES_FACT: " ".join(journal)}
 
 
 def require_own_plan(run: str, entries: Sequence[Entry], plan: Plan) -> tuple[str, ...]:
@@ -94,19 +96,8 @@ def find_run(sites: DeclaredSites, keys: VaultKeys, run: str, by: str, clock: Cl
     """
     if not is_run_id(run):
         raise UsageError(f"{run!r} is no id of a run", hint="20 hex digits, as `recover run` and `recover status` say")
-    name = f"{RUNS}{run}/{0:010d}"
-
-    def first(store: str) -> tuple[str, ...] | None:
-        try:
-            data = sites.store(store).store.get(name)
-        except ObjectNotFoundError:
-            return None
-        entry = decode_entry(name, VaultSeal(keys).open(name, data))
-        return tuple(str(entry.facts.get(_STORES_FACT, "")).split())
-
-    answers, problems = each_at_once({store: store for store in landing_stores(sites)}, first)
-    placed = {stores for stores in answers.values() if stores}
-    for stores in sorted(placed):
+    placed, problems = placed_at(sites, keys, run)
+    for stores in placed:
         journal = journal_at(sites, keys, run, stores, by, clock)
         state = journal.read()
         require_own_plan(run, journal.entries, plan_of(state))
@@ -119,7 +110,35 @@ def find_run(sites: DeclaredSites, keys: VaultKeys, run: str, by: str, clock: Cl
     )
 
 
+def placed_at(
+    sites: DeclaredSites, keys: VaultKeys, run: str
+) -> tuple[list[tuple[str, ...]], dict[str, HoldfastError]]:
+    """Where the journal of a run lies, as its first entry says at each store that answers; and who said nothing."""
+    seal = VaultSeal(keys)
+
+    def first(store: str) -> tuple[str, ...] | None:
+        for number in range(_VOIDS_MAX):
+            name = f"{RUNS}{run}/{number:010d}"
+            try:
+                data = sites.store(store).store.get(name)
+                entry = decode_entry(name, seal.open(name, data))
+            except ObjectNotFoundError:
+                return None
+            except VoidError:
+                continue
+            return tuple(str(entry.facts.get(_STORES_FACT, "")).split())
+        return None
+
+    answers, problems = each_at_once({store: store for store in landing_stores(sites)}, first)
+    return sorted({stores for stores in answers.values() if stores}), problems
+
+
 def newest_runs(sites: DeclaredSites, keys: VaultKeys, limit: int, clock: Clock) -> dict[str, Sequence[Entry]]:
+    """Run → its entries. As `newest_journals`."""
+    return {run: one.entries for run, one in newest_journals(sites, keys, limit, clock).items()}
+
+
+def newest_journals(sites: DeclaredSites, keys: VaultKeys, limit: int, clock: Clock) -> dict[str, Journal]:
     """The runs whose journals were written to last, the newest first, with their entries, as far as they can be."""
 
     def listed(store: str) -> dict[str, int]:
@@ -137,10 +156,10 @@ def newest_runs(sites: DeclaredSites, keys: VaultKeys, limit: int, clock: Clock)
     for found in answers.values():
         for run, at in found.items():
             newest[run] = max(newest.get(run, 0), at)
-    entries: dict[str, Sequence[Entry]] = {}
-    for run in sorted(newest, key=lambda one: (newest[one], one), reverse=True)[:limit]:
-        try:
-            entries[run] = find_run(sites, keys, run, "", clock).entries
-        except HoldfastError as error:
-            sites.progress.note(f"the journal of {run} is not counted: {error.message}")
-    return entries
+    chosen = sorted(newest, key=lambda one: (newest[one], one), reverse=True)[:limit]
+    read, problems = each_at_once(
+        {run: run for run in chosen}, lambda run: find_run(sites, keys, run, "", clock), PATIENCE_SECONDS + limit
+    )
+    for run, error in problems.items():
+        sites.progress.note(f"the journal of {run} is not counted: {error.message}")
+    return read

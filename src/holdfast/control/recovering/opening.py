@@ -8,31 +8,23 @@ from holdfast.control.recovering.trying import first_of
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.states import Condition
 from holdfast.control.vaults.opening import open_on
-from holdfast.errors import HoldfastError, NotFoundError, RefusedError
+from holdfast.errors import HoldfastError, NotFoundError
 from holdfast.stores.protocol import Store
 from holdfast.vault.vault import Vault
 
-__all__ = ["open_anywhere", "require_whole_copies"]
-
-
-def require_whole_copies(assets: Sequence[DeclaredAsset]) -> None:
-    """Raises RefusedError for assets in stripes."""
-    for asset in assets:
-        if asset.set_name:
-            raise RefusedError(
-                f"{asset.name} lies in stripes, and recoveries are of whole copies so far",
-                hint=f"`holdfast restore {asset.name} TARGET` reads it from the sites that are left",
-                object_name=asset.name,
-            )
+__all__ = ["open_anywhere"]
 
 
 def open_anywhere(sites: DeclaredSites, assets: Sequence[DeclaredAsset]) -> Vault:
-    """All stores where these assets come first are asked at once; those of failed sites are not.
+    """All stores where these assets come first, and sets of stripes, are asked at once; those of failed sites are not.
 
     Raises NotFoundError where nothing can be asked, and what opening the first of them raised when none opens.
     """
     stores: dict[str, Store] = {}
     for asset in assets:
+        if asset.set_name:
+            stores[asset.set_name] = sites.stripes(asset.set_name)
+            continue
         for site in asset.placement.sites:
             state = sites.states.get(site)
             if state is None or state.condition is not Condition.FAILED:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from holdfast.errors import FailedError, HoldfastError, NotFoundError, UsageError
-from holdfast.recovery.plans import Plan, plan_hash
+from holdfast.recovery.plans import Plan, plan_hash, require_rules
 
 __all__ = ["PlanFile", "decode_plan_file", "encode_plan_file", "is_run_id", "plan_file", "read_plan_file", "run_id"]
 
@@ -55,6 +55,7 @@ def decode_plan_file(data: bytes, name: str) -> PlanFile:
     """Raises UsageError for anything but a plan that a planner of this version could have written."""
     try:
         file = msgspec.json.decode(data, type=PlanFile)
+        require_rules(file.plan)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise UsageError(f"{name} is no plan of a recovery ({error})", hint=_HINT, object_name=name) from error
     except HoldfastError as error:

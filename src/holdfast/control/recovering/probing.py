@@ -18,8 +18,12 @@ from holdfast.config.effective import restore_time
 from holdfast.config.model import Site as DeclaredSite
 from holdfast.config.words import Tier
 from holdfast.control.recovering.history import Past
+from holdfast.control.recovering.probing_compute import probe_compute, standing_at, with_service
+from holdfast.control.recovering.striped_copies import copy_in_set
+from holdfast.control.recovering.trying import each_at_once
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites, store_name
 from holdfast.control.sites.rates import FRESH_SECONDS, RatesFile
+from holdfast.control.sites.sets import is_set_name
 from holdfast.control.sites.using import uses_of
 from holdfast.errors import HoldfastError, RefusedError
 from holdfast.ids import SnapshotId
@@ -59,8 +63,9 @@ class Prober:
         """Store → why it said nothing, or not all."""
         self._views: dict[str, View] = {}
 
-    def facts(self, lost: Collection[str] = ()) -> Facts:
+    def facts(self, lost: Collection[str] = (), *, sized: bool = True) -> Facts:
         """All that is known now. `lost`: sites that whoever asks takes for lost: a plan relies on no copy there.
+        `sized`: look up what a restore would fetch; else as many bytes as it writes.
 
         Raises what the memory of this machine raises (DamageError).
         """
@@ -68,17 +73,21 @@ class Prober:
         now = self._vault.handle.clock.now_ns()
         views = self._look()
         answers = {site: self._answer(site, views) for site in self._site_names()}
+        machines, problems = probe_compute(sites, self._site_names(), self._past.compute)
+        self.problems |= problems
         found = tuple(
             Site(
                 name=site,
                 jurisdiction=sites.config.sites[site].jurisdiction,
                 answer=answers[site],
                 state=sites.states[site].condition.value if site in sites.states else "ok",
+                compute=machines.get(site, ()),
                 fencing=self._past.fencing,
+                restored=standing_at(sites, site, [asset.name for asset in self._assets]),
             )
             for site in self._site_names()
         )
-        snapshots = tuple(one for asset in self._assets for one in self._snapshots(asset, views, now, lost))
+        snapshots = tuple(one for asset in self._assets for one in self._snapshots(asset, views, now, lost, sized))
         verifying = self._verifying(now)
         return Facts(
             at=now,
@@ -86,6 +95,7 @@ class Prober:
             sites=found,
             snapshots=snapshots,
             deciding=self._past.deciding,
+            detecting=self._past.detecting,
             acting=self._past.acting,
         )
 
@@ -139,7 +149,7 @@ class Prober:
         interval = owed.save_every.value or _usual_interval(asset, views) or _USUAL_INTERVAL
         allowed = {self._sites.config.sites[site].jurisdiction for site in self._site_names()}
         rules = owed.rules
-        return Asset(
+        known = Asset(
             name=asset.name,
             home=home_of(asset),
             epoch=epoch_of(self._sites, asset),
@@ -151,6 +161,7 @@ class Prober:
             else (),
             verifying=verifying.get(asset.name),
         )
+        return with_service(known, self._sites.config.assets[asset.name].service, self._past.compute)
 
     def _verifying(self, now: int) -> dict[str, Rate]:
         rates = self._rates_file()
@@ -179,9 +190,15 @@ class Prober:
         return RatesFile(sites.config.organisation, sites.environment, sites.progress.note)
 
     def _snapshots(
-        self, asset: DeclaredAsset, views: Mapping[str, View], now: int, lost: Collection[str]
+        self, asset: DeclaredAsset, views: Mapping[str, View], now: int, lost: Collection[str], sized: bool
     ) -> list[Snapshot]:
         rates = self._rates(now)
+        broken: frozenset[str] = frozenset()
+        if asset.set_name:
+            view, broken = copy_in_set(self._sites, self._vault.handle, asset, lost, self._to)
+            views = {view.name: view}  # what single sites of a set have is no copy
+            if view.problem is not None:
+                self.problems[view.name] = view.problem.message
         roots: dict[str, Root] = {}
         at: dict[str, list[View]] = {}
         for view in views.values():
@@ -195,12 +212,13 @@ class Prober:
         found = []
         for number, root in enumerate(newest):
             size = sum(part.size for part in root.parts)
-            fetch = self._fetch(root, [handles[view.name] for view in at[root.id]], size) if number < _SIZED else size
+            looked_up = sized and number < _SIZED
+            fetch = self._fetch(root, [handles[view.name] for view in at[root.id]], size) if looked_up else size
             replicas = tuple(
                 Replica(
                     site=view.site,
                     store=view.name,
-                    whole=True,  # a root is copied last: where it lies, all it needs had arrived
+                    whole=root.id not in broken,  # a root is copied last: where it lies, all it needs had arrived
                     fetch=fetch,
                     wait=self._wait(view.name),
                     proof=Proof(at=proven.at, level=proven.level)
@@ -227,13 +245,10 @@ class Prober:
 
     def _set_aside(self, asset: str, handles: Mapping[str, Handle]) -> set[str]:
         """Whoever set a snapshot aside at one store meant it everywhere."""
-        found: set[str] = set()
-        for name, handle in handles.items():
-            try:
-                found |= marks_of(handle, asset).keys()
-            except HoldfastError as error:
-                self.problems[name] = f"what was quarantined there is not known: {error.message}"
-        return found
+        marks, problems = each_at_once(handles, lambda handle: marks_of(handle, asset).keys(), PATIENCE_SECONDS)
+        for name, error in problems.items():
+            self.problems[name] = f"what was quarantined there is not known: {error.message}"
+        return set[str]().union(*marks.values())
 
     def _fetch(self, root: Root, handles: Sequence[Handle], otherwise: int) -> int:
         """Stored bytes that a restore reads, by the first store that can tell; else as many as it writes."""
@@ -247,6 +262,8 @@ class Prober:
 
     def _wait(self, name: str) -> float:
         """Seconds until an archive gives its first byte, or as declared; of other stores the rate has it."""
+        if is_set_name(name):
+            return 0.0
         site, _, tier = name.partition("/")
         declared = self._sites.config.sites[site].stores[Tier(tier)]
         if declared.restore is None and Tier(tier) is not Tier.COLD:

@@ -11,7 +11,7 @@ from holdfast.control.recovering.journals import require_own_plan
 from holdfast.control.recovering.probing import home_of
 from holdfast.control.sites.declared import DeclaredAsset
 from holdfast.recovery.intents import Intent
-from holdfast.recovery.journal.entries import Entry
+from holdfast.recovery.journal.entries import Deed, Entry
 from holdfast.recovery.journal.journal import Journal
 from holdfast.recovery.journal.state import RunState
 from holdfast.recovery.plans import Plan
@@ -25,13 +25,16 @@ _APPROVAL_CODES: Final = frozenset({"NOT_APPROVED", "APPROVAL_EXPIRED", "APPROVA
 
 
 class Status(NamedTuple):
-    """A run as its journal has it."""
+    """A run as its journal has it. `target`: where the last control plane restores to, or as was planned; empty: nobody
+    said so.
+    """
 
     run: str
     journal: tuple[str, ...]
     entries: Sequence[Entry]
     state: RunState
     plan: Plan
+    target: str = ""
 
 
 def without_approvals(review: Review) -> Review:
@@ -53,7 +56,10 @@ def approvals_of(state: RunState) -> list[Approval]:
 
 def status_of(run: str, journal: Journal) -> Status:
     plan = plan_of(journal.state)
-    return Status(run, require_own_plan(run, journal.entries, plan), journal.entries, journal.state, plan)
+    taken = [entry for entry in journal.entries if entry.deed is Deed.TAKEN]
+    said = taken[-1] if taken else journal.entries[0]
+    target = str(said.facts.get("target", ""))
+    return Status(run, require_own_plan(run, journal.entries, plan), journal.entries, journal.state, plan, target)
 
 
 def stores_of_journal(entries: Sequence[Entry], plan: Plan) -> tuple[str, ...]:

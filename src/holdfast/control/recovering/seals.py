@@ -1,6 +1,8 @@
 """Entries of a run's journal as documents of the vault: signed by keepers, read by every member that may read leases.
 
-What an entry says of a person is bound to the key that signed it: nobody approves in another's name. A body is
+What an entry says of a person is bound to the key that signed it: nobody approves in another's name. An entry by
+`<label>/<person>` is signed by that label, which vouches for the person; whether it may, is judged by who reads it
+(`recovery.reviewing.persons`). A body is
 compressed before it is sealed, so that plans of many assets fit into a document of the kind `L`.
 """
 
@@ -12,7 +14,9 @@ import msgspec
 import zstandard
 
 from holdfast.errors import DamageError, RefusedError, UntrustedError
-from holdfast.recovery.journal.entries import decode_entry
+from holdfast.recovery.journal.entries import Entry, VoidError, decode_entry
+from holdfast.recovery.journal.leaving import LeavingOut, decode_leaving_out
+from holdfast.recovery.reviewing.persons import signing_label
 from holdfast.vault.format.documents import body_max, read_document, write_document
 from holdfast.vault.format.header import Kind
 from holdfast.vault.format.keys import VaultKeys
@@ -21,6 +25,7 @@ __all__ = ["VaultSeal", "unpacked"]
 
 _PLAIN_MAX: Final = 8 << 20
 _PLANE: Final = "plane:"
+_WITHOUT: Final = "/without/"
 
 
 class VaultSeal:
@@ -43,15 +48,19 @@ class VaultSeal:
         """Raises DamageError, UntrustedError: no keeper signed it, or one that was revoked before, or in whose name
         nobody else may speak.
         """
-        opened = read_document(self._keys, Kind.LEASE, name, data)
+        try:
+            opened = read_document(self._keys, Kind.LEASE, name, data)
+        except DamageError as error:
+            # Its frame is broken, or it is of another vault, or sealed by no key of this one: so it is for everybody.
+            raise VoidError(error.message, hint=error.hint, object_name=name) from error
         body = unpacked(name, opened.body)
-        entry = decode_entry(name, body)
+        entry: Entry | LeavingOut = decode_leaving_out(name, body) if _WITHOUT in name else decode_entry(name, body)
         signer = self._keys.trusted_signer(Kind.CONFIG, opened.signer, name)  # as for a configuration: keepers only
         if signer.revoked is not None and entry.at >= signer.revoked:
             raise UntrustedError(
                 f"{name} was signed by {signer.label!r} after that keeper was revoked", object_name=name
             )
-        if not entry.by.startswith(_PLANE) and entry.by != signer.label:
+        if not entry.by.startswith(_PLANE) and signing_label(entry.by) != signer.label:
             raise UntrustedError(
                 f"{name} speaks for {entry.by!r}, and was signed by {signer.label!r}",
                 hint="somebody with a keeper's key spoke in another's name: look at the audit log",

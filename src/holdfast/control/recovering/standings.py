@@ -3,8 +3,9 @@
 * The exposure is that of the last round of `site sync` that this machine saw, and all that has passed since.
 * Copying is the median, over the last snapshots, of the time from their content until their root lay at the store that
   got it last, by the clocks of the stores; reading back, from there until this machine had read it back there.
-* The last drill or recovery is the newest run that PASSED: of a rehearsal from its beginning to its end, of a real one
-  from the facts of its plan. How long it took to notice the fault is in neither.
+* The last drill or recovery is the newest run that PASSED: from the fault to its end where the time of the fault is
+  known. Else of a rehearsal from its beginning, of a real one from the facts of its plan: then how long it took to
+  notice the fault is not in it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from holdfast.clock import NANOSECONDS, to_rfc3339
 from holdfast.control.recovering.history import Past, ran
@@ -21,9 +24,11 @@ from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.exposed import exposure_histories
 from holdfast.errors import HoldfastError
 from holdfast.objectives.measured import NOT_MEASURED, NotMeasured
-from holdfast.objectives.standing import Drilled, Observed, Standing, stand
+from holdfast.objectives.standing import Change, Drilled, Observed, Standing, stand
+from holdfast.recovery.facts import Facts
 from holdfast.recovery.journal.entries import Deed, Entry
 from holdfast.recovery.planning.planner import plan_recovery
+from holdfast.recovery.plans import Plan
 from holdfast.units import format_duration
 from holdfast.vault.checking.proofs import Proofs
 from holdfast.vault.format.names import SNAPSHOTS
@@ -76,7 +81,7 @@ def standing_of(
     lags = _lags(sites, vault, asset)
     sources["copying"] = sources["verifying"] = lags.why
     drilled, sources["drilled"] = _drilled(asset.name, runs)
-    planned, sources["planned"] = _planned(sites, vault, asset, past)
+    made, planned, sources["planned"] = _planned(sites, vault, asset, past)
     exposure, sources["exposure"] = _exposure(sites, asset.name, now)
     observed = Observed(
         asset=asset.name,
@@ -90,6 +95,7 @@ def standing_of(
         drilled=drilled,
         planned=planned,
     )
+    observed = msgspec.structs.replace(observed, changes=_changes(sites, vault, asset, observed, made))
     return Stood(stand(observed), observed, sources)
 
 
@@ -155,7 +161,7 @@ def _drilled(asset: str, runs: Mapping[str, Sequence[Entry]]) -> tuple[Drilled |
             continue
         seconds, kind = ended.seconds, "recovery"
         if ended.plan.intent.isolated:
-            seconds, kind = _taken_to_end(entries), "rehearsal"
+            seconds, kind = ended.seconds if ended.from_fault else _taken_to_end(entries), "rehearsal"
         found.append(
             (Drilled(seconds=seconds, at=ended.at, drill=run), f"{kind} {run} of {to_rfc3339(ended.at)[:16]}Z")
         )
@@ -169,12 +175,30 @@ def _taken_to_end(entries: Iterable[Entry]) -> float:
     return max(0.0, (times[-1] - times[0]) / NANOSECONDS)
 
 
-def _planned(sites: DeclaredSites, vault: Vault, asset: DeclaredAsset, past: Past) -> tuple[Figure, str]:
+def _planned(
+    sites: DeclaredSites, vault: Vault, asset: DeclaredAsset, past: Past
+) -> tuple[tuple[Plan, Facts] | None, Figure, str]:
     try:
         intent, assets = intent_of(sites, Wanted(asset.name))
-        plan = plan_recovery(intent, Prober(sites, vault, assets, intent.to, past).facts())
+        facts = Prober(sites, vault, assets, intent.to, past).facts()
+        plan = plan_recovery(intent, facts)
     except HoldfastError as error:
-        return NOT_MEASURED, f"no plan of today: {error.message}"
+        return None, NOT_MEASURED, f"no plan of today: {error.message}"
     if not plan.rto.known:
-        return NOT_MEASURED, str(plan.rto)
-    return plan.rto.most, f"a plan of today to {plan.site}: {plan.rto}"
+        return (plan, facts), NOT_MEASURED, str(plan.rto)
+    return (plan, facts), plan.rto.most, f"a plan of today to {plan.site}: {plan.rto}"
+
+
+def _changes(
+    sites: DeclaredSites, vault: Vault, asset: DeclaredAsset, observed: Observed, made: tuple[Plan, Facts] | None
+) -> tuple[Change, ...]:
+    """None where what is there cannot be looked at, or a price book is none."""
+    from holdfast.control.recovering.pricing import changes_for
+
+    try:
+        listed = list_roots(vault.handle, asset.name)
+        roots = [one.root for one in listed if one.root is not None][-_SNAPSHOTS_LOOKED_AT:]
+        return changes_for(sites, asset, observed, roots, made)
+    except HoldfastError as error:
+        sites.progress.note(f"{asset.name}: what would help is not known: {error.message}")
+        return ()

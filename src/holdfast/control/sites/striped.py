@@ -34,7 +34,7 @@ from holdfast.vault.snapshots.roots import content_time, list_roots, newest_firs
 from holdfast.vault.snapshots.thinning import kept_links
 from holdfast.vault.vault import Vault
 
-__all__ = ["Healing", "SetStatus", "StripedAssets"]
+__all__ = ["Healing", "SetStatus", "StripedAssets", "survives"]
 
 _LOOKED_AT = 32  # of an asset's newest snapshots: whether others give them without a site; older ones count as lost
 
@@ -184,7 +184,7 @@ class StripedAssets:
         verified = {one for one, proof in Proofs(handle).snapshots().items() if proof.level in (DECODED, DEEP)}
         found = []
         for position, site in enumerate(asset.placement.sites):
-            left = [root for root in roots[:_LOOKED_AT] if _survives(handle, root, survey, position)]
+            left = [root for root in roots[:_LOOKED_AT] if survives(handle, root, survey, position)]
             arrived = left[0] if left else None
             read_back = next((root for root in left if root.id in verified), None)
             best = read_back or arrived
@@ -205,7 +205,7 @@ class StripedAssets:
         return found
 
 
-def _survives(handle: Handle, root: Root, survey: Survey, position: int) -> bool:
+def survives(handle: Handle, root: Root, survey: Survey, position: int) -> bool:
     """Whether the other sites give the snapshot: its root, its parts, and k shards of each of its packs."""
     if not survey.is_readable_without(position):
         return False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.drills.record_outcome import ByteRow, Bytes, Shipped
 from holdfast.drills.story.sites import DemoSite
+from holdfast.evidence.record_outcome import ByteRow, Bytes, Shipped
 from holdfast.ids import ChunkId
 from holdfast.vault.codecs import Codec
 from holdfast.vault.format.records import Root

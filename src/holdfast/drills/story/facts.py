@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from holdfast.drills.record_outcome import Bytes, Shipped
 from holdfast.drills.story.accounting import count_bytes
 from holdfast.drills.story.sites import ASSET, DemoSite, Stage
+from holdfast.evidence.record_outcome import Bytes, Shipped
 from holdfast.trust.signing import SigningKey
 from holdfast.vault.checking.verifying import Verified
 from holdfast.vault.format.records import Root

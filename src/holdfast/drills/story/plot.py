@@ -13,10 +13,6 @@ from typing import NamedTuple
 import msgspec
 
 from holdfast.clock import SYSTEM_CLOCK, from_rfc3339
-from holdfast.drills.evidence import EvidenceFiles, write_evidence
-from holdfast.drills.record import Evidence
-from holdfast.drills.record_outcome import Moment, MomentKind
-from holdfast.drills.recorder import Recorder
 from holdfast.drills.story.facts import Facts, Point
 from holdfast.drills.story.observing import Arrivals, SiteProbe, wait_until
 from holdfast.drills.story.processes import OwnProcess, start_trainer, start_watch
@@ -25,6 +21,10 @@ from holdfast.drills.story.sites import ASSET, DemoSite, Stage, signing_key
 from holdfast.drills.trainer.checkpoint_files import MARKER, TrainerState, checkpoint_path, final_digest
 from holdfast.drills.trainer.heartbeat import HEARTBEAT_NAME, read_heartbeat
 from holdfast.errors import FailedError, HoldfastError, NotFoundError
+from holdfast.evidence.bundle import EvidenceFiles, write_evidence
+from holdfast.evidence.record import Evidence
+from holdfast.evidence.record_outcome import Moment, MomentKind
+from holdfast.evidence.recorder import Recorder
 from holdfast.objectives import AssetClass, Objective, Placement
 from holdfast.testing.workspace import own_memory
 from holdfast.trust.credentials import Credential, load_credential

@@ -7,8 +7,11 @@ import os
 import platform
 
 from holdfast.clock import SYSTEM_CLOCK
-from holdfast.drills.record import SCHEMA_VERSION, Evidence
-from holdfast.drills.record_outcome import (
+from holdfast.drills.story.facts import Facts
+from holdfast.drills.story.sites import ASSET
+from holdfast.errors import FailedError
+from holdfast.evidence.record import SCHEMA_VERSION, Evidence
+from holdfast.evidence.record_outcome import (
     Arrival,
     ArrivalState,
     Check,
@@ -21,25 +24,21 @@ from holdfast.drills.record_outcome import (
     WorkLost,
     split_of,
 )
-from holdfast.drills.record_setting import (
+from holdfast.evidence.record_setting import (
     CleanUp,
     Disruption,
     Environment,
     Exclusion,
     Exercise,
-    FileDigest,
     Identity,
     Machine,
     Scenario,
     Scope,
     Site,
     Targets,
-    Trust,
 )
-from holdfast.drills.recorder import Recorder
-from holdfast.drills.story.facts import Facts
-from holdfast.drills.story.sites import ASSET
-from holdfast.errors import FailedError
+from holdfast.evidence.record_trust import FileDigest, Trust
+from holdfast.evidence.recorder import Recorder
 from holdfast.ids import new_snapshot_id
 from holdfast.objectives import NOT_MEASURED, Measured, Objective, State, judge
 from holdfast.vault.format.records import Root

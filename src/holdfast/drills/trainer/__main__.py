@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         size=options.size,
         pace_seconds=options.pace,
         learning_rate=options.learning_rate,
+        save_on_stop=options.save_on_stop,
     )
     try:
         train(settings, stop)
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--learning-rate", type=float, help="of AdamW; when resuming, by default that of the checkpoint"
     )
+    parser.add_argument("--save-on-stop", action="store_true", help="write a checkpoint when SIGTERM ends it")
     return parser
 
 

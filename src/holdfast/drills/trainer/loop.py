@@ -24,6 +24,7 @@ _LONGEST_SLEEP_SECONDS = 0.05  # a signal does not end time.sleep, so waiting is
 
 class Settings(NamedTuple):
     """What the command line said. `pace_seconds` is the least time that a step takes (0: as fast as it goes).
+    `save_on_stop`: a checkpoint of the step in which it was stopped.
 
     `learning_rate` None: the default, or that of the checkpoint.
     """
@@ -37,6 +38,7 @@ class Settings(NamedTuple):
     size: str = "small"
     pace_seconds: float = 0.0
     learning_rate: float | None = None
+    save_on_stop: bool = False
 
 
 class StopRequest:
@@ -62,13 +64,14 @@ def train(
 ) -> TrainingState:
     """Train up to `settings.steps`, counted from the start of the run, also when resumed.
 
-    Saves every `every` steps and after the last one; a stop ends the run after the current step and saves nothing
-    (what a pre-empted job left behind is what the drill is about). `say` receives one JSON line per step. Raises what
-    `load_checkpoint` and `save_checkpoint` raise.
+    Saves every `every` steps and after the last one; a stop ends the run after the current step and saves nothing,
+    unless that is asked for (what a pre-empted job left behind is what most drills are about). `say` receives one JSON
+    line per step. Raises what `load_checkpoint` and `save_checkpoint` raise.
     """
     make_folder(settings.folder)
     state = _start(settings)
     report = say or _print_line
+    saved = state.step if settings.resume is not None else 0
     if settings.learning_rate is not None:
         state.optimizer.learning_rate = settings.learning_rate
     while state.step < settings.steps and not stop.asked:
@@ -80,7 +83,10 @@ def train(
         report(json.dumps({"step": state.step, "loss": state.loss, "seconds": round(seconds, 6)}))
         if state.step % settings.every == 0 or state.step == settings.steps:
             save_checkpoint(settings.folder, state, clock, bf16=settings.bf16)
+            saved = state.step
         _wait_until(started + settings.pace_seconds, clock, stop)
+    if stop.asked and settings.save_on_stop and state.step not in (0, saved):
+        save_checkpoint(settings.folder, state, clock, bf16=settings.bf16)
     return state
 
 

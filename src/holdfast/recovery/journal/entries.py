@@ -10,7 +10,7 @@ import msgspec
 
 from holdfast.errors import DamageError
 
-__all__ = ["Deed", "Entry", "Seal", "FIRST", "chained", "decode_entry", "encode_entry"]
+__all__ = ["Deed", "Entry", "Seal", "VoidError", "FIRST", "chained", "decode_entry", "encode_entry"]
 
 FIRST: Final = "0" * 64  # what the first entry has in place of the hash before it
 _TEXT_MAX: Final = 4096
@@ -18,8 +18,8 @@ _PLAN_MAX: Final = 4 << 20
 
 
 class Deed(StrEnum):
-    """What an entry says. Those that people may say are `APPROVED`, `PAUSED`, `RESUMED`, `SKIPPED` and `STOPPED`;
-    all others count only from the control plane that has the run.
+    """What an entry says. Those that people may say are `APPROVED`, `PAUSED`, `RESUMED`, `SKIPPED`, `STOPPED` and
+    `WITHOUT`; all others count only from the control plane that has the run.
     """
 
     PLANNED = "planned"  # `plan`: its canonical JSON
@@ -35,6 +35,7 @@ class Deed(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     STOPPED = "stopped"  # by a person: nothing new is begun, and what was done is taken back
+    WITHOUT = "without"  # the store in `text` is gone for good: it has no say from now on (`leaving.py`)
     ENDED = "ended"  # `text`: PASSED, FAILED, STOPPED or ERROR
 
 
@@ -55,6 +56,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     facts: dict[str, str | int | float | bool] = {}
 
 
+class VoidError(DamageError):
+    """Bytes that are no document at all, whoever reads them, by whatever version and configuration."""
+
+
 class Seal(Protocol):
     """Signs entries and opens them: a vault's documents, in production."""
 
@@ -63,7 +68,9 @@ class Seal(Protocol):
         ...
 
     def open(self, name: str, data: bytes) -> bytes:
-        """The body. Raises UntrustedError (nobody signed it whom the vault trusts), DamageError, CredentialError."""
+        """The body. Raises UntrustedError (nobody signed it whom the vault trusts), DamageError, CredentialError;
+        VoidError for bytes of which no reader can ever make anything.
+        """
         ...
 
 

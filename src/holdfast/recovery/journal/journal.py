@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
-from holdfast.errors import ConflictError, DamageError, NotFoundError, RefusedError
-from holdfast.recovery.journal.entries import FIRST, Deed, Entry, Seal, chained, decode_entry, encode_entry
+from holdfast.errors import (
+    ConflictError,
+    DamageError,
+    HoldfastError,
+    NotFoundError,
+    RefusedError,
+    StoreUnreachableError,
+)
+from holdfast.recovery.journal.entries import (
+    FIRST,
+    Deed,
+    Entry,
+    Seal,
+    VoidError,
+    chained,
+    decode_entry,
+    encode_entry,
+)
+from holdfast.recovery.journal.leaving import approval_of
 from holdfast.recovery.journal.slots import Slots
 from holdfast.recovery.journal.state import RunState, run_state
 from holdfast.stores.protocol import Store
 
-__all__ = ["RUNS", "Journal", "new_plane"]
+__all__ = ["RUNS", "Journal", "Stored", "new_plane"]
 
 RUNS: Final = "runs/"
 _ENTRIES_MAX: Final = 100_000
@@ -25,37 +42,85 @@ def new_plane() -> str:
     return f"plane:{os.urandom(8).hex()}"
 
 
+class Stored(NamedTuple):
+    """An object of the journal as the stores have it. `entry`: None: a place that was filled with what is nothing."""
+
+    number: int
+    data: bytes
+    entry: Entry | None
+
+
 class Journal:
     """The journal of one run, as one control plane or one person (`by`) sees it and writes it.
 
     Nothing counts before `append` has returned: then a majority of the stores has it. Not to be used by two threads.
     """
 
-    def __init__(self, run: str, stores: Sequence[Store], seal: Seal, by: str, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        run: str,
+        stores: Sequence[Store],
+        seal: Seal,
+        by: str,
+        clock: Clock = SYSTEM_CLOCK,
+        names: Sequence[str] = (),
+    ) -> None:
+        """`names`: what the stores are called in entries; without them none can be left out."""
         self.run = run
         self.by = by
         self._slots = Slots(stores, f"{RUNS}{run}/")
+        self._names = list(names)
         self._seal = seal
         self._clock = clock
-        self._entries: list[Entry] = []
+        self._stored: list[Stored] = []
         self._before = FIRST
         self._pending: tuple[Entry, bytes] | None = None
 
     @property
     def entries(self) -> Sequence[Entry]:
         """Those that were read or written so far."""
-        return tuple(self._entries)
+        return tuple(one.entry for one in self._stored if one.entry is not None)
+
+    @property
+    def stored(self) -> Sequence[Stored]:
+        """The objects that were read or written so far, by number: the chain goes through all of them."""
+        return tuple(self._stored)
 
     @property
     def state(self) -> RunState:
         """What they add up to."""
-        return run_state(self._entries)
+        return run_state(self.entries)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The stores that have a say, as far as it was read."""
+        return tuple(self._names)
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """The next place, and the hash of the object before it."""
+        return len(self._stored), self._before
+
+    def spoken_by(self, by: str) -> Journal:
+        """The same journal, as far as it was read, for another author."""
+        other = Journal.__new__(Journal)
+        other.__dict__ = dict(self.__dict__)
+        other.by, other._stored, other._names, other._pending = by, list(self._stored), list(self._names), None
+        return other
+
+    def left_with(self, name: str) -> Journal:
+        """As it is at the other stores alone, not read yet: for who is about to say that this one is gone for good."""
+        number = self._names.index(name)
+        other = self.spoken_by(self.by)
+        other._slots, other._names = self._slots.without(number), [one for one in self._names if one != name]
+        other._stored, other._before = [], FIRST
+        return other
 
     def read(self) -> RunState:
         """Read on to the end. Raises NotFoundError (no such run), DamageError, UntrustedError, and as `Slots.fill`."""
-        while (stored := self._slots.look(len(self._entries))) is not None:
+        while (stored := self._look()) is not None:
             self._take(stored)
-        if not self._entries:
+        if not self.entries:
             raise NotFoundError(f"there is no run {self.run!r} at these stores", object_name=f"{RUNS}{self.run}")
         return self.state
 
@@ -76,10 +141,9 @@ class Journal:
         not answer it raises as `Slots.fill`, and the entry may or may not be written: the same call again decides it.
         """
         for _ in range(_RACES_MAX):
-            number = len(self._entries)
             entry = Entry(
                 run=self.run,
-                number=number,
+                number=len(self._stored),
                 before=self._before,
                 deed=deed,
                 by=self.by,
@@ -93,7 +157,7 @@ class Journal:
             )
             self._require_counting(entry)
             entry, stored = self._sealed(entry)
-            filled = self._slots.fill(number, stored)
+            filled = self._fill(stored)
             self._take(filled)
             if filled == stored:
                 self._pending = None
@@ -113,24 +177,105 @@ class Journal:
     def _name(self, number: int) -> str:
         return f"{RUNS}{self.run}/{number:010d}"
 
-    def _take(self, stored: bytes) -> None:
-        number = len(self._entries)
+    def _look(self) -> bytes | None:
+        try:
+            return self._slots.look(len(self._stored), self._decides)
+        except StoreUnreachableError:
+            if not self._follow_the_one_left():
+                raise
+            return self._slots.look(len(self._stored), self._decides)
+
+    def _fill(self, stored: bytes) -> bytes:
+        try:
+            return self._slots.fill(len(self._stored), stored, self._decides)
+        except StoreUnreachableError:
+            if not self._follow_the_one_left():
+                raise
+            return self._slots.fill(len(self._stored), stored, self._decides)
+
+    def _decides(self, store: int, data: bytes) -> bool:
+        """Whether what this one of two stores has at the next place leaves out the other. Raises DamageError where the
+        other one has the opposite.
+        """
+        if len(self._slots) != 2 or not self._leaves_out(data, 1 - store):
+            return False
+        with_other = self._at(1 - store, len(self._stored))
+        if with_other is not None and self._leaves_out(with_other, store):
+            raise DamageError(
+                f"of the two stores of the journal of {self.run} each is said, at the other, to be gone for good",
+                hint="two control planes went on without each other: look at what both did, and recover anew",
+                object_name=f"{RUNS}{self.run}",
+            )
+        return True
+
+    def _leaves_out(self, data: bytes, other: int) -> bool:
+        entry = self._opened(data, len(self._stored), self._before)
+        approval = None if entry is None else approval_of(entry, self._names, self._seal)
+        return approval is not None and approval.store == self._names[other]
+
+    def _follow_the_one_left(self) -> bool:
+        """Too few answer. If what one of them has leads, entry by entry, to all others being left out, that one
+        decides all places: it has whatever was filled. Whether there is one.
+        """
+        for store, name in enumerate(self._names):
+            left, before, number = list(self._names), self._before, len(self._stored)
+            while left != [name] and number < _ENTRIES_MAX and (data := self._at(store, number)) is not None:
+                entry = self._opened(data, number, before)
+                approval = None if entry is None else approval_of(entry, left, self._seal)
+                if approval is not None:
+                    left.remove(approval.store)
+                number, before = number + 1, chained(data)
+            if left == [name] and len(self._names) > 1:
+                while len(self._slots) > 1:
+                    self._leave_out(next(number for number, one in enumerate(self._names) if one != name))
+                return True
+        return False
+
+    def _at(self, store: int, number: int) -> bytes | None:
+        try:
+            return self._slots.at(store, number)
+        except HoldfastError:
+            return None
+
+    def _opened(self, data: bytes, number: int, before: str) -> Entry | None:
+        """The entry that these bytes are at this place; None for anything else."""
         name = self._name(number)
-        entry = decode_entry(name, self._seal.open(name, stored))
-        if entry.run != self.run or entry.number != number or entry.before != self._before:
+        try:
+            entry = decode_entry(name, self._seal.open(name, data))
+        except HoldfastError:
+            return None
+        return entry if (entry.run, entry.number, entry.before) == (self.run, number, before) else None
+
+    def _leave_out(self, store: int) -> None:
+        self._slots = self._slots.without(store)
+        self._names = [name for number, name in enumerate(self._names) if number != store]
+
+    def _take(self, stored: bytes) -> None:
+        number = len(self._stored)
+        name = self._name(number)
+        if number >= _ENTRIES_MAX:
+            raise DamageError(f"the journal of {self.run} has more than {_ENTRIES_MAX} entries", object_name=name)
+        try:
+            entry = decode_entry(name, self._seal.open(name, stored))
+        except VoidError:
+            # Nobody can ever make anything of it, so all readers go past it alike; the chain has its hash.
+            entry = None
+        if entry is not None and (entry.run != self.run or entry.number != number or entry.before != self._before):
             raise DamageError(
                 f"{name} does not continue the journal before it",
                 hint="somebody with a member's key altered it: compare the sites, and look at the audit log",
                 object_name=name,
             )
-        if number >= _ENTRIES_MAX:
-            raise DamageError(f"the journal of {self.run} has more than {_ENTRIES_MAX} entries", object_name=name)
-        self._entries.append(entry)
+        if entry is not None:
+            approval = approval_of(entry, self._names, self._seal)
+            if approval is not None:
+                self._leave_out(self._names.index(approval.store))
+        self._stored.append(Stored(number, stored, entry))
         self._before = chained(stored)
 
     def _require_counting(self, entry: Entry) -> None:
         before = self.state
-        if entry.number not in run_state([*self._entries, entry]).ignored:
+        if entry.number not in run_state([*self.entries, entry]).ignored:
             return
         if before.verdict:
             raise RefusedError(f"the run {self.run} has ended: {before.verdict}")

@@ -7,6 +7,10 @@ fill a place goes through the stores in one order that all share, and takes over
 * Who finds another's bytes at the first store that answers carries those on, so that a dead writer blocks nobody.
 * More silent stores than a minority: nothing is written at the others, and the writer stops.
 
+Of two stores one may be gone for good. Then somebody says so at the other: bytes that *decide alone* there, as whoever
+reads them can tell (`decides`). They count whatever the lost store holds, or gets later, at that place; without them
+two stores with different bytes, or one that is silent, decide nothing.
+
 Why no three of three stores ever differ: own bytes are written at the third only by who has them at the first or the
 second. So with all three answering there is always a majority. Two stores: both are needed. The argument is tried out
 in every order of operations by `tests/unit/recovery/test_slots.py`. The idea of helping what is found is that of Paxos
@@ -16,9 +20,11 @@ here, as nothing is ever replaced.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Generator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from typing import Final, NamedTuple, TypeAlias
 
 from holdfast.errors import (
     AlreadyExistsError,
@@ -31,7 +37,7 @@ from holdfast.errors import (
 )
 from holdfast.stores.protocol import Store
 
-__all__ = ["STORES_MAX", "Ask", "Slots", "filling", "looking"]
+__all__ = ["STORES_MAX", "Ask", "Decides", "Slots", "filling", "looking", "nothing_decides"]
 
 STORES_MAX: Final = 3
 
@@ -47,9 +53,15 @@ class Ask(NamedTuple):
 
 
 Answer = bytes | None | HoldfastError
+Decides: TypeAlias = Callable[[int, bytes], bool]  # the number of a store, and what it has: whether that decides alone
 
 
-def filling(count: int, proposal: bytes) -> Generator[Ask, Answer, bytes]:
+def nothing_decides(store: int, data: bytes) -> bool:
+    """No bytes decide alone."""
+    return False
+
+
+def filling(count: int, proposal: bytes, decides: Decides = nothing_decides) -> Generator[Ask, Answer, bytes]:
     """Fill one place at `count` stores: yields what to ask, gets the answers, returns what the place is filled with.
 
     Raises StoreUnreachableError (no majority answers), ConflictError (two bytes at one store each, and the third is
@@ -64,7 +76,7 @@ def filling(count: int, proposal: bytes) -> Generator[Ask, Answer, bytes]:
         if isinstance(answer, HoldfastError):
             silent[store] = answer
             if len(silent) > count - most:
-                raise _no_majority(silent, count)
+                return (yield from _alone(count, store, held, silent, decides))
             continue
         assert answer is not None
         if not held:
@@ -73,6 +85,9 @@ def filling(count: int, proposal: bytes) -> Generator[Ask, Answer, bytes]:
         winner, votes = Counter(held.values()).most_common(1)[0]
         if votes >= most:
             return winner
+    for store, data in held.items():
+        if decides(store, data):
+            return data
     if not silent:
         raise DamageError(
             "no two stores of the journal have the same here, which no control plane can bring about",
@@ -84,13 +99,13 @@ def filling(count: int, proposal: bytes) -> Generator[Ask, Answer, bytes]:
     ) from next(iter(silent.values()), None)
 
 
-def looking(count: int) -> Generator[Ask, Answer, bytes | None]:
+def looking(count: int, decides: Decides = nothing_decides) -> Generator[Ask, Answer, bytes | None]:
     """What a place is filled with, None while no store of a majority has anything; what is half filled is filled.
 
     Raises as `filling` does.
     """
     most = count // 2 + 1
-    found: bytes | None = None
+    held: dict[int, bytes] = {}
     silent: dict[int, HoldfastError] = {}
     votes: Counter[bytes] = Counter()
     for store in range(count):
@@ -98,22 +113,37 @@ def looking(count: int) -> Generator[Ask, Answer, bytes | None]:
         if isinstance(answer, HoldfastError):
             silent[store] = answer
             if len(silent) > count - most:
-                raise _no_majority(silent, count)
+                return (yield from _alone(count, store, held, silent, decides))
         elif answer is not None:
-            found = answer if found is None else found
+            held[store] = answer
             votes[answer] += 1
             if votes[answer] >= most:
                 return answer
-    if found is None:
+    if not held:
         return None
-    return (yield from filling(count, found))
+    return (yield from filling(count, next(iter(held.values())), decides))
+
+
+def _alone(
+    count: int, asked: int, held: dict[int, bytes], silent: dict[int, HoldfastError], decides: Decides
+) -> Generator[Ask, Answer, bytes]:
+    """Too many are silent: what one of the others has may decide alone. Nothing is written."""
+    for store in range(count):
+        if store > asked:
+            answer = yield Ask(store, None)
+            if isinstance(answer, bytes):
+                held[store] = answer
+        if store in held and decides(store, held[store]):
+            return held[store]
+    raise _no_majority(silent, count)
 
 
 def _no_majority(silent: dict[int, HoldfastError], count: int) -> StoreUnreachableError:
     reasons = "; ".join(error.message for error in silent.values())
     return StoreUnreachableError(
         f"{len(silent)} of the {count} stores of the journal do not answer ({reasons})",
-        hint="a run goes on when a majority of them answers; with two stores both have to",
+        hint="a run goes on when a majority of them answers; with two stores both have to. If one is gone for good: "
+        "`holdfast recover adopt RUN --without SITE`",
     )
 
 
@@ -126,27 +156,71 @@ class Slots:
             raise UsageError(f"a journal lies at one to {STORES_MAX} different stores")
         self._stores = stores
         self._prefix = prefix
+        self._hanging: dict[int, Future[Answer]] = {}
 
-    def fill(self, number: int, proposal: bytes) -> bytes:
+    def fill(self, number: int, proposal: bytes, decides: Decides = nothing_decides) -> bytes:
         """What the place is filled with: `proposal`, or what somebody else was faster with. Durable at a majority.
 
         Raises StoreUnreachableError, ConflictError, and what the stores raise besides.
         """
-        filled = self._drive(number, filling(len(self._stores), proposal))
+        filled = self._drive(number, filling(len(self._stores), proposal, decides), {})
         assert filled is not None
         return filled
 
-    def look(self, number: int) -> bytes | None:
-        """What the place is filled with; None: nothing yet. Raises as `fill` does."""
-        return self._drive(number, looking(len(self._stores)))
+    def look(self, number: int, decides: Decides = nothing_decides) -> bytes | None:
+        """What the place is filled with; None: nothing yet. Raises as `fill` does.
 
-    def _drive(self, number: int, steps: Generator[Ask, Answer, bytes | None]) -> bytes | None:
-        key = f"{self._prefix}{number:010d}"
-        answer: Answer = None
+        All stores are asked at once, and their answers taken in the order of all: to look changes nothing, so it does
+        not matter which was asked first. Nobody waits for one whose answer is not needed.
+        """
+        key, count = self._key(number), len(self._stores)
+        asked = {one: self._asked(one, key) for one in range(count) if count > 1 and self._is_free(one)}
+        return self._drive(number, looking(count, decides), asked)
+
+    def _is_free(self, store: int) -> bool:
+        """Whether an earlier question to it was answered; else it is asked when its answer is wanted, not before."""
+        return store not in self._hanging or self._hanging[store].done()
+
+    def _asked(self, store: int, key: str) -> Future[Answer]:
+        answer: Future[Answer] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(self._ask(key, Ask(store, None)))
+            except BaseException as error:  # noqa: BLE001 - raised where the answer is taken
+                answer.set_exception(error)
+
+        self._hanging[store] = answer
+        threading.Thread(target=ask, name=f"journal {store}", daemon=True).start()  # one that hangs keeps nobody alive
+        return answer
+
+    def at(self, store: int, number: int) -> bytes | None:
+        """What that one store has at the place. Raises what it raises."""
+        answer = self._ask(self._key(number), Ask(store, None))
+        if isinstance(answer, HoldfastError):
+            raise answer
+        return answer
+
+    def without(self, store: int) -> Slots:
+        """The same places, at the other stores."""
+        return Slots([one for number, one in enumerate(self._stores) if number != store], self._prefix)
+
+    def __len__(self) -> int:
+        return len(self._stores)
+
+    def _key(self, number: int) -> str:
+        return f"{self._prefix}{number:010d}"
+
+    def _drive(
+        self, number: int, steps: Generator[Ask, Answer, bytes | None], looked: dict[int, Future[Answer]]
+    ) -> bytes | None:
+        """`looked`: looks that are under way; each is good for the first look that is wanted of its store."""
+        key = self._key(number)
         try:
             asked = next(steps)
             while True:
-                answer = self._ask(key, asked)
+                under_way = looked.pop(asked.store, None) if asked.data is None else None
+                answer = self._ask(key, asked) if under_way is None else under_way.result()
                 asked = steps.send(answer)
         except StopIteration as ended:
             value: bytes | None = ended.value

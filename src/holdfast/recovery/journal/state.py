@@ -11,7 +11,7 @@ from holdfast.recovery.journal.entries import Deed, Entry
 
 __all__ = ["StepPhase", "StepState", "RunState", "run_state"]
 
-_OF_PEOPLE = (Deed.APPROVED, Deed.PAUSED, Deed.RESUMED, Deed.SKIPPED, Deed.STOPPED)
+_OF_PEOPLE = (Deed.APPROVED, Deed.PAUSED, Deed.RESUMED, Deed.SKIPPED, Deed.STOPPED, Deed.WITHOUT)
 
 
 class StepPhase(StrEnum):
@@ -43,7 +43,8 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True):
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
     """`owner`: the control plane that has the run; `taken`: how often it was taken. `ignored`: numbers of entries that
     count for nothing, because their author did not have the run any more, or it had ended. `taking_back`: that has
-    begun, and nothing that anybody says ends it: what was taken back is not in effect any more.
+    begun, and nothing that anybody says ends it: what was taken back is not in effect any more. `left_out`: stores that
+    somebody said are gone for good; whether that was approved, the journal knows.
     """
 
     plan: str = ""
@@ -56,6 +57,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     stopped: bool = False
     taking_back: bool = False
     verdict: str = ""
+    left_out: tuple[str, ...] = ()
     ignored: tuple[int, ...] = ()
 
 
@@ -81,6 +83,8 @@ def _after(state: RunState, entry: Entry) -> RunState:
             return msgspec.structs.replace(state, paused=entry.deed is Deed.PAUSED)
         case Deed.STOPPED:
             return msgspec.structs.replace(state, stopped=True)
+        case Deed.WITHOUT:
+            return msgspec.structs.replace(state, left_out=(*state.left_out, entry.text))
         case Deed.ENDED:
             return msgspec.structs.replace(state, verdict=entry.text)
         case _:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from holdfast.recovery.estimates import NOTHING, Estimate, transfer, unknown
 from holdfast.recovery.facts import Asset, Facts
 from holdfast.recovery.intents import Intent, Strategy
 from holdfast.recovery.planning.capacity import Got
 from holdfast.recovery.planning.points import Usable
-from holdfast.recovery.plans import Kind, Step
+from holdfast.recovery.plans import Kind, Machines, Step
 
 __all__ = ["Part", "steps_of", "writers_of"]
 
@@ -41,11 +43,14 @@ def _steps_of_one(facts: Facts, intent: Intent, site: str, part: Part) -> list[S
     name = part.asset.name
     steps: list[Step] = []
     silent: tuple[str, ...] = ()
-    if part.asset.home and not intent.isolated:
-        steps += _silencing(facts, intent, part.asset)
-        silent = (steps[-1].id,)
     got = _getting(site, part)
-    steps += [got] if got is not None else []
+    if got is not None and intent.graceful:
+        steps.append(got)  # what runs is not stopped before there is something to run it on
+    if part.asset.home and not intent.isolated:
+        steps += _silencing(facts, intent, part.asset, site, () if got is None else (got.id,))
+        silent = (steps[-1].id,)
+    if got is not None and not intent.graceful:
+        steps.append(got)
     steps.append(_restoring(facts, intent, site, part, silent))
     steps.append(
         _step(
@@ -76,7 +81,7 @@ def _steps_of_one(facts: Facts, intent: Intent, site: str, part: Part) -> list[S
     return steps + _serving(facts, intent, site, part, steps[-1].id, got)
 
 
-def _silencing(facts: Facts, intent: Intent, asset: Asset) -> list[Step]:
+def _silencing(facts: Facts, intent: Intent, asset: Asset, to: str, got: tuple[str, ...]) -> list[Step]:
     """What is done at the home: stopped and saved once more if it answers, fenced in any case."""
     name, home = asset.name, asset.home
     at = facts.site(home)
@@ -88,6 +93,7 @@ def _silencing(facts: Facts, intent: Intent, asset: Asset) -> list[Step]:
                 name,
                 home,
                 f"stop {name} in good order",
+                after=got,
                 estimate=facts.acting,
                 undo=f"start {name} there again",
             )
@@ -99,8 +105,9 @@ def _silencing(facts: Facts, intent: Intent, asset: Asset) -> list[Step]:
                 home,
                 f"save {name} once more, and wait until the copy is complete",
                 after=(steps[-1].id,),
-                estimate=unknown("no save of it was measured from the stop to the last copy"),
+                estimate=asset.saving,
                 no_undo="a snapshot more does no harm",
+                with_={"to": to},
             )
         )
     steps.append(
@@ -162,26 +169,49 @@ def _serving(facts: Facts, intent: Intent, site: str, part: Part, ready: str, go
     name, machines = part.asset.name, part.got.machines
     early = intent.strategy is Strategy.WARM_STANDBY
     waits = (got.id,) if got is not None else ()
+    first = machines.ready if early else machines.number
     start = _step(
         Kind.START,
         name,
         site,
-        f"start {name} on {machines.ready if early else machines.number} × {machines.shape}",
+        f"start {name} on {first} × {machines.shape}",
         after=(ready,) if early else (ready, *waits),
         estimate=facts.acting,
         undo=f"stop {name} at {site}",
-        with_={"shape": machines.shape, "number": machines.ready if early else machines.number},
+        with_={"shape": machines.shape, "number": first},
     )
+    steps = [start]
+    if first < machines.number:
+        steps.append(_growing(facts, site, name, machines, (start.id, *waits)))
     good = _step(
         Kind.WAIT_HEALTHY,
         name,
         site,
         f"wait until {name} is good on {machines.number} × {machines.shape}",
-        after=(start.id, *waits) if early else (start.id,),
+        after=(steps[-1].id,),
         estimate=part.asset.starting,
         no_undo="it only looks",
+        with_={"shape": machines.shape, "number": machines.number},
     )
-    return [start, good, *_traffic(facts, intent, site, part, good.id)]
+    return [*steps, good, *_traffic(facts, intent, site, part, good.id)]
+
+
+def _growing(facts: Facts, site: str, name: str, machines: Machines, after: tuple[str, ...]) -> Step:
+    """The machines that were got join those on which a warm standby runs already."""
+    more = machines.number - machines.ready
+    return msgspec.structs.replace(
+        _step(
+            Kind.START,
+            name,
+            site,
+            f"let {name} grow by {more} × {machines.shape} to {machines.number}",
+            after=after,
+            estimate=facts.acting,
+            undo=f"stop {name} there",
+            with_={"shape": machines.shape, "number": more, "first": machines.ready},
+        ),
+        id=f"grow-{name}",
+    )
 
 
 def _traffic(facts: Facts, intent: Intent, site: str, part: Part, ready: str) -> list[Step]:
@@ -190,7 +220,8 @@ def _traffic(facts: Facts, intent: Intent, site: str, part: Part, ready: str) ->
     name = part.asset.name
     title = f"send the traffic of {name} to {site}"
     undo = "send it where it went before"
-    return [_step(Kind.TRAFFIC, name, site, title, after=(ready,), estimate=facts.acting, undo=undo)]
+    with_: dict[str, str | int | tuple[str, ...]] = {"home": part.asset.home} if part.asset.home else {}
+    return [_step(Kind.TRAFFIC, name, site, title, after=(ready,), estimate=facts.acting, undo=undo, with_=with_)]
 
 
 def _step(

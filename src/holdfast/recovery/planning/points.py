@@ -41,7 +41,8 @@ def choose_point(facts: Facts, asset: Asset, site: str, intent: Intent, *, local
             found = _best_copy(facts, snapshot, site, local)
             if not isinstance(found, str):
                 replica, reading = found
-                loss = max(0.0, (facts.at - snapshot.content) / NANOSECONDS)
+                fault = facts.at if intent.fault_at is None else intent.fault_at
+                loss = max(0.0, (fault - snapshot.content) / NANOSECONDS)
                 chosen = Chosen(
                     asset=asset.name,
                     snapshot=snapshot.id,

@@ -8,6 +8,7 @@ import msgspec
 
 from holdfast.clock import to_rfc3339
 from holdfast.recovery.plans import Plan, plan_hash
+from holdfast.recovery.reviewing.persons import NOBODY_VOUCHES, Persons
 
 __all__ = ["Approval", "approval_problem", "approvers_of"]
 
@@ -21,14 +22,18 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-def approval_problem(approval: Approval, plan: Plan, now_ns: int) -> tuple[str, str] | None:
+def approval_problem(
+    approval: Approval, plan: Plan, now_ns: int, persons: Persons = NOBODY_VOUCHES
+) -> tuple[str, str] | None:
     """Why it counts for nothing: a code and a sentence. None: it counts."""
     who = approval.by or "somebody without a name"
     if approval.plan != plan_hash(plan):
         return "APPROVAL_OF_ANOTHER_PLAN", f"{who} approved another plan ({approval.plan[:12]})"
     if not approval.by:
         return "APPROVER_UNKNOWN", "an approval without a name counts for nothing"
-    if approval.by == plan.intent.by:
+    if not persons.may_say(approval.by):
+        return "APPROVER_NOT_VOUCHED_FOR", f"{who}: whoever holds that key may not vouch for others"
+    if persons.are_one(approval.by, plan.intent.by):
         return "APPROVER_IS_INITIATOR", f"{who} asked for this recovery, and cannot approve it, too"
     if now_ns >= approval.until:
         return "APPROVAL_EXPIRED", f"{who}'s approval ended at {to_rfc3339(approval.until)}"
@@ -37,6 +42,7 @@ def approval_problem(approval: Approval, plan: Plan, now_ns: int) -> tuple[str, 
     return None
 
 
-def approvers_of(approvals: Iterable[Approval], plan: Plan, now_ns: int) -> set[str]:
-    """Those whose approval of this plan counts."""
-    return {one.by for one in approvals if approval_problem(one, plan, now_ns) is None}
+def approvers_of(approvals: Iterable[Approval], plan: Plan, now_ns: int, persons: Persons = NOBODY_VOUCHES) -> set[str]:
+    """Those whose approval of this plan counts: by persons, so that nobody counts twice."""
+    counted = {persons.behind(one.by): one.by for one in approvals if not approval_problem(one, plan, now_ns, persons)}
+    return set(counted.values())

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from holdfast.clock import NANOSECONDS, to_rfc3339
+from holdfast.errors import HoldfastError
 from holdfast.recovery.facts import Answer, Asset, Facts, Replica, Site
 from holdfast.recovery.intents import Newest
 from holdfast.recovery.planning.capacity import probe_problem
+from holdfast.recovery.planning.graph import writers_of
 from holdfast.recovery.planning.points import proof_problem
-from holdfast.recovery.plans import Chosen, Machines, Plan, plan_hash
+from holdfast.recovery.plans import Chosen, Machines, Plan, plan_hash, require_rules
 from holdfast.recovery.reviewing.approvals import Approval, approval_problem, approvers_of
+from holdfast.recovery.reviewing.persons import NOBODY_VOUCHES, Persons
 from holdfast.units import format_duration
 
 __all__ = ["Finding", "Review", "STALE_INTERVALS", "review_plan"]
@@ -43,14 +46,16 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
         return not self.refusals
 
 
-def review_plan(plan: Plan, facts: Facts, approvals: Iterable[Approval] = ()) -> Review:
+def review_plan(
+    plan: Plan, facts: Facts, approvals: Iterable[Approval] = (), persons: Persons = NOBODY_VOUCHES
+) -> Review:
     """All refusals and warnings at once. `facts` are of now; the plan's own are only what it was made of."""
-    findings = [*_freshness(plan, facts), *_site(plan, facts)]
+    findings = [*_freshness(plan, facts), *_site(plan, facts), *_rules(plan, facts)]
     for chosen in plan.chosen:
         findings += _point(plan, facts, chosen)
     for machines in plan.machines:
         findings += _capacity(plan, facts, machines)
-    findings += _approved(plan, facts, list(approvals))
+    findings += _approved(plan, facts, list(approvals), persons)
     warnings = tuple(_doubts(plan, facts))
     return Review(plan=plan_hash(plan), at=facts.at, refusals=tuple(findings), warnings=warnings)
 
@@ -97,6 +102,15 @@ def _epoch(plan: Plan, asset: Asset) -> Iterator[Finding]:
             reason = f"it has the epoch {asset.epoch} by now: it was recovered or moved since this plan was made"
             yield Finding(code="EPOCH_PASSED", about=asset.name, reason=reason, change="plan again")
             return
+
+
+def _rules(plan: Plan, facts: Facts) -> Iterator[Finding]:
+    """Of those who may write now: a plan from elsewhere may say that nobody did."""
+    wanted = [asset for name in plan.intent.assets if (asset := facts.asset(name)) is not None]
+    try:
+        require_rules(plan, {} if plan.intent.isolated else writers_of(wanted))
+    except HoldfastError as error:
+        yield Finding(code="RULE_BROKEN", about="the plan", reason=error.message, change="plan again")
 
 
 def _unusable(site: Site | None) -> str | None:
@@ -169,15 +183,15 @@ def _capacity(plan: Plan, facts: Facts, machines: Machines) -> Iterator[Finding]
         yield Finding(code="CAPACITY_MISSING", about=machines.asset, reason=reason, change="plan again, to more sites")
 
 
-def _approved(plan: Plan, facts: Facts, approvals: list[Approval]) -> Iterator[Finding]:
+def _approved(plan: Plan, facts: Facts, approvals: list[Approval], persons: Persons) -> Iterator[Finding]:
     wanted = plan.intent.approvers
-    if wanted <= len(approvers_of(approvals, plan, facts.at)):
+    if wanted <= len(approvers_of(approvals, plan, facts.at, persons)):
         return
-    problems = [problem for one in approvals if (problem := approval_problem(one, plan, facts.at)) is not None]
+    problems = [problem for one in approvals if (problem := approval_problem(one, plan, facts.at, persons)) is not None]
     for code, reason in problems:
         yield Finding(code=code, about="the approval", reason=reason)
     if not problems:
-        counted = len(approvers_of(approvals, plan, facts.at))
+        counted = len(approvers_of(approvals, plan, facts.at, persons))
         reason = f"{counted} of {wanted} approvals by others than {plan.intent.by or 'who asked'}"
         yield Finding(code="NOT_APPROVED", about="the approval", reason=reason, change="have it approved")
 

@@ -13,6 +13,7 @@ from holdfast.recovery.runbooks.model import Runbook, RunbookStep
 
 __all__ = ["insert_runbook"]
 
+_USUAL = 200  # of a webhook: any answer from 200 to 299 means that it was taken
 _PLANNED = (
     Kind.STOP,
     Kind.SAVE,
@@ -80,11 +81,12 @@ def _step(plan: Plan, step: RunbookStep, name: str, after: tuple[str, ...], home
             text = text.replace(f"{{{place}}}", value)
         return text
 
-    texts = {"call": step.call, "playbook": step.playbook, "url": step.url, "body": step.body}
+    texts = {"call": step.call, "playbook": step.playbook, "inventory": step.inventory}
+    texts |= {"url": step.url, "body": step.body, "secret": step.secret}
     lists = {"command": step.command, "check": step.check, "done": step.done, "undo": step.undo}
     with_: dict[str, str | int | tuple[str, ...]] = {key: filled(text) for key, text in texts.items() if text}
     with_ |= {key: tuple(filled(one) for one in many) for key, many in lists.items() if many}
-    if step.url:
+    if step.url and (step.plan_kind is Kind.HTTP_CHECK or step.expect != _USUAL):
         with_["expect"] = step.expect
     return Step(
         id=name,

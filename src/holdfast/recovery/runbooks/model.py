@@ -16,6 +16,7 @@ __all__ = ["Runbook", "RunbookStep", "parse_runbook"]
 
 _HINT: Final = "docs/recovery.md has the form of a runbook"
 _NAME: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_REFERENCE: Final = r"^$|^\$\{[A-Za-z_][A-Za-z0-9_]*\}$|^file:(?!//)[^\x00-\x1f\x7f]+$"
 _PLACE: Final = re.compile(r"\{([^{}]*)\}")
 _PLACES: Final = ("asset", "site", "home", "run")
 
@@ -27,9 +28,10 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "python": ("call",),
     "ansible": ("playbook",),
     "http-check": ("url",),
-    "webhook": ("url",),
+    "webhook": ("url", "secret"),
     "human": (),
 }
+_MAY: Final[dict[str, tuple[str, ...]]] = {"ansible": ("inventory",), "webhook": ("body",)}
 
 
 class RunbookStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,8 +40,9 @@ class RunbookStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `command`: the program and its arguments (no shell in between: write `["sh", "-c", "…"]` where one is wanted).
     `call`: `package.module:function`. `check`: a command without side effects that says whether the step could be done
     now (exit code 0), `done` whether it is in effect. `undo`: the command that takes it back; where nothing can be, or
-    need be, `no_undo` says why. Texts may hold {asset}, {site}, {home} and {run}. No secrets: references
-    (`${NAME}`, `file:PATH`).
+    need be, `no_undo` says why. `inventory` of a playbook: a file, or hosts as in `db1,db2,`; by default this machine.
+    `secret` of a webhook: what it is signed with, as a reference (`${NAME}`, `file:PATH`). Texts may hold {asset},
+    {site}, {home} and {run}; files count from the folder of holdfast.yaml.
     """
 
     id: Name
@@ -50,9 +53,11 @@ class RunbookStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     command: tuple[Text, ...] = ()
     call: Annotated[str, msgspec.Meta(pattern=r"^$|^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=200)] = ""
     playbook: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    inventory: Annotated[str, msgspec.Meta(max_length=1000)] = ""
     url: Annotated[str, msgspec.Meta(pattern=r"^$|^https?://[^\s@]+$", max_length=1000)] = ""
     expect: Annotated[int, msgspec.Meta(ge=100, le=599)] = 200
     body: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
+    secret: Annotated[str, msgspec.Meta(pattern=_REFERENCE, max_length=1000)] = ""
     check: tuple[Text, ...] = ()
     done: tuple[Text, ...] = ()
     undo: tuple[Text, ...] = ()
@@ -95,9 +100,10 @@ def _check_step(step: RunbookStep, name: str) -> None:
     for field in _NEEDS[step.kind]:
         if not getattr(step, field):
             raise UsageError(f"{where}: a step of the kind {step.kind} needs `{field}`", hint=_HINT)
-    for kind, fields in _NEEDS.items():
+    allowed = (*_NEEDS[step.kind], *_MAY.get(step.kind, ()))
+    for kind, fields in (*_NEEDS.items(), *_MAY.items()):
         for field in fields:
-            if getattr(step, field) and field not in _NEEDS[step.kind]:
+            if getattr(step, field) and field not in allowed:
                 raise UsageError(f"{where}: `{field}` is of the kind {kind}, and this is {step.kind}", hint=_HINT)
     if bool(step.undo) == bool(step.no_undo):
         raise UsageError(f"{where}: it says how it is undone (`undo`), or why it is not (`no_undo`)", hint=_HINT)
@@ -107,7 +113,8 @@ def _check_step(step: RunbookStep, name: str) -> None:
         raise UsageError(f"{where}: `timeout`: {error}", hint=_HINT) from error
     if not limit > 0:
         raise UsageError(f"{where}: `timeout` is more than no time", hint=_HINT)
-    for text in (step.title, step.body, step.url, step.playbook, *step.command, *step.check, *step.done, *step.undo):
+    texts = (step.title, step.body, step.url, step.playbook, step.inventory)
+    for text in (*texts, *step.command, *step.check, *step.done, *step.undo):
         for place in _PLACE.findall(text.replace("${", "(")):
             if place.isidentifier() and place not in _PLACES:
                 known = ", ".join(f"{{{one}}}" for one in _PLACES)

@@ -17,7 +17,7 @@ from holdfast.errors import DamageError, HoldfastError, RefusedError
 from holdfast.recovery.journal.entries import Deed
 from holdfast.recovery.journal.journal import Journal
 from holdfast.recovery.journal.state import RunState, StepPhase
-from holdfast.recovery.plans import Plan, Step
+from holdfast.recovery.plans import Plan, Step, require_rules
 from holdfast.recovery.reviewing.review import Review
 from holdfast.recovery.running.actors import Actors, Facts, Task
 from holdfast.recovery.running.progress import Progress, is_failing, progress_of, ready_steps
@@ -38,10 +38,12 @@ def steady() -> list[str]:
 
 
 def plan_of(state: RunState) -> Plan:
-    """The plan of a run. Raises DamageError."""
+    """The plan of a run, which keeps the rules of all plans, whoever wrote it there. Raises DamageError."""
     try:
-        return msgspec.json.decode(state.plan, type=Plan)
-    except (msgspec.MsgspecError, RecursionError, HoldfastError) as error:
+        plan = msgspec.json.decode(state.plan, type=Plan)
+        require_rules(plan)
+        return plan
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError, HoldfastError) as error:
         raise DamageError(f"the journal holds no plan that this Holdfast understands ({error})") from error
 
 

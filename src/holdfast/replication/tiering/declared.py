@@ -122,7 +122,7 @@ def _asset(config: Config, owed: Effective, verify_rate: float | None) -> Asset 
     if placed.placement.stripes is not None:
         return f"its packs are striped ({placed.placement.stripes}), and stripes lie where they were cut"
     sites = placed.placement.sites
-    machines = tuple(name for name in sites if config.sites[name].compute is not None)
+    machines = tuple(name for name in sites if config.sites[name].compute)
     return Asset(
         name=owed.name,
         owed=Owed(

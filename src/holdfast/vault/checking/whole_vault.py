@@ -19,6 +19,7 @@ from holdfast.vault.checking.report import CheckReport, Damage
 from holdfast.vault.collecting.leases import COPYING, seen_leases
 from holdfast.vault.format.names import (
     AUDIT,
+    BESIDE,
     CONFIG,
     INDEX,
     LEASES,
@@ -50,7 +51,7 @@ from holdfast.vault.snapshots.thinning import Thinnings, read_thinned_generation
 __all__ = ["Damage", "CheckReport", "check_vault"]
 
 _KNOWN = (CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS)
-_RESERVED = (LEASES, TRASH, THINNED, SAVES, AUDIT, LOCKS, SITES)
+_RESERVED = (LEASES, TRASH, THINNED, SAVES, AUDIT, LOCKS, SITES, *BESIDE)
 
 
 def check_vault(

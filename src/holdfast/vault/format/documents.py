@@ -39,6 +39,7 @@ _BODY_MAX_OF = {
     Kind.LEASE: 1 << 16,
     Kind.TRASH: 64 << 20,
     Kind.ANNOUNCEMENT: 16 << 20,
+    Kind.EVIDENCE: 32 << 20,
 }
 _SIGNED_DOMAIN = b"holdfast 1 object\0"
 

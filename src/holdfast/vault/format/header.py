@@ -29,6 +29,7 @@ class Kind(Enum):
     TRASH = b"T"
     THINNED = b"H"
     ANNOUNCEMENT = b"A"
+    EVIDENCE = b"E"
 
 
 class Header(NamedTuple):

@@ -28,9 +28,10 @@ MAY_SIGN: Final = {
     Kind.TRASH: ("keeper", "writer"),
     Kind.THINNED: ("keeper",),
     Kind.ANNOUNCEMENT: ("keeper", "writer"),
+    Kind.EVIDENCE: ("keeper",),
 }
 # Every member reads these: they are sealed with the index key, which writers hold, too.
-FOR_MEMBERS: Final = frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH})
+FOR_MEMBERS: Final = frozenset({Kind.INDEX, Kind.LEASE, Kind.TRASH, Kind.EVIDENCE})
 
 
 def plain_key(vault: bytes) -> bytes:

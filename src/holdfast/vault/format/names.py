@@ -23,6 +23,7 @@ __all__ = [
     "SAVES",
     "AUDIT",
     "SITES",
+    "BESIDE",
     "Names",
     "announcement_key",
     "config_key",
@@ -36,6 +37,7 @@ __all__ = [
 CONFIG, PACKS, INDEX, PARTS, SNAPSHOTS, REFS = "config/", "packs/", "index/", "parts/", "snapshots/", "refs/"
 LEASES, TRASH, THINNED, SAVES = "leases/", "trash/", "thinned/", "saves/"
 SITES = "sites/"  # what became of sites: `vault/access/site_notices.py`
+BESIDE = ("runs/", "evidence/", "incidents/", "observations/", "automatic/")  # what `control` keeps beside snapshots
 AUDIT = "audit/"  # the audit log, of which this package knows no more: docs/format/audit-1.md
 _NAME_BYTES_MAX = 1024
 

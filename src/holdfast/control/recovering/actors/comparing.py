@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -37,10 +37,18 @@ class Verifying:
     """The actor: it only reads."""
 
     def __init__(
-        self, sites: DeclaredSites, places: Places, stores: Mapping[str, tuple[str, str]], clock: Clock
+        self,
+        sites: DeclaredSites,
+        places: Places,
+        stores: Mapping[str, tuple[str, str]],
+        clock: Clock,
+        restored: Callable[[str], tuple[str, str] | None] = lambda asset: None,
     ) -> None:
-        """`stores`: asset → the store and the snapshot that it was restored from."""
+        """`stores`: asset → the store and the snapshot that the plan restores it from. `restored`: those that it was
+        restored from in the end, where that is something newer.
+        """
         self._sites, self._places, self._stores, self._clock = sites, places, stores, clock
+        self._restored = restored
 
     def check(self, task: Task) -> str | None:
         store, snapshot = self._stores[task.step.asset]
@@ -49,7 +57,7 @@ class Verifying:
 
     def act(self, task: Task) -> Facts:
         """Raises DamageError with the first difference."""
-        store, snapshot = self._stores[task.step.asset]
+        store, snapshot = self._restored(task.step.asset) or self._stores[task.step.asset]
         vault = self._sites.open_at(store)
         began = self._clock.monotonic()
         found = compare_tree(vault.handle, vault.find(snapshot), self._places.of(task.step.asset))

@@ -10,17 +10,19 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from holdfast.clock import Clock
+from holdfast.control.recovering.claims import Claim, claim_path, decode_claim
 from holdfast.control.recovering.places import Places
+from holdfast.control.recovering.standby import forget_standing, standing_in
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.vaults.repairing import known_replicas
-from holdfast.errors import ConflictError, DamageError, FailedError, HoldfastError, RefusedError, UsageError
+from holdfast.errors import ConflictError, FailedError, HoldfastError, RefusedError
 from holdfast.events import Progress
 from holdfast.recovery.running.actors import Facts, Task
 from holdfast.vault.restoring.restore import place_of, snapshot_entries
@@ -28,39 +30,48 @@ from holdfast.vault.restoring.staged_files import remove_whole
 from holdfast.vault.restoring.staging import translate_os_error
 from holdfast.vault.vault import Vault
 
-__all__ = ["Claim", "Restoring"]
+__all__ = ["Restoring", "require_here"]
 
 _CLAIM_MAX: Final = 65_536
+Made = Callable[[str], tuple[str, str] | None]
+"""Id of a step that saves → the store and the snapshot that it made; None where it was skipped."""
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`key`: of the step. `emptied`: an empty folder was at the target, and is to be there again when it is undone."""
-
-    key: str
-    asset: str
-    snapshot: str
-    emptied: bool
+def nothing_made(step: str) -> tuple[str, str] | None:
+    """No step has saved anything."""
+    return None
 
 
 class Restoring:
     """The actor. `rehearsal`: it is not counted among the attempts that demote a snapshot."""
 
     def __init__(
-        self, sites: DeclaredSites, places: Places, *, rehearsal: bool, clock: Clock, gone: threading.Event
+        self,
+        sites: DeclaredSites,
+        places: Places,
+        *,
+        rehearsal: bool,
+        clock: Clock,
+        gone: threading.Event,
     ) -> None:
         """`gone`: set when this control plane has ended or lost the run: what is under way stops at the next chunk."""
         self._sites, self._places, self._rehearsal, self._clock = sites, places, rehearsal, clock
         self._gone = gone
+        self.made: Made = nothing_made
+        """What a step of this run saved: of a graceful plan it is restored in place of what was planned."""
 
     def check(self, task: Task) -> str | None:
         target = self._target(task)
         claim = self._claim(task)
+        if claim is None and self._stands(task, str(task.step.with_["snapshot"])):
+            return None
         if claim is None and not _is_free(target):
             return f"{target} is taken"
         above = next(folder for folder in (target.parent, *target.parent.parents) if folder.exists())
         if not os.access(above, os.W_OK | os.X_OK):
             return f"{above} may not be written"
-        root = self._vault(task).find(str(task.step.with_["snapshot"]))
+        vault = self._vault(str(task.step.with_["store"]))
+        root = vault.find(str(task.step.with_["snapshot"]))
         size = sum(part.size for part in root.parts)
         free = os.statvfs(above).f_bavail * os.statvfs(above).f_frsize
         return f"{above} has {free} bytes free, and {size} are restored" if free < size else None
@@ -69,20 +80,32 @@ class Restoring:
         """Raises RefusedError where something else is at the target, and what restoring raises."""
         target = self._target(task)
         began = self._clock.monotonic()
-        vault = self._vault(task)
-        root = vault.find(str(task.step.with_["snapshot"]))
+        store, snapshot = self._source(task)
+        vault = self._vault(store)
+        root = vault.find(snapshot)
         claim = self._claim(task)
         if claim is None:
-            self._claim_now(task)
-        elif (found := self._in_effect(task, vault)) is not None:
+            standing = self._stands(task, snapshot)
+            self._claim_now(task, snapshot, standing=standing)
+            if standing:
+                return self._standing(target, snapshot)
+        elif claim.standing:
+            return self._standing(target, snapshot)
+        elif (found := self._in_effect(task, vault, snapshot)) is not None:
             return found
         done = vault.restore(root.id, target, rehearsal=self._rehearsal)
         seconds = self._clock.monotonic() - began
-        return _told(target, done.bytes, seconds, done.resumed_bytes)
+        return _told(target, done.bytes, seconds, done.resumed_bytes) | {"snapshot": root.id, "store": store}
 
     def done(self, task: Task) -> Facts | None:
         """Whether the target is there, under a claim of this step."""
-        return None if self._claim(task) is None else self._in_effect(task, self._vault(task))
+        claim = self._claim(task)
+        if claim is None:
+            return None
+        store, snapshot = self._source(task)
+        if claim.standing:
+            return self._standing(self._target(task), snapshot)
+        return self._in_effect(task, self._vault(store), snapshot)
 
     def undo(self, task: Task) -> None:
         """Remove the target if this step made it, with what it left unfinished, and the claim last."""
@@ -90,21 +113,27 @@ class Restoring:
         if claim is None:
             return
         try:
+            if claim.standing:
+                claim_path(target).unlink(missing_ok=True)
+                return
             for left in (*_staged(target, claim.snapshot), target):
                 if os.path.lexists(left):
                     _remove(left)
             if claim.emptied and not target.exists():
                 target.mkdir()
-            _claim_path(target).unlink(missing_ok=True)
+            claim_path(target).unlink(missing_ok=True)
         except OSError as error:
             raise translate_os_error(error, target) from error
 
     def settle(self, assets: Iterable[str], run: str) -> None:
         """The run has passed: its claims are not needed any more. What cannot be removed is noted."""
         for asset in assets:
-            path = _claim_path(self._places.of(asset))
+            path = claim_path(self._places.of(asset))
             try:
-                if path.exists() and decode_claim(path.read_bytes(), str(path)).key.startswith(f"{run}/"):
+                claim = decode_claim(path.read_bytes(), str(path)) if path.exists() else None
+                if claim is not None and claim.key.startswith(f"{run}/"):
+                    if claim.standing and not self._rehearsal:
+                        forget_standing(self._places.of(asset))  # what runs there now changes it
                     path.unlink()
             except (OSError, HoldfastError) as error:
                 self._sites.progress.note(f"{path} is not needed any more, and could not be removed: {error}")
@@ -112,23 +141,37 @@ class Restoring:
     def _target(self, task: Task) -> Path:
         return self._places.of(task.step.asset)
 
-    def _vault(self, task: Task) -> Vault:
-        """At the copy that the plan chose; others that are known stand in for what cannot be read soundly there."""
-        opened = self._sites.open_at(str(task.step.with_["store"]))
+    def _source(self, task: Task) -> tuple[str, str]:
+        """The store and the snapshot: as planned, or what the last save of a graceful plan made."""
+        newer = str(task.step.with_.get("newer", ""))
+        made = self.made(newer) if newer else None
+        return made or (str(task.step.with_["store"]), str(task.step.with_["snapshot"]))
+
+    def _vault(self, store: str) -> Vault:
+        """At that copy; others that are known stand in for what cannot be read soundly there."""
+        opened = self._sites.open_at(store)
         opened.handle.progress = _Halting(opened.handle.progress, self._gone)
         return opened.with_replicas(known_replicas(opened, progress=self._sites.progress), finding=False)
 
-    def _in_effect(self, task: Task, vault: Vault) -> Facts | None:
+    def _in_effect(self, task: Task, vault: Vault, snapshot: str) -> Facts | None:
         target = self._target(task)
-        root = vault.find(str(task.step.with_["snapshot"]))
+        root = vault.find(snapshot)
         place = place_of(root, snapshot_entries(vault.handle, root), target)
         if not os.path.lexists(place) or (place == target and _is_free(target) and root.parts):
             return None
-        return _told(target, sum(part.size for part in root.parts), 0.0, 0)
+        return _told(target, sum(part.size for part in root.parts), 0.0, 0) | {"snapshot": root.id}
 
-    def _claim_now(self, task: Task) -> None:
+    def _stands(self, task: Task, snapshot: str) -> bool:
+        """Whether a hot standby has this snapshot there."""
+        standing = standing_in(self._target(task), task.step.asset)
+        return standing is not None and standing.snapshot == snapshot
+
+    def _standing(self, target: Path, snapshot: str) -> Facts:
+        return _told(target, 0, 0.0, 0) | {"snapshot": snapshot, "standing": True}
+
+    def _claim_now(self, task: Task, snapshot: str, *, standing: bool) -> None:
         target = self._target(task)
-        if not _is_free(target):
+        if not standing and not _is_free(target):
             raise RefusedError(
                 f"{target} is taken, and a recovery replaces nothing",
                 hint="name a folder that is not there: --target",
@@ -137,10 +180,11 @@ class Restoring:
         claim = Claim(
             key=task.key,
             asset=task.step.asset,
-            snapshot=str(task.step.with_["snapshot"]),
-            emptied=target.exists(),
+            snapshot=snapshot,
+            emptied=target.exists() and not standing,
+            standing=standing,
         )
-        path = _claim_path(target)
+        path = claim_path(target)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -159,7 +203,7 @@ class Restoring:
 
     def _claim(self, task: Task) -> Claim | None:
         """Of this step; None where there is none, or only the beginning of one, which nothing was done under."""
-        path = _claim_path(self._target(task))
+        path = claim_path(self._target(task))
         try:
             with path.open("rb") as file:
                 data = file.read(_CLAIM_MAX)
@@ -198,24 +242,6 @@ class _Halting:
 
     def note(self, message: str) -> None:
         self._progress.note(message)
-
-
-def decode_claim(data: bytes, name: str) -> Claim:
-    """Raises DamageError."""
-    try:
-        return msgspec.json.decode(data, type=Claim)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise DamageError(
-            f"{name} does not say which recovery restores to this place",
-            hint="if none does, remove the file",
-            object_name=name,
-        ) from error
-
-
-def _claim_path(target: Path) -> Path:
-    if not target.name:
-        raise UsageError(f"{target} is no place to restore to")
-    return target.with_name(f".{target.name}.holdfast-run")
 
 
 def _staged(target: Path, snapshot: str) -> list[Path]:

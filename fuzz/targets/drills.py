@@ -1,0 +1,151 @@
+"""Drills: experiments that others wrote, answers of what they call, reports and manifests that this machine keeps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from fuzz.model import Broken, Target
+from holdfast.drills.chaos.calling import as_json
+from holdfast.drills.chaos.model import Activity, Process, Tolerance
+from holdfast.drills.chaos.reading import read_experiment
+from holdfast.drills.chaos.tolerating import within
+from holdfast.drills.manifest import Manifest
+from holdfast.drills.outcomes import DrillOutcome, decode_outcome
+from holdfast.evidence.drill_facts import DrillFacts, Instant
+from holdfast.evidence.record_outcome import Outcome
+from holdfast.evidence.record_setting import Disruption, Environment, Exercise
+from holdfast.objectives import AssetClass, Measured, Objective, Placement, judge
+
+__all__ = ["TARGETS"]
+
+_EXPERIMENT = {
+    "title": "t",
+    "description": "d",
+    "steady-state-hypothesis": {
+        "title": "s",
+        "probes": [
+            {
+                "type": "probe",
+                "name": "p",
+                "tolerance": {"type": "jsonpath", "path": "$.a[0]", "expect": [1], "target": "body"},
+                "provider": {"type": "http", "url": "http://127.0.0.1/", "headers": {"A": "b"}, "timeout": [1, 2]},
+            }
+        ],
+    },
+    "method": [
+        {
+            "type": "action",
+            "name": "a",
+            "pauses": {"before": 0, "after": 0.5},
+            "background": True,
+            "provider": {"type": "process", "path": "/bin/true", "arguments": {"--x": 1, "-v": None}},
+        }
+    ],
+    "rollbacks": [
+        {"type": "action", "name": "r", "provider": {"type": "python", "module": "m", "func": "f", "arguments": {}}}
+    ],
+    "runtime": {"rollbacks": {"strategy": "always"}},
+}
+_YAML = b"""title: t
+description: d
+method:
+  - type: probe
+    name: p
+    tolerance: {type: range, range: [0, 1]}
+    provider: {type: process, path: ls}
+"""
+
+
+def _experiment(data: bytes) -> None:
+    found = read_experiment(data, "experiment")
+    msgspec.json.encode(found.raw)  # a journal has it
+    again = read_experiment(msgspec.json.encode(found.raw), "experiment")
+    if again != found:
+        raise Broken("an experiment that is written down is another one")
+
+
+def _answer(data: bytes) -> None:
+    found = as_json(data)
+    answer = {"status": 0, "stdout": found if isinstance(found, str) else data.decode(errors="replace"), "stderr": ""}
+    activity = Activity(kind="probe", name="p", provider=Process(path="/bin/true"))
+    for tolerance in (
+        Tolerance(kind="equal", value=0),
+        Tolerance(kind="any of", values=(0, "a", None)),
+        Tolerance(kind="range", lower=0, upper=1),
+        Tolerance(kind="regex", pattern="^a"),
+        Tolerance(kind="jsonpath", pattern="$.a[0].b", target="stdout"),
+    ):
+        if not isinstance(within(tolerance, answer, activity, lambda probe: None), bool):
+            raise Broken(f"{tolerance.kind} is neither met nor not")
+
+
+def _report(data: bytes) -> None:
+    found = decode_outcome(data, "report")
+    if found.exit_code not in (0, 1, 9):
+        raise Broken(f"exit code {found.exit_code}")
+    if decode_outcome(msgspec.json.encode(found), "report") != found:
+        raise Broken("a report that is written again is another one")
+
+
+def _manifest(data: bytes) -> None:
+    found = Manifest.decode(data, Path("/nowhere/manifest.json"))
+    if not isinstance(found.abandoned, bool) or not isinstance(found.drill, str):
+        raise Broken("a manifest that says nothing")
+
+
+def _outcome() -> bytes:
+    moment = Instant(at_ns=1, offset_seconds=0.0)
+    facts = DrillFacts(
+        drill_id="0" * 20,
+        scenario="site-lost",
+        disruption=Disruption.SITE,
+        summary="s",
+        environment=Environment.ISOLATED,
+        exercise=Exercise.SIMULATION,
+        outcome=Outcome.PASSED,
+        started=moment,
+        ended=moment,
+    )
+    objective = Objective(
+        asset_class=AssetClass.TRAINING, rpo_seconds=1.0, rto_seconds=None, copies=2, placement=Placement.SITES
+    )
+    one = DrillOutcome(
+        facts=facts,
+        recovery="r",
+        asset="a",
+        level="simulation",
+        objective=objective,
+        measured=Measured(),
+        verdict=judge(objective, Measured()),
+    )
+    return msgspec.json.encode(one)
+
+
+def _kept() -> bytes:
+    made = [{"kind": "folder", "what": "trial", "path": "/x"}, {"kind": "process", "what": "p", "pid": 1, "began": 2}]
+    return json.dumps({"version": 1, "drill": "abc", "pid": 1, "began": 1, "made": made, "cleared": False}).encode()
+
+
+TARGETS = (
+    Target(
+        "experiment",
+        "`read_experiment`",
+        _experiment,
+        lambda: [json.dumps(_EXPERIMENT).encode(), _YAML],
+        (b'"tolerance"', b'"type": "regex"', b'"pattern": "("', b"&a", b"*a", b"!!python/object", b"1e999", b"NaN"),
+    ),
+    Target(
+        "experiment-answer",
+        "`as_json`, `within`",
+        _answer,
+        lambda: [b'{"a": [{"b": 1}]}', b"abc", b"[1, true, null]"],
+        (b"[" * 100, b"1e400", b"true"),
+    ),
+    Target("drill-report", "`decode_outcome`", _report, lambda: [_outcome()], (b"NOT_MEASURED", b"PASSED", b"null")),
+    Target(
+        "drill-manifest", "`Manifest.decode`", _manifest, lambda: [_kept()], (b'"pid"', b"-1", b"99999999999999999999")
+    ),
+)

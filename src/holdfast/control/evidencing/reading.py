@@ -1,0 +1,125 @@
+"""Evidence for people: listed, shown, exported with the proofs that the audit log has by now, trends over all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from holdfast.control.authority.guarding import guard
+from holdfast.control.evidencing.gathering import log_of_vault, proofs_of
+from holdfast.control.evidencing.keeping import Listed, kept_of, newest_kept
+from holdfast.control.evidencing.writing import earlier_records
+from holdfast.control.recovering.opening import open_anywhere
+from holdfast.control.sites.declared import DeclaredSites
+from holdfast.errors import HoldfastError
+from holdfast.evidence.bundle import VerifiedEvidence, verify_files, write_files
+from holdfast.evidence.log_proofs import PROOFS
+from holdfast.evidence.manifest import MANIFEST
+from holdfast.evidence.trends import Declared, Trends, trends_of
+from holdfast.vault.vault import Vault
+
+__all__ = ["Exported", "Shown", "Summary", "Unreadable", "export", "list_evidence", "show", "trends"]
+
+_TRENDS_MAX: Final = 500
+
+
+class Unreadable(NamedTuple):
+    """Evidence at a store that cannot be believed, and why."""
+
+    listed: Listed
+    why: str
+
+
+class Summary(NamedTuple):
+    """Evidence that holds."""
+
+    listed: Listed
+    verified: VerifiedEvidence
+
+
+class Shown(NamedTuple):
+    """The evidence of a run: what it says, and where it is kept. `label`: the keeper whose key signed it, if known."""
+
+    verified: VerifiedEvidence
+    stores: tuple[str, ...]
+    label: str
+    files: dict[str, bytes]
+
+
+class Exported(NamedTuple):
+    """What lies in the folder now. `added`: proofs that the kept evidence did not have. `log_words`: of the log."""
+
+    shown: Shown
+    folder: Path
+    added: tuple[str, ...]
+    log_words: str
+
+
+def list_evidence(sites: DeclaredSites, limit: int) -> list[Summary | Unreadable]:
+    """The newest, by the times of the stores. Raises what opening the vault raises, PermissionDeniedError."""
+    vault = _opened(sites)
+    found: list[Summary | Unreadable] = []
+    for one in newest_kept(sites, limit):
+        try:
+            kept, _ = kept_of(sites, vault.handle.keys, one.run)
+            found.append(Summary(one, verify_files(kept.files)))
+        except HoldfastError as error:
+            found.append(Unreadable(one, error.message))
+    return found
+
+
+def show(sites: DeclaredSites, run: str) -> Shown:
+    """Raises NotFoundError, DamageError, UntrustedError."""
+    vault = _opened(sites)
+    return _shown(sites, vault, run)
+
+
+def _shown(sites: DeclaredSites, vault: Vault, run: str) -> Shown:
+    from holdfast.trust.signing import fingerprint
+
+    kept, stores = kept_of(sites, vault.handle.keys, run)
+    verified = verify_files(kept.files)
+    signers = vault.handle.keys.config.signers
+    label = next((one.label for one in signers if fingerprint(one.public) == verified.signer), "")
+    return Shown(verified, stores, label, kept.files)
+
+
+def export(sites: DeclaredSites, run: str, folder: Path) -> Exported:
+    """Write the files as they are kept, byte by byte, and proofs of whatever came into the log since.
+
+    Raises as `show`, and as `write_files`.
+    """
+    vault = _opened(sites)
+    found = _shown(sites, vault, run)
+    record, files = found.verified.record, dict(found.files)
+    words, added = "", {}
+    if record.trust.log is not None:
+        names = [name for name in record.scope.asset.split(", ") if name in sites.assets]
+        log, words = log_of_vault(sites, vault, [sites.asset(name) for name in names])
+        plan = record.identity.plan.sha256 if record.identity.plan is not None else ""
+        _, proofs = proofs_of(log, plan, files[MANIFEST])
+        added = {name: data for name, data in proofs.items() if name not in files}
+        try:
+            verified = verify_files({**files, **added})
+        except HoldfastError as error:
+            words, added, verified = f"proofs of now are left out: {error.message}", {}, found.verified
+        found = found._replace(verified=verified)
+    write_files({**files, **added}, folder)
+    return Exported(found, folder, tuple(name.removeprefix(PROOFS) for name in sorted(added)), words)
+
+
+def trends(sites: DeclaredSites) -> Trends:
+    """Over all evidence that can be read, and the drills that are declared."""
+    vault = _opened(sites)
+    records = earlier_records(sites, vault, _TRENDS_MAX)
+    declared = [
+        Declared(name=name, recovery=drill.recovery, every_seconds=drill.every)
+        for name, drill in sites.config.drills.items()
+    ]
+    return trends_of(records, declared, sites.clock.now_ns())
+
+
+def _opened(sites: DeclaredSites) -> Vault:
+    vault = open_anywhere(sites, [asset for asset in sites.assets.values() if not asset.set_name])
+    guard(vault, "drill.report", environment=sites.environment)
+    return vault

@@ -1,0 +1,141 @@
+"""Findings that demand a retest: opened by a run that missed or failed, closed by a later one that passed. Pure.
+
+A finding is about a recovery, a scenario, and what went wrong (its *subject*). Its id is made of these, so that the
+same thing found twice is one finding. It is closed by a later PASSED run of the same recovery and scenario in which
+that very target was met. A run in which the target was not measured closes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from holdfast.clock import NANOSECONDS, from_rfc3339, to_rfc3339
+from holdfast.evidence.record import Evidence
+from holdfast.evidence.record_outcome import CheckResult, Outcome
+from holdfast.evidence.record_setting import ClosedFinding, Finding, Severity
+from holdfast.objectives import State
+
+__all__ = ["DUE_DAYS", "OpenFinding", "closed_by", "findings_of", "open_findings"]
+
+DUE_DAYS: Final = 30  # as long as the credit of a drill lasts
+_DUE: Final = round(timedelta(days=DUE_DAYS).total_seconds()) * NANOSECONDS
+
+
+class OpenFinding(NamedTuple):
+    """A finding that no later run has closed. `seen`: how many records have it; `last_utc`: the newest of them."""
+
+    finding: Finding
+    recovery: str
+    scenario: str
+    record_id: str
+    opened_utc: str
+    last_utc: str
+    seen: int
+
+
+def subject_of(record: Evidence) -> tuple[str, str]:
+    """Recovery (or asset) and scenario."""
+    identity = record.identity
+    recovery = identity.plan.plan_id if identity.plan is not None else record.scope.asset
+    return recovery, record.scenario.name or str(identity.kind)
+
+
+def finding_id(recovery: str, scenario: str, subject: str) -> str:
+    """12 hex digits."""
+    return hashlib.sha256("\0".join(("holdfast finding", recovery, scenario, subject)).encode()).hexdigest()[:12]
+
+
+def findings_of(record: Evidence, ended_ns: int, owner: str) -> tuple[Finding, ...]:
+    """What this run found, besides what its author wrote down. `owner`: who asked for the run."""
+    recovery, scenario = subject_of(record)
+    due = to_rfc3339(ended_ns + _DUE)[:10]
+
+    def finding(severity: Severity, subject: str, text: str) -> Finding:
+        retest = f"a PASSED run of {recovery}, scenario {scenario}, with this met"
+        number = finding_id(recovery, scenario, subject)
+        return Finding(
+            severity=severity, text=text, owner=owner, due=due, retest=retest, finding_id=number, subject=subject
+        )
+
+    return tuple(finding(severity, subject, text) for severity, subject, text in _problems(record))
+
+
+def _problems(record: Evidence) -> Iterable[tuple[Severity, str, str]]:
+    results = record.results
+    if results.outcome is Outcome.FAILED:
+        yield Severity.CRITICAL, "outcome", "The recovery FAILED."
+    if results.outcome is Outcome.ERROR:
+        yield Severity.HIGH, "outcome", "The drill broke: nothing is proven about the recovery."
+    for name, judgement in (
+        ("rpo", results.verdict.rpo),
+        ("rto", results.verdict.rto),
+        ("copies", results.verdict.copies),
+    ):
+        if judgement.state is State.MISSED:
+            severity = Severity.MEDIUM if judgement.tolerated else Severity.HIGH
+            yield severity, name, judgement.reason
+    for check in record.integrity.checks:
+        if check.result is CheckResult.FAILED:
+            yield Severity.CRITICAL, f"check {check.name}", f"The check '{check.name}' FAILED: {check.detail}"
+    if record.clean_up.left and record.identity.drill:
+        yield Severity.LOW, "clean-up", f"Left over: {', '.join(record.clean_up.left)}"
+
+
+def open_findings(records: Iterable[Evidence]) -> list[OpenFinding]:
+    """Those that are open after these records, the oldest first."""
+    found: dict[str, OpenFinding] = {}
+    for record in sorted(records, key=_when):
+        for one in closed_by(record, tuple(found.values())):
+            found.pop(one.finding_id, None)
+        for finding in record.findings:
+            if not finding.finding_id:
+                continue
+            recovery, scenario = subject_of(record)
+            before = found.get(finding.finding_id)
+            when = record.identity.ended_utc or record.identity.started_utc
+            if before is None:
+                before = OpenFinding(finding, recovery, scenario, record.identity.record_id, when, when, 0)
+            found[finding.finding_id] = before._replace(last_utc=when, seen=before.seen + 1)
+    return sorted(found.values(), key=lambda one: (one.opened_utc, one.finding.finding_id))
+
+
+def closed_by(record: Evidence, before: Sequence[OpenFinding]) -> tuple[ClosedFinding, ...]:
+    """Which of the findings that were open this run closes."""
+    if record.results.outcome is not Outcome.PASSED:
+        return ()
+    subject = subject_of(record)
+    return tuple(
+        ClosedFinding(
+            finding_id=one.finding.finding_id,
+            text=one.finding.text,
+            record_id=one.record_id,
+            opened_utc=one.opened_utc,
+        )
+        for one in before
+        if (one.recovery, one.scenario) == subject and _is_met(record, one.finding.subject)
+    )
+
+
+def _is_met(record: Evidence, subject: str) -> bool:
+    verdict = record.results.verdict
+    targets = {"rpo": verdict.rpo, "rto": verdict.rto, "copies": verdict.copies}
+    if subject in targets:
+        return targets[subject].state is State.MET
+    if subject == "clean-up":
+        return not record.clean_up.left
+    if subject.startswith("check "):
+        name = subject.removeprefix("check ")
+        results = [check.result for check in record.integrity.checks if check.name == name]
+        return bool(results) and all(result is CheckResult.PASSED for result in results)
+    return True
+
+
+def _when(record: Evidence) -> tuple[int, str]:
+    text = record.identity.ended_utc or record.identity.started_utc
+    try:
+        return from_rfc3339(text), record.identity.record_id
+    except (ValueError, OverflowError):
+        return 0, record.identity.record_id

@@ -1,0 +1,1 @@
+"""The dashboard: server-rendered pages over `holdfast.control.service.reading`, each with its JSON twin."""

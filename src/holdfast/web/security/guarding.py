@@ -1,0 +1,99 @@
+"""Before any route is reached: who asks, whether they may, and whether they meant it. Fails closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request
+from litestar.concurrency import sync_to_thread
+from litestar.middleware import ASGIMiddleware
+
+from holdfast.authority.deciding import Circumstances, decide
+from holdfast.errors import FailedError
+from holdfast.web.problems import TooManyError, UnidentifiedError
+from holdfast.web.security.authenticating import identify
+from holdfast.web.security.browsers import SAFE, require_own_pages, require_token
+from holdfast.web.security.callers import Caller
+from holdfast.web.security.policies import KEY, Need, resource_of
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+    from litestar.types import ASGIApp, Receive, Scope, Send
+
+    from holdfast.control.service.context import Service
+
+__all__ = ["Guarding", "address_of", "require_policies", "routes_of"]
+
+
+class Guarding(ASGIMiddleware):
+    """Sets `user` of the connection to a `Caller`. Raises UnidentifiedError, PermissionDeniedError, TooManyError."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        request: Request[Any, Any, Any] = Request(scope, receive, send)
+        need = scope["route_handler"].opt.get(KEY)
+        if not isinstance(need, Need):
+            raise FailedError(f"the route {scope.get('path_template', '')} says nothing of who may use it")
+        caller = await sync_to_thread(_decided, request, need)
+        scope["user"], scope["auth"] = caller, caller.how
+        if request.method not in SAFE and caller.how == "session":
+            require_own_pages(request)
+            if not need.open:  # signing in anew is asked for without a session
+                await require_token(request, caller)
+        await next_app(scope, receive, send)
+
+
+def _decided(request: Request[Any, Any, Any], need: Need) -> Caller:
+    state = request.app.state
+    service: Service = state.service
+    address = address_of(request)
+    shown = "authorization" in request.headers or state.settings.cookie in request.cookies
+    if shown and (wait := state.failures.wait(address)):
+        raise TooManyError("this address has shown too many credentials that count for nothing", seconds=wait)
+    caller = identify(request, service, state.kept, state.settings)
+    if caller.problem and caller.how == "" and "authorization" in request.headers:
+        state.failures.take(address)
+    if need.open:
+        return caller
+    if not caller.is_somebody:
+        raise UnidentifiedError(caller.problem or "nobody is signed in")
+    if need.action:
+        _require(service, caller, need, request.path_params)
+    return caller
+
+
+def _require(service: Service, caller: Caller, need: Need, parts: dict[str, Any]) -> None:
+    authority, resource = service.authority(), resource_of(need, parts, service)
+    if need.is_supposed:  # the verb asks again, by what the journal says: only a no is an answer here
+        context = Circumstances(service.clock.now_ns())
+        if decide(authority.home.in_force.policies, caller.principal, need.action, resource, context).allowed:
+            return
+    authority.authorise(caller.principal, need.action, resource)
+
+
+def address_of(request: Request[Any, Any, Any]) -> str:
+    """Where it comes from: the connection's other end, as the server has it (or a proxy that it believes)."""
+    client = request.client
+    return client.host if client is not None else "unknown"
+
+
+def require_policies(app: Litestar) -> None:
+    """Raises FailedError naming every route that does not say who may use it."""
+    silent = sorted(f"{method} {path}" for method, path, need in routes_of(app) if need is None)
+    if silent:
+        raise FailedError(
+            f"these routes say nothing of who may use them: {', '.join(silent)}",
+            hint="holdfast.web.security.policies: opt=needs(…), signed_in(…) or open_to_all(…)",
+        )
+
+
+def routes_of(app: Litestar) -> Iterable[tuple[str, str, Need | None]]:
+    """All routes: method, path template, what they need."""
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", None) or [getattr(route, "route_handler", None)]:
+            methods = getattr(handler, "http_methods", {"ASGI"})
+            found = None if handler is None else handler.opt.get(KEY)
+            for method in sorted(methods):
+                if method == "OPTIONS":  # never reached: `front` answers it before
+                    continue
+                yield str(method), route.path, found if isinstance(found, Need) else None

@@ -1,0 +1,221 @@
+"""Functions, playbooks and webhooks: what they are told, what they may answer, and that no key reaches them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.errors import FailedError, HoldfastError, NotFoundError, RefusedError
+from holdfast.infra.calling import webhooks
+from holdfast.infra.calling.commands import run_command, without_keys
+from holdfast.infra.calling.playbooks import play
+from holdfast.infra.calling.python_calls import call_function, decode_told
+from holdfast.infra.calling.signing import HEADER, KEY_HEADER, signature_of, signature_problem
+from holdfast.infra.calling.webhooks import post_signed, reach_problem, url_problem
+from holdfast.infra.traffic_file import Sent, TrafficFile
+
+MODULE = """
+import os, time
+
+def good(**given):
+    print("printed")
+    return {"asked": given["run"], "keys": ",".join(sorted(name for name in os.environ if "KEY" in name)), "n": 3}
+
+def odd(**given):
+    return {"list": [1, 2]}
+
+def bad(**given):
+    raise ValueError("api_key=abcdef is wrong")
+
+def slow(**given):
+    time.sleep(60)
+
+def no(**given):
+    return "no machine of that name"
+
+good.check = lambda **given: None
+bad.check = no
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(MODULE)
+    return tmp_path
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = ("PATH", "HOME", "LANG")
+    return {name: os.environ[name] for name in kept if name in os.environ} | more
+
+
+def test_a_function_is_called_without_keys(folder: Path) -> None:
+    given = without_keys(environment(HOLDFAST_KEY_FILE="/secret", HOLDFAST_CONFIG="x"))
+    assert call_function("mine:good", {"run": "r1"}, given, 30, folder) == {"asked": "r1", "keys": "", "n": 3}
+    assert call_function("mine:good", {"run": "r1"}, given, 30, folder, check=True) == {}
+    assert call_function("mine:bad", {}, given, 30, folder, check=True) == {"problem": "no machine of that name"}
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("mine:bad", r"ValueError: api_key=\[…\] is wrong"),
+        ("mine:odd", "returned something else"),
+        ("mine:nothing", "AttributeError"),
+        ("nowhere:good", "ModuleNotFoundError"),
+    ],
+)
+def test_what_a_function_may_not_do_is_said(folder: Path, call: str, said: str) -> None:
+    with pytest.raises(FailedError, match=said) as raised:
+        call_function(call, {}, environment(), 30, folder)
+    assert raised.value.retry
+
+
+def test_a_function_has_its_time(folder: Path) -> None:
+    with pytest.raises(FailedError, match="took longer than 1 s"):
+        call_function("mine:slow", {}, environment(), 1, folder)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"a": {}}', b'{"a": null}', b"{" * 100_000, b"\xff"])
+def test_results_that_cannot_be_kept_are_refused(data: bytes) -> None:
+    with pytest.raises(FailedError, match="cannot be kept"):
+        decode_told(data, "mine:good")
+
+
+def test_a_command_reads_what_it_is_given(tmp_path: Path) -> None:
+    assert run_command(("cat",), environment(), 10, str(tmp_path), given=b"hello").said == "hello"
+
+
+PLAYBOOK = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: leave a mark
+      ansible.builtin.copy: {content: "{{ holdfast_run }}", dest: "{{ holdfast_target }}/mark"}
+    - name: the disk is there
+      ansible.builtin.stat: {path: "{{ holdfast_target }}"}
+      register: found
+      failed_when: not found.stat.exists
+"""
+
+
+def test_a_playbook_changes_nothing_until_it_is_played(tmp_path: Path) -> None:
+    (tmp_path / "book.yaml").write_text(PLAYBOOK)
+    (tmp_path / "there").mkdir()
+    given = {"holdfast_run": "r1", "holdfast_target": str(tmp_path / "there")}
+    looked = play(tmp_path / "book.yaml", "", given, environment(), 300, check=True)
+    assert looked.changed == 1 and not (tmp_path / "there/mark").exists()
+    played = play(tmp_path / "book.yaml", "", given, environment(), 300)
+    assert (played.ok, played.changed) == (2, 1) and (tmp_path / "there/mark").read_text() == "r1"
+    with pytest.raises(FailedError, match=r"book\.yaml: leave a mark on localhost: "):
+        play(tmp_path / "book.yaml", "", given | {"holdfast_target": str(tmp_path / "no")}, environment(), 300)
+    with pytest.raises(NotFoundError, match="there is no playbook"):
+        play(tmp_path / "none.yaml", "", given, environment(), 300)
+
+
+class Receiver:
+    """A small server that keeps what it gets, and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.status = 204
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.got.append((dict(self.headers.items()), body))
+                self.send_response(outer.status)
+                if outer.status in (301, 307):
+                    self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *arguments: Any) -> None:
+                """Nothing is said."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook?token=hidden"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    thread = threading.Thread(target=made.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.server.shutdown()
+    thread.join()
+    made.server.server_close()
+
+
+def test_a_webhook_is_signed_and_named(receiver: Receiver) -> None:
+    assert post_signed(receiver.url, {"site": "euw4"}, b"shared", "run/step", 10) == 204
+    [(headers, body)] = receiver.got
+    assert body == b'{"site":"euw4"}' and headers[KEY_HEADER] == "run/step"
+    at = int(headers[HEADER].partition(",")[0].removeprefix("t="))
+    assert signature_problem(headers[HEADER], b"shared", body, at) is None
+    assert signature_problem(headers[HEADER], b"other", body, at) == "its signature is not one of this secret"
+    assert signature_problem(headers[HEADER], b"shared", body + b" ", at) == "its signature is not one of this secret"
+    assert signature_problem(headers[HEADER], b"shared", body, at + 301) == "it is too old, or of the future"
+    assert signature_problem("t=1", b"shared", body, at) == "it has no signature of the form t=…,v1=…"
+
+
+def test_the_signature_is_the_one_that_is_written_down() -> None:
+    """Computed by `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret`."""
+    digits = "49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686"
+    assert signature_of(b"secret", b'{"a":1}', 1_700_000_000) == f"t=1700000000,v1={digits}"
+
+
+@pytest.mark.parametrize(("status", "again"), [(500, True), (503, True), (429, True), (400, False), (307, False)])
+def test_what_a_webhook_answers_decides(receiver: Receiver, status: int, again: bool) -> None:
+    receiver.status = status
+    with pytest.raises(FailedError, match=f"says {status}") as raised:
+        post_signed(receiver.url, {}, b"s", "k", 10)
+    assert raised.value.retry is again and len(receiver.got) == 1 and "hidden" not in str(raised.value)
+    assert post_signed(receiver.url, {}, b"s", "k", 10, expect=status) == status
+
+
+def test_nothing_is_sent_plainly_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any, **more: Any) -> Any:
+        raise AssertionError("something was sent")
+
+    monkeypatch.setattr(webhooks.urllib.request, "build_opener", refuse)
+    for url in ("http://example.org/x", "ftp://127.0.0.1/", "https://u:p@127.0.0.1/", "https:///x", "http://[::1"):
+        with pytest.raises(RefusedError, match="nothing is sent to"):
+            post_signed(url, {}, b"s", "k", 1)
+    for url in ("http://localhost:1/", "http://[::1]:1/", "https://example.org/"):
+        assert url_problem(url) is None
+
+
+def test_whether_somebody_listens_is_seen(receiver: Receiver) -> None:
+    assert reach_problem(receiver.url) is None and receiver.got == []
+    assert "does not answer" in (reach_problem("http://127.0.0.1:1/") or "")
+
+
+def test_traffic_is_sent_and_taken_back(tmp_path: Path) -> None:
+    file = TrafficFile(tmp_path / "llama.json")
+    assert file.problem() is None and file.read() is None
+    assert file.send("llama", "euw4", "r1", "r1/traffic") == ""
+    assert file.send("llama", "euw4", "r1", "r1/traffic") == ""  # once more
+    assert file.read() == Sent(asset="llama", site="euw4", run="r1", key="r1/traffic")
+    file.undo("r1/traffic")
+    assert file.read() is None
+    file.send("llama", "use1", "r0", "r0/traffic")
+    assert file.send("llama", "euw4", "r1", "r1/traffic") == "use1"
+    file.undo("r2/traffic")
+    assert file.read() is not None
+    file.undo("r1/traffic")
+    file.undo("r1/traffic")
+    now = file.read()
+    assert now is not None and (now.site, now.key) == ("use1", "r0/traffic")
+    (tmp_path / "llama.json").write_text("a table of somebody's")
+    with pytest.raises(HoldfastError, match="does not say where traffic goes"):
+        file.send("llama", "euw4", "r1", "r1/traffic")
+    assert TrafficFile(tmp_path / "no/llama.json").problem() == f"there is no folder {tmp_path / 'no'}"
