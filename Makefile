@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: help demo test check unit drills drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-networks drill-ransomware drill-slurm mutations bench-bulk bench-catalog bench-recovery examples bench-dashboard clean
+.PHONY: help demo dashboard test check unit drills drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-networks drill-ransomware drill-slurm mutations bench-bulk bench-catalog bench-recovery examples bench-dashboard bench-server clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -11,6 +11,10 @@ help: ## what there is
 demo: ## the whole story on this machine: train, lose a site, recover, prove it
 	@tools/setup run
 	@$(BIN)/holdfast demo --dir demo-out --overwrite
+
+dashboard: ## the same story, and then its dashboard in a browser, until Ctrl-C
+	@tools/setup run
+	@$(BIN)/holdfast demo --dir demo-out --overwrite --keep
 
 test: check unit ## everything that a change must pass
 
@@ -63,6 +67,10 @@ bench-recovery: ## what `recover run` costs over `holdfast restore` of the same 
 bench-dashboard: ## the first page with 10,000 assets and a million snapshots: the server's time; some minutes
 	@tools/setup dev
 	$(BIN)/python -m benchmarks.dashboard $(BENCH)
+
+bench-server: ## 200 reads of the API in a second, and 200 viewers of a run that goes on; two minutes: BENCH="--rate 20"
+	@tools/setup dev
+	$(BIN)/python -m benchmarks.server $(BENCH)
 
 campaigns: ## the long forms of the recovery tests: 200 kills, every byte damaged, 1,000 repairs, 8 GB
 	@tools/setup dev

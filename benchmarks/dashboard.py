@@ -62,6 +62,7 @@ def measure(folder: Path, place: Path, data: MadeUp, rounds: int) -> dict[str, A
     from holdfast.control.authority.api_key_files import create_api_key
     from holdfast.control.authority.authority_home import AuthorityHome
     from holdfast.web.app import create_app
+    from holdfast.web.serving import spare_collecting
 
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HOLDFAST_")}
     environment |= {f"XDG_{kind}_HOME": str(folder / kind) for kind in ("CONFIG", "STATE", "CACHE")}
@@ -75,7 +76,9 @@ def measure(folder: Path, place: Path, data: MadeUp, rounds: int) -> dict[str, A
     judging: dict[str, list[float]] = {path: [] for path in _PATHS}
     took: list[float] = []
     board = board_of(service)
-    with TestClient(create_app(service), raise_server_exceptions=True) as client:
+    app = create_app(service)
+    spare_collecting()  # as `holdfast serve` begins
+    with TestClient(app, raise_server_exceptions=True) as client:
         client.headers["authorization"] = f"Bearer {key}"
         before = _memory_mib()
         first = _asked(client, "/")
@@ -195,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         filled = _filled(place, data)
         size = place.stat().st_size
         found = measure(Path(folder), place, data, given.rounds)
-    told = {"assets": data.assets, "snapshots": data.assets * data.each, "sites": data.sites}
+    told: dict[str, Any] = {"assets": data.assets, "snapshots": data.assets * data.each, "sites": data.sites}
     told |= {"fill_s": round(filled, 1), "catalog_mib": round(size / (1 << 20))}
     print(json.dumps({"machine": machine_facts(), **told, **found}, indent=2))
 

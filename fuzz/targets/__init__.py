@@ -35,6 +35,7 @@ from fuzz.targets import (
     regions,
     retaining,
     runbooks,
+    serving,
     sites,
     states,
     stored,
@@ -65,5 +66,6 @@ _MODULES += (evidence,)
 _MODULES += (machines,)
 _MODULES += (drills,)
 _MODULES += (workings,)
+_MODULES += (serving,)
 
 TARGETS: dict[str, Target] = {target.name: target for module in _MODULES for target in module.TARGETS}

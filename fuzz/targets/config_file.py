@@ -30,7 +30,7 @@ sites:
     region: r1
     jurisdiction: US
     stores: {hot: {url: file:///n, restore: 60s}, warm: {url: s3://bucket/p, lock: 30d, options: {region: r1}}}
-    compute: {kind: slurm, shape: H100x8}
+    compute: {kind: slurm, partition: gpu, shape: H100x8}
     link: {up: 10Gbit/s, reserve: 2Gbit/s, price_per_gb: 0.02, dscp: AF11}
   b:
     cloud: gcp
@@ -51,14 +51,39 @@ assets:
     watch: /w
     save_every: 30min
     place: {synchronous: [a], asynchronous: [b]}
+    service:
+      command: [t, --n, "{machines}", "{target}"]
+      folder: /opt/t
+      shapes: H100x8
+      machines: 4
+      least: 2
+      stop: {signal: TERM, within: 2min}
+      health: {heartbeat: /w/h.json, fresh: 1min, times: 3, every: 10s, within: 30min}
+      traffic: {file: /p/run.json}
     keep: {last: 5, within: 7d, tags: [x], components: {optimizer: {last: 3}}}
   w: {class: weights, home: b/warm, place: {synchronous: [a, b], quorum: 2}}
   s: {class: mine, path: /p, immutable: false, place: {stripes: 2+1, sites: [d, e, f]}
      , tiers: {cold: {after: 3d, unread: 1h}}}
 groups: {g: {assets: [run, w]}}
 recoveries: {r: {group: g, strategy: PILOT_LIGHT, to: b, steps: x.yaml}}
-drills: {d: {recovery: r, level: full, every: 7d, surprise_within: 2d}}
-notify: {pagerduty: {routing_key: "${K}"}, slack: file:s}
+drills: {d: {recovery: r, level: functional, every: 7d, surprise_within: 2d}}
+notify:
+  channels:
+    o: {kind: pagerduty, secret: "${K}"}
+    m: {kind: email, server: "mail.example:587", user: dr, secret: "${K}", sender: dr@acme.example, to: d@acme.example}
+    u: {kind: webhook, url: "https://ops.acme.example/h", secret: "${K}"}
+  escalation: [{to: [o, u], severities: critical}, {to: m, after: 15m, contacts: head}]
+  quiet: {from: "22:00", to: "07:00", timezone: UTC, severities: [warning, info]}
+  contacts: {head: {role: head, reach: "+49 30 123456"}}
+  deadlines: {d: {within: 4h, authority: somebody, basis: DORA, severities: critical, to: m}}
+detect:
+  quorum: 2
+  probes:
+    t: {kind: heartbeat, path: /w/h.json, older_than: 2m, fault_site: a}
+    w: {kind: http, url: "https://t.example/health", fault_site: a}
+    a: {kind: store, site: a}
+work: {check: {every: 1d, at: "2:00"}, without: [drill.run], slots: 2}
+serve: {vouches: [k], hosts: [h.example], targets: [/r]}
 identity: {settings: authority.yaml}
 """
 _YAML = (

@@ -174,11 +174,12 @@ def serving(world: DashboardWorld) -> Iterator[str]:
         ],
         env=world.environment | {"PYTHONUNBUFFERED": "1"},
         cwd=world.folder,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     heard: Queue[str] = Queue()
-    assert process.stderr is not None
+    assert process.stdout is not None
     lines: list[str] = []
 
     def listen(stream: IO[str]) -> None:
@@ -188,7 +189,7 @@ def serving(world: DashboardWorld) -> Iterator[str]:
                 heard.put(found[1])
         heard.put("")
 
-    reader = threading.Thread(target=listen, args=(process.stderr,), daemon=True)
+    reader = threading.Thread(target=listen, args=(process.stdout,), daemon=True)
     reader.start()
     try:
         address = heard.get(timeout=90)
@@ -202,5 +203,5 @@ def serving(world: DashboardWorld) -> Iterator[str]:
             process.kill()
             process.wait(10)
             reader.join(10)
-            process.stderr.close()
+            process.stdout.close()
         world.log = "".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +22,7 @@ _PAGES = (
     "/runs/RUN",
     "/drills",
     "/evidence",
+    "/evidence/RUN",
     "/findings",
     "/audit",
     "/keys",
@@ -51,15 +53,62 @@ def test_no_page_has_a_grave_fault_of_accessibility(
     assert not faults, "\n".join(faults)
 
 
+def test_a_fault_of_accessibility_that_is_planted_is_found(visit: Visit, address: str) -> None:
+    """Else the test above would say nothing."""
+    page = visit("olga")
+    page.goto(f"{address}/keys")
+    page.evaluate(
+        """() => {
+            const main = document.getElementById("main");
+            main.append(document.createElement("input"), Object.assign(document.createElement("img"), {src: "data:,"}));
+            const pale = Object.assign(document.createElement("p"), {textContent: "hardly to be read"});
+            pale.style.color = "#999";
+            pale.style.background = "#bbb";
+            main.append(pale);
+        }"""
+    )
+    found = {one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")}
+    assert found == {"label", "image-alt", "color-contrast"}
+
+
+def test_a_page_that_is_not_renewed_says_how_old_it_is(visit: Visit, address: str) -> None:
+    page = visit("ada")
+    page.clock.install()
+    page.goto(f"{address}/")
+    old = page.locator("#old")
+    expect(page.locator("#answer")).to_have_text(re.compile("^1 of 4 assets could not be recovered as promised"))
+    expect(old).to_be_hidden()
+    page.route(f"{address}/", lambda route: route.fulfill(status=429))
+    page.clock.run_for(70_000)
+    expect(old).to_be_visible()
+    expect(old).to_contain_text("the server answers with an error")
+    page.unroute(f"{address}/")
+    page.clock.run_for(20_000)
+    expect(old).to_be_hidden()
+
+
+def test_a_page_is_renewed_around_what_the_keyboard_is_at(visit: Visit, address: str) -> None:
+    page = visit("ada")
+    page.clock.install()
+    page.goto(f"{address}/")
+    link = page.get_by_role("link", name="tokenizer", exact=True)
+    link.focus()
+    before = page.locator("#shown").inner_text()
+    page.wait_for_timeout(1100)
+    page.clock.run_for(16_000)
+    expect(page.locator("#shown")).not_to_have_text(before)
+    expect(link).to_be_focused()
+
+
 def test_every_page_fits_a_phone_and_works_without_scripts(visit: Visit, address: str, world: DashboardWorld) -> None:
-    page = visit("olga", viewport={"width": 390, "height": 844}, java_script_enabled=False)
+    page = visit("olga", viewport={"width": 320, "height": 844}, java_script_enabled=False)
     for path in _PAGES:
         page.goto(address + path.replace("RUN", world.rehearsed.run))
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         width = page.locator("html").bounding_box()
-        assert width is not None and width["width"] <= 390, path
+        assert width is not None and width["width"] <= 320, path
         body = page.locator("main").bounding_box()
-        assert body is not None and body["x"] + body["width"] <= 390.5, path
+        assert body is not None and body["x"] + body["width"] <= 320.5, path
     page.goto(f"{address}/")
     page.get_by_label("Name contains").fill("token")
     page.get_by_role("button", name="Show").click()
@@ -116,7 +165,7 @@ def test_hostile_words_stay_words(visit: Visit, address: str, world: DashboardWo
 def test_a_twin_says_what_its_page_shows(visit: Visit, address: str, world: DashboardWorld) -> None:
     page = visit("olga")
     for path in _PAGES:
-        if path in ("/device", "/login", "/nothing-here"):
+        if path in ("/device", "/login", "/nothing-here", "/evidence/RUN"):
             continue
         page.goto(address + path.replace("RUN", world.rehearsed.run))
         twin = page.get_by_role("link", name="this page as JSON").get_attribute("href")

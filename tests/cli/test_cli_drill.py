@@ -88,6 +88,7 @@ def test_a_declared_drill_on_copies(world: Terminal) -> None:
 
     table = world.json("drill-run", "drill", "run", "weekly", "--level", "tabletop")
     assert table["state"] == "PASSED" and table["rto"] is None and table["rto_state"] == "NOT_MEASURED"
+    assert table["evidence"] and not table["evidence_problem"] and set(table["compared"].values()) == {"NOT_MEASURED"}
     component = world.json("drill-run", "drill", "run", "weekly", "--level", "component")
     assert component["state"] == "PASSED" and len(component["runs"]) == 1 and component["rpo"] is None
 
@@ -101,6 +102,8 @@ def test_a_declared_drill_on_copies(world: Terminal) -> None:
     assert beside["first"]["rto"] == ran["rto"] and beside["second"]["rto"] is None and beside["rto_more"] is None
     last = world.json("drill-list", "drill", "list")["drills"][0]
     assert last["last"]["id"] == component["drill"] and last["overdue_seconds"] is None
+    kept = world.json("evidence-list", "evidence", "list")["evidence"]
+    assert [one["outcome"] for one in kept] == ["PASSED"] * 3  # all of it can be read
     for words in (("list",), ("status",), ("scenarios",), ("plan", "weekly")):
         lines = [line for line in world.ok("drill", *words).out.splitlines() if str(world.folder.parent) not in line]
         assert max(map(len, lines)) <= 80  # paths are never broken
@@ -194,21 +197,20 @@ if _ALL:
         assert all(one["bit"] for one in ran["faults"]) and set(ran["compared"].values()) == {"PASSED"}
         assert not ran["clean_up"]["left"] and ran["evidence"]
 
-
-@pytest.mark.parametrize("how", ["SIGTERM", "lever"] if _ALL else ["SIGTERM"])
-def test_a_drill_that_is_told_to_stop_cleans_up(terminal: Terminal, how: str) -> None:
-    drill, manifest = _begin(terminal.folder, "is lost")
-    if how == "lever":
-        terminal.ok("drill", "stop", manifest.drill[:6], "--reason", "that will do")
-    else:
-        drill.send_signal(signal.SIGTERM)
-    drill.communicate(timeout=60)
-    assert drill.returncode == 1
-    ran = terminal.json("drill-run", "drill", "report", manifest.drill)
-    assert ran["state"] == "STOPPED" and not ran["clean_up"]["left"] and ran["rto"] is None
-    assert ("that will do" if how == "lever" else "SIGTERM") in ran["why"]
-    assert all(one["healed"] for one in ran["faults"] if one["bit"]) and _gone(manifest)
-    assert not any(Path(one.path).exists() for one in manifest.made if one.kind == "folder")
+    @pytest.mark.parametrize("how", ["SIGTERM", "lever"])
+    def test_a_drill_that_is_told_to_stop_cleans_up(terminal: Terminal, how: str) -> None:
+        drill, manifest = _begin(terminal.folder, "is lost")
+        if how == "lever":
+            terminal.ok("drill", "stop", manifest.drill[:6], "--reason", "that will do")
+        else:
+            drill.send_signal(signal.SIGTERM)
+        drill.communicate(timeout=60)
+        assert drill.returncode == 1
+        ran = terminal.json("drill-run", "drill", "report", manifest.drill)
+        assert ran["state"] == "STOPPED" and not ran["clean_up"]["left"] and ran["rto"] is None
+        assert ("that will do" if how == "lever" else "SIGTERM") in ran["why"]
+        assert all(one["healed"] for one in ran["faults"] if one["bit"]) and _gone(manifest)
+        assert not any(Path(one.path).exists() for one in manifest.made if one.kind == "folder")
 
 
 def test_an_experiment_and_its_journal(terminal: Terminal) -> None:

@@ -75,6 +75,15 @@ def test_rules_fire_when_they_should_and_not_before(tmp_path: Path) -> None:
         _series("holdfast_rto_target_seconds", 'asset="slow"', "60x500"),
         _series("holdfast_rto_actual_seconds", 'asset="slow"', "90x500"),
         _series("holdfast_build_info", 'version="1"', "1x500"),
+        # Of a second server, which sees the same.
+        _series("holdfast_rpo_target_seconds", 'asset="bad",instance="b"', "3600x500"),
+        _series("holdfast_exposure_seconds", 'asset="bad",instance="b"', f"60x{2 * hours - 1}", "7200x380"),
+        _series("holdfast_rto_target_seconds", 'asset="slow",instance="b"', "60x500"),
+        _series("holdfast_rto_actual_seconds", 'asset="slow",instance="b"', "90x500"),
+        _series("holdfast_rto_target_seconds", 'asset="drilled"', "60x5000"),
+        _series("holdfast_drill_last_success_timestamp_seconds", 'asset="drilled"', "0x5000"),
+        _series("holdfast_rto_target_seconds", 'asset="lasting"', "60x5000"),
+        _series("holdfast_catalog_age_seconds", "", "7200x500"),
     ]
 
     def fires(at: str, name: str, *expected: dict[str, str]) -> dict[str, Any]:
@@ -82,9 +91,10 @@ def test_rules_fire_when_they_should_and_not_before(tmp_path: Path) -> None:
         alerts = []
         for labels in expected:
             rule = rules[labels.get("window", name)]
-            value = {"HoldfastExposureBreached": "2h 0m 0s", "HoldfastRtoMissed": "1m 30s"}.get(name, "")
+            values = {"HoldfastExposureBreached": "2h 0m 0s", "HoldfastRtoMissed": "1m 30s"}
+            value = (values | {"HoldfastCatalogStale": "2h 0m 0s"}).get(name, "")
             said = {
-                key: text.replace("{{ $labels.asset }}", labels["asset"]).replace(
+                key: text.replace("{{ $labels.asset }}", labels.get("asset", "")).replace(
                     "{{ $value | humanizeDuration }}", value
                 )
                 for key, text in (("summary", rule.summary), ("description", rule.description))
@@ -116,6 +126,9 @@ def test_rules_fire_when_they_should_and_not_before(tmp_path: Path) -> None:
                     fires("300m", "HoldfastExposureBudgetBurn", *burns, burn("blip", "72h", "warning")),
                     fires("10m", "HoldfastExposureUnknown"),
                     fires("16m", "HoldfastExposureUnknown", {"asset": "dark", "severity": "warning"}),
+                    fires("60m", "HoldfastNeverDrilled"),
+                    fires("1500m", "HoldfastNeverDrilled", {"asset": "lasting", "severity": "warning"}),
+                    fires("60m", "HoldfastCatalogStale", {"severity": "warning"}),
                     fires("1m", "HoldfastRtoMissed", {"asset": "slow", "severity": "warning"}),
                     fires("400m", "HoldfastServerGone"),
                 ],

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from litestar.testing import TestClient
 from tests.web.conftest import ORIGIN, Served
 
+from holdfast.cli.serving import operations
+from holdfast.web.app import create_app
 from holdfast.web.security.redirects import safe_next
+from holdfast.web.settings import ServerSettings
 
 OWN = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
 
@@ -199,6 +203,23 @@ def test_a_device_gets_what_its_person_may_and_no_more(served: Served) -> None:
     assert poll(served, waits["device_code"])[1]["error"] == "invalid_grant"  # once
     assert served.client.post("/api/v1/device/end", headers=headers).status_code == 204
     assert served.client.get("/api/v1/sites", headers=headers).status_code == 401
+
+
+def test_a_person_sees_who_asks_and_for_what(served: Served) -> None:
+    """By the page itself, which `served` does not have."""
+    some, everything = device(served, "site.list"), device(served)
+    cookies = served.login("operator")
+    app = create_app(served.app.state.service, ServerSettings(requests=1e6), operations())
+    with TestClient(app, base_url=str(served.client.base_url)) as client:
+        client.cookies.update(cookies)
+
+        def shown(code: str) -> str:
+            return client.get("/device", params={"user_code": code}).text
+
+        assert "laptop" in shown(some["user_code"]) and "site.list" in shown(some["user_code"])
+        assert "all that you may" not in shown(some["user_code"])
+        assert "all that you may" in shown(everything["user_code"])
+        assert "no such code" in shown("AAAA-AAAA") and "Allow, as" not in shown("AAAA-AAAA")
 
 
 def test_a_device_of_a_trainer_is_a_trainer(served: Served) -> None:

@@ -30,7 +30,7 @@ PARTS = {
     "{site:str}": "a",
     "{drill:str}": "0" * 9,
 }
-PARTS |= {"{incident:str}": "nothing"}
+PARTS |= {"{incident:str}": "nothing", "{number:int}": "0"}
 
 
 def path_of(template: str) -> str:

@@ -22,7 +22,7 @@ from holdfast.errors import UsageError
 if TYPE_CHECKING:
     from holdfast.cli.schemas.audit import AuditShown
 
-__all__ = ["app"]
+__all__ = ["app", "shown_view", "times_of"]
 
 _AT_ONCE = 500
 
@@ -249,24 +249,24 @@ def show(
     from holdfast.cli.facts.audit import Wanted, shown_facts
 
     output: Output = context.obj
-    wanted = Wanted(actor, action, decision, *_times(since, until))
+    wanted = Wanted(actor, action, decision, *times_of(since, until))
     log = opened_log(output, "audit.show", vault, store_option, keeper, log_key)
     found = shown_facts(log, wanted)
     shown = 0
     while some := list(itertools.islice(found, 1 if output.json else _AT_ONCE)):
         # One by one as JSON; as a table, as many as have the same widths of columns.
-        output.give(some[0], _lines_of(some))
+        output.give(some[0], shown_view(some))
         shown += len(some)
     output.finish(f"listed {count(shown, 'entry')} of the log {log.declared.origin}")
 
 
-def _lines_of(some: list[AuditShown]) -> Callable[[AuditShown, Page], list[str]]:
+def shown_view(some: list[AuditShown]) -> Callable[[AuditShown, Page], list[str]]:
     from holdfast.cli.views.audit import shown_lines
 
     return lambda _, page: shown_lines(some, page)
 
 
-def _times(since: str, until: str) -> tuple[int, int]:
+def times_of(since: str, until: str) -> tuple[int, int]:
     return (_time(since, "--since") if since else 0), (_time(until, "--until") if until else 1 << 63)
 
 

@@ -28,7 +28,12 @@ def demo(
     rto: Annotated[
         str, typer.Option("--rto", metavar="TIME", show_default=True, help="How long the recovery may take.")
     ] = "30s",
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the sites there, to look at them.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the sites there, and serve the dashboard of them until Ctrl-C.")
+    ] = False,
+    address: Annotated[
+        str, typer.Option("--address", metavar="HOST:PORT", show_default=True, help="Of that dashboard.")
+    ] = "127.0.0.1:8440",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in DIR.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -42,6 +47,12 @@ def demo(
     from holdfast.cli.views.demos import played_lines
     from holdfast.control.demonstrating import DemoSettings, run_demo
 
+    if keep:
+        from holdfast.cli.serve import address_of, require_server
+        from holdfast.web.serving import leave
+
+        require_server()
+        address_of(address)
     output: Output = context.obj
 
     def say(offset: float, text: str) -> None:
@@ -50,13 +61,18 @@ def demo(
     settings = DemoSettings(rpo_seconds=parse_duration(rpo), rto_seconds=parse_duration(rto))
     record = played_facts(run_demo(Path(folder), settings, keep=keep, overwrite=overwrite, say=say))
     output.give(record, played_lines)
-    output.finish(
-        f"demo {record.outcome}, objective {record.state}, recovered {record.recovery.snapshot or 'nothing'},"
-    )
-    if record.state == "MET" and record.outcome != "PASSED":
-        raise typer.Exit(1)
-    if record.state != "MET":
-        raise typer.Exit(9)
+    code = 9 if record.state != "MET" else 0 if record.outcome == "PASSED" else 1
+    outcome = f"demo {record.outcome}, objective {record.state}, recovered {record.recovery.snapshot or 'nothing'},"
+    if keep:
+        from holdfast.cli.showing import show
+
+        show(output, Path(folder).absolute(), settings, record.recovery.site, address)
+        output.finish(outcome)
+        leave(code)
+    output.say("to see it in a browser, live: holdfast demo --keep")
+    output.finish(outcome)
+    if code:
+        raise typer.Exit(code)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -195,7 +195,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=exit_codes(
             2,
             _0="completed, and the steady state was kept",
-            _1="failed, aborted or interrupted, or it deviated",
+            _1="failed, aborted, interrupted, deviated, or no steady state",
             _3="not found: no such file",
             _5="refused: the lever is pulled",
         ),

@@ -133,8 +133,9 @@ def verify(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Evidence that was exported.")],
     signer: Annotated[
-        str, typer.Option("--signer", metavar="FINGERPRINT", help="Whose signature counts, learnt on another way.")
-    ] = "",
+        str | None,
+        typer.Option("--signer", metavar="FINGERPRINT", help="Whose signature counts, learnt on another way."),
+    ] = None,
     log_key: Annotated[
         list[str] | None, typer.Option("--log-key", metavar="KEY", help="A newer key of the log; several times.")
     ] = None,
@@ -147,11 +148,14 @@ def verify(
     """
     from holdfast.cli.facts.evidence import verified_facts
     from holdfast.cli.views.evidence import verified_lines
+    from holdfast.errors import UsageError
     from holdfast.evidence.bundle import verify_evidence
 
     output: Output = context.obj
-    found = verify_evidence(folder, signer=signer, log_keys=log_key or ())
-    record = verified_facts(found, folder, bool(signer))
+    if signer is not None and not signer.strip():
+        raise UsageError("--signer names nobody", hint="leave it out to see whose signature it is, and that it holds")
+    found = verify_evidence(folder, signer=signer or "", log_keys=log_key or ())
+    record = verified_facts(found, folder, signer is not None)
     output.give(record, verified_lines)
     output.finish(f"it holds, {_said(record.evidence)}")
 

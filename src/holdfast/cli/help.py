@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -18,10 +19,12 @@ __all__ = ["Command", "Group", "Program"]
 class Command(TyperCommand):
     """A verb. While it runs, its context's `obj` is the `Output` that its flags `--json` and `--quiet` ask for.
 
-    `elsewhere`: what is done instead where `--server` names one (`holdfast.cli.remote`).
+    `elsewhere`: what is done instead where `--server` names one (`holdfast.cli.remote`). `beforehand`: what is
+    said before it is done here.
     """
 
     elsewhere: Callable[[Output, str, dict[str, Any]], None] | None = None
+    beforehand: Callable[[Output], None] | None = None
 
     def invoke(self, ctx: Any) -> Any:
         output = Output(json=bool(ctx.params.get("json")), quiet=bool(ctx.params.get("quiet")))
@@ -29,9 +32,23 @@ class Command(TyperCommand):
         try:
             if self.elsewhere is not None and (server := ctx.params.pop("server", "")):
                 return self.elsewhere(output, server, ctx.params)
+            if self.beforehand is not None:
+                self.beforehand(output)
             return super().invoke(ctx)
         finally:
             output.close()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Who asks a server need not name a vault."""
+        asks = os.environ.get("HOLDFAST_SERVER") or any(one.partition("=")[0] == "--server" for one in args)
+        spared = [one for one in self.params if one.name == "vault" and one.required and self.elsewhere and asks]
+        for one in spared:
+            one.required = False
+        try:
+            return super().parse_args(ctx, args)
+        finally:
+            for one in spared:
+                one.required = True
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         needed = [

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from holdfast.control.recovering.intending import Wanted
     from holdfast.control.recovering.plan_files import PlanFile
 
-__all__ = ["app"]
+__all__ = ["app", "plan_view", "write_plan"]
 
 app = typer.Typer(
     cls=Group,
@@ -91,8 +91,8 @@ def plan(
         raise FailedError(f"{out} exists already", hint="plans are not replaced: name another file")
     file = opened(config, output).plan(wanted)
     if out is not None:
-        _write(out, file)
-    output.give(planned_facts(file, None if out is None else str(out)), _view(file, markdown, diagram))
+        write_plan(out, file)
+    output.give(planned_facts(file, None if out is None else str(out)), plan_view(file, markdown, diagram))
     if len(file.journal) == 2:
         output.warn("the journal of the run lies at two stores: both are needed as long as it runs")
     if len(file.journal) == 1:
@@ -122,7 +122,7 @@ def _moment(text: str | None) -> int | None:
         raise UsageError(f"{text!r} is no time", hint="for example 2026-11-20T10:00:00Z") from error
 
 
-def _write(path: Path, file: PlanFile) -> None:
+def write_plan(path: Path, file: PlanFile) -> None:
     from holdfast.control.recovering.plan_files import encode_plan_file
 
     try:
@@ -132,7 +132,7 @@ def _write(path: Path, file: PlanFile) -> None:
         raise FailedError(f"{path} cannot be written ({error.strerror})", object_name=str(path)) from error
 
 
-def _view(file: PlanFile, markdown: bool, diagram: bool) -> Callable[[RecoverPlanned, Page], Iterator[str]]:
+def plan_view(file: PlanFile, markdown: bool, diagram: bool) -> Callable[[RecoverPlanned, Page], Iterator[str]]:
     """Prints the plan itself: as a page, as a flowchart, or as a page that fits the terminal."""
 
     def lines(record: RecoverPlanned, page: Page) -> Iterator[str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from holdfast.recovery.plans import Plan
     from holdfast.recovery.running.progress import Progress
 
-__all__ = ["add_to", "give_run"]
+__all__ = ["add_to", "give_run", "require_meant"]
 
 _RAN = exit_codes(
     2,
@@ -97,7 +97,7 @@ def run(
     output: Output = context.obj
     found = read_plan_file(file)
     if not yes:
-        _require_meant(output, found.plan)
+        require_meant(output, found.plan)
     recoveries = opened(config, output)
     if queue:
         _queue(output, recoveries, found, target)
@@ -164,7 +164,7 @@ def status(
     output.finish(f"run {run} is {one.state},")
 
 
-def _require_meant(output: Output, plan: Plan) -> None:
+def require_meant(output: Output, plan: Plan) -> None:
     """Raises UsageError where nobody can be asked, typer.Exit when the answer is no."""
     if plan.intent.isolated:
         return

@@ -8,7 +8,9 @@ What carries data (saving, restoring, copying) goes to the stores, by design.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
@@ -24,25 +26,64 @@ SERVER_VARIABLE: Final = "HOLDFAST_SERVER"
 
 
 class Verb(NamedTuple):
-    """`operation`: of `cli.serving`. `view`: `module:function` below `cli.views`. `takes`: the command's parameter →
-    the operation's argument; parameters that are not listed cannot be used with a server, unless they are as usual.
+    """`operation`: of `cli.serving`. `view`: `module:function` below `cli.views`; of a command that asks for more than
+    one thing, both are empty and `apart` is the function of `cli.asking_servers`.
+
+    `takes`: the command's parameter → the operation's argument; parameters that are not listed cannot be used with a
+    server, unless they are as usual. `always`: further arguments.
     """
 
     operation: str
     view: str
     takes: dict[str, str]
+    always: Mapping[str, str] = MappingProxyType({})
+    apart: str = ""
+
+
+def _apart(function: str, *takes: str) -> Verb:
+    return Verb("", "", dict.fromkeys(takes, ""), apart=function)
+
+
+def _saying(deed: str, **more: str) -> Verb:
+    return Verb("recover.say", "recoveries:run_lines", {"run": "run", "reason": "reason"} | more, {"deed": deed})
 
 
 REMOTE: Final = {
     "site list": Verb("site.list", "sites:site_list_lines", {}),
     "site show": Verb("site.show", "sites:site_show_lines", {"site": "site"}),
     "site status": Verb("site.status", "sites:site_status_lines", {}),
-    "objective status": Verb("objective.status", "objectives:objective_lines", {"asset": "asset"}),
-    "recover review": Verb("recover.review", "recoveries:reviewed_lines", {"file": "run"}),
-    "recover approve": Verb("recover.approve", "recoveries:approved_lines", {"file": "run", "for_": "seconds"}),
-    "recover pause": Verb("recover.say", "recoveries:run_lines", {"run": "run", "reason": "reason"}),
-    "recover resume": Verb("recover.say", "recoveries:run_lines", {"run": "run", "reason": "reason"}),
-    "recover stop": Verb("recover.say", "recoveries:run_lines", {"run": "run", "reason": "reason"}),
+    "site exposure": Verb(
+        "site.exposure", "exposures:site_exposure_lines", {"asset": "asset", "site": "site", "since": "since"}
+    ),
+    "objective status": _apart("objective_status", "asset", "check"),
+    "snapshot list": _apart("snapshot_list", "asset", "limit"),
+    "snapshot show": _apart("snapshot_show", "ref", "tensors", "files", "codecs", "circumstances"),
+    "recover plan": _apart(
+        "plan",
+        *("name", "to", "as_of", "graceful", "isolated", "reason", "fault_at", "noticed_at"),
+        *("out", "markdown", "diagram"),
+    ),
+    "recover review": _apart("review", "file"),
+    "recover check": _apart("check", "name", "to", "as_of", "isolated"),
+    "recover approve": _apart("approve", "file", "for_"),
+    "recover run": _apart("run", "file", "target", "yes", "queue"),
+    "recover adopt": _apart("adopt", "run", "target"),
+    "recover status": _apart("status", "run", "last", "follow"),
+    "recover pause": _saying("paused"),
+    "recover resume": _saying("resumed"),
+    "recover stop": _saying("stopped"),
+    "recover skip": _saying("skipped", step="step"),
+    "incident list": Verb("incident.list", "incidents:list_lines", {"all_": "all", "last": "newest"}),
+    "incident show": Verb("incident.show", "incidents:shown_lines", {"incident": "incident"}),
+    "incident ack": Verb("incident.ack", "incidents:shown_lines", {"incident": "incident", "note": "note"}),
+    "incident resolve": Verb("incident.resolve", "incidents:shown_lines", {"incident": "incident", "note": "note"}),
+    "evidence list": Verb("evidence.list", "evidence:list_lines", {"last": "newest"}),
+    "evidence show": Verb("evidence.show", "evidence:shown_lines", {"run": "run"}),
+    "evidence export": _apart("evidence_export", "run", "folder"),
+    "audit show": _apart("audit_show", "actor", "action", "decision", "since", "until"),
+    "drill run": _apart("drill_run", "name", "scenario"),
+    "drill stop": _apart("drill_stop", "drill", "all_", "release", "reason"),
+    "drill status": Verb("drill.status", "drills:status_lines", {"last": "newest"}),
     "drill list": Verb("drill.list", "drills:list_lines", {}),
     "drill scenarios": Verb("drill.scenarios", "drills:scenarios_lines", {}),
     "drill report": Verb("drill.report", "drills:ran_lines", {"drill": "drill"}),
@@ -55,11 +96,12 @@ REMOTE: Final = {
 """Command → how a server is asked."""
 DIRECT: Final = frozenset({"restore", "replicate", "snapshot save", "watch", "train-exec"})
 """Commands that carry data: they go to the stores, whatever HOLDFAST_SERVER says."""
-_DEEDS: Final = {"recover pause": "paused", "recover resume": "resumed", "recover stop": "stopped"}
-_OWN: Final = frozenset({"server", "json", "quiet", "config", "catalog", "context", "yes", "for_"})
+LOCAL: Final = frozenset({"config", "demo", "evidence verify", "key", "login", "serve", "worker run"})
+"""Nouns and commands that are about this machine alone: HOLDFAST_SERVER is nothing to them."""
+_OWN: Final = frozenset({"server", "json", "quiet", "config", "catalog", "context", "vault", "store_option"})
 
 
-def add_servers(program: Any, above: str = "", options: dict[bool, Any] | None = None) -> None:
+def add_servers(program: Any, above: str = "", options: dict[str, Any] | None = None) -> None:
     """Put the option on the commands of a group."""
     options = options or _options()
     for name, command in program.commands.items():
@@ -67,15 +109,19 @@ def add_servers(program: Any, above: str = "", options: dict[bool, Any] | None =
         if hasattr(command, "commands"):
             add_servers(command, path, options)
         elif path in REMOTE:
-            command.params.append(options[False])
+            command.params.append(options["shown"])
             command.elsewhere = partial(_ask, path, command)
         elif path in DIRECT:
-            command.params.append(options[True])
+            command.params.append(options["unseen"])
             command.elsewhere = partial(_refuse, path)
+            command.beforehand = partial(_remark, path)
+        elif path not in LOCAL and path.partition(" ")[0] not in LOCAL:
+            command.params.append(options["unheeded"])
+            command.elsewhere = partial(_not_there, path)
 
 
-def _options() -> dict[bool, Any]:
-    """Hidden, or not → the option, as Typer makes it of a function."""
+def _options() -> dict[str, Any]:
+    """The option as Typer makes it of a function: shown, not shown, and not shown but for the variable."""
     made = typer.Typer()
 
     @made.command()
@@ -91,8 +137,13 @@ def _options() -> dict[bool, Any]:
     @made.command()
     def unseen(server: Annotated[str, typer.Option("--server", metavar="URL", hidden=True)] = "") -> None: ...
 
+    @made.command()
+    def unheeded(
+        server: Annotated[str, typer.Option("--server", metavar="URL", envvar=SERVER_VARIABLE, hidden=True)] = "",
+    ) -> None: ...
+
     commands = typer.main.get_command(made).commands  # type: ignore[attr-defined]
-    return {name == "unseen": command.params[0] for name, command in commands.items()}
+    return {name: command.params[0] for name, command in commands.items()}
 
 
 def _refuse(path: str, output: Output, server: str, given: dict[str, Any]) -> None:
@@ -102,55 +153,44 @@ def _refuse(path: str, output: Output, server: str, given: dict[str, Any]) -> No
     )
 
 
+def _remark(path: str, output: Output) -> None:
+    if os.environ.get(SERVER_VARIABLE):
+        output.say(f"`{path}` carries data: it goes to the stores themselves, whatever {SERVER_VARIABLE} says")
+
+
+def _not_there(path: str, output: Output, server: str, given: dict[str, Any]) -> None:
+    raise UsageError(
+        f"`{path}` is done on this machine, and no server does it for others",
+        hint=f"leave --server out, and {SERVER_VARIABLE} empty, where it is meant for this machine",
+    )
+
+
 def _ask(path: str, command: Any, output: Output, server: str, given: dict[str, Any]) -> None:
     import importlib
 
-    import msgspec
-
-    from holdfast.cli.serving import operation_named
+    from holdfast.cli import asking_servers
     from holdfast.control.remote.logins import open_server
 
     verb = REMOTE[path]
-    operation = operation_named(verb.operation)
     usual = {param.name: param.default for param in command.params}
     for name, value in given.items():
-        if name not in verb.takes and name not in _OWN and value not in (None, False, "", usual.get(name)):
+        if name not in verb.takes and name not in _OWN and value not in (None, False, "", [], (), usual.get(name)):
             raise UsageError(f"--{name.replace('_', '-')} is not for a server", hint="leave it, or --server, out")
-    wanted = {to: _value(path, name, given.get(name)) for name, to in verb.takes.items()}
-    wanted = {name: value for name, value in wanted.items() if value is not None}
-    if path in _DEEDS:
-        wanted["deed"] = _DEEDS[path]
     remote = open_server(server, os.environ)
-    address = "/api/v1" + operation.path
-    for name in list(wanted):
-        part = "{" + name + ":str}"
-        if part in address:
-            from urllib.parse import quote
-
-            address = address.replace(part, quote(str(wanted.pop(name)), safe=""))
-    if operation.method == "GET":
-        record = remote.get(address, wanted, operation.gives)
-    else:
-        import secrets
-
-        record = remote.post(address, wanted, operation.gives, key=secrets.token_hex(16))
-    assert isinstance(record, msgspec.Struct)
+    if verb.apart:
+        getattr(asking_servers, verb.apart)(remote, output, given)
+        return
+    wanted: dict[str, Any] = {to: _value(path, name, given.get(name)) for name, to in verb.takes.items()}
+    if path == "incident list":
+        wanted["open_only"] = not wanted.pop("all")
+    record = asking_servers.ask_operation(remote, verb.operation, wanted | dict(verb.always))
     module, _, function = verb.view.partition(":")
     output.give(record, getattr(importlib.import_module(f"holdfast.cli.views.{module}"), function))
     output.finish(f"as {remote.shown} says,")
 
 
 def _value(path: str, name: str, value: Any) -> Any:
-    """As the operation takes it: a run's id in place of its plan's file, seconds of a duration, one asset."""
-    if name == "file" and value is not None:
-        text = str(value)
-        from holdfast.control.recovering.plan_files import is_run_id, read_plan_file
-
-        return text if is_run_id(text) else read_plan_file(value).run
-    if name == "for_":
-        from holdfast.units import parse_duration
-
-        return parse_duration(value)
+    """One asset where a command takes several."""
     if isinstance(value, (list, tuple)):
         if len(value) > 1:
             raise UsageError(f"`{path}` asks a server for one --{name} at a time")

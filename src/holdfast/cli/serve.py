@@ -16,7 +16,7 @@ from holdfast.errors import MissingExtraError, UsageError
 if TYPE_CHECKING:
     from holdfast.cli.output import Output
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "address_of", "require_server"]
 
 _NEEDED = ("litestar", "uvicorn", "jinja2", "prometheus_client", "sqlalchemy", "alembic", "dbos")
 
@@ -50,11 +50,7 @@ def serve(
     What people ask for over it is said for them in journals: it counts where holdfast.yaml lists the label of this
     key in `serve: {vouches: …}`. Each request is decided by the policies of docs/authority.md, and recorded.
     """
-    from importlib.util import find_spec
-
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(f"the server needs {', '.join(missing)}", hint="pip install 'holdfast[server]'")
+    require_server()
     from holdfast.cli.schemas.logins import Serving
     from holdfast.cli.serving import operations
     from holdfast.control.service.context import open_service
@@ -63,7 +59,7 @@ def serve(
     from holdfast.web.serving import Listening, leave, serve
 
     output: Output = context.obj
-    host, port = _address(address)
+    host, port = address_of(address)
     listening = Listening(host, port, tls_cert, tls_key, behind_proxy)
     listening.require_safe()
     begin_log(quiet=quiet)
@@ -83,7 +79,17 @@ def serve(
     leave(0)
 
 
-def _address(text: str) -> tuple[str, int]:
+def require_server() -> None:
+    """Raises MissingExtraError without the packages that a server needs."""
+    from importlib.util import find_spec
+
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(f"the server needs {', '.join(missing)}", hint="pip install 'holdfast[server]'")
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Host and port. Raises UsageError."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise UsageError(f"{text!r} is no address", hint="for example 127.0.0.1:8440, or [::1]:8440")

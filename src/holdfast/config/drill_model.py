@@ -25,8 +25,8 @@ ScenarioName = Literal[
 class Drill(Section, frozen=True, kw_only=True):
     """A recovery that is rehearsed, `every` so often; `surprise_within`: at a random moment of so long after that.
 
-    `level`: `tabletop` (planned and reviewed), `component` (restored apart from all else), `simulation` (the scenario in
-    a trial from nothing), `functional` (the scenario on copies of the asset). `scenario`: empty: `site-lost`.
+    `level`: `tabletop` (planned and reviewed), `component` (restored apart from all else), `simulation` (the scenario
+    in a trial from nothing), `functional` (the scenario on copies of the asset). `scenario`: empty: `site-lost`.
     """
 
     recovery: Name

@@ -9,8 +9,8 @@ __all__ = ["Identity"]
 
 
 class Identity(Section, frozen=True, kw_only=True):
-    """`people`: a person → all the names that they go by: `key:<label>` of a key of the vault, `user:<issuer>#<subject>`,
-    `api-key:<id>`. Nobody approves under one name what they asked for under another.
+    """`people`: a person → all the names that they go by: `key:<label>` of a key of the vault,
+    `user:<issuer>#<subject>`, `api-key:<id>`. Nobody approves under one name what they asked for under another.
 
     `settings`, `policies`: files of the installation's own authority (docs/authority.md). Nothing acts on these yet.
     """

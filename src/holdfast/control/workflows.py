@@ -11,6 +11,7 @@ may be lost: what a run has done is in its journal at the stores (design/010).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -31,6 +32,7 @@ Arguments: TypeAlias = Mapping[str, Value]
 
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=/#-]{0,199}")
 _AGAIN_MAX: Final = 1000
+_LANE_MAX: Final = 200  # names of a large group are longer together than a queue's may be
 
 
 class Phase(StrEnum):
@@ -189,17 +191,18 @@ def run_key(run: str, again: int = 0) -> str:
 
 
 def submit_run(workflows: Workflows, run: str, *, asset: str, target: str = "", by: str = "") -> WorkState:
-    """Have a run begun or gone on with whose plan is in its journal at the stores. Runs of one asset (or group) come
-    one after the other. Work that failed or was cancelled is submitted anew under the next key.
+    """Have a run begun or gone on with whose plan is in its journal at the stores. Runs of one asset (of a group:
+    `a+b`) come one after the other. Work that failed or was cancelled is submitted anew under the next key.
     """
     arguments: dict[str, Value] = {"run": run}
+    lane = asset if len(asset) <= _LANE_MAX else hashlib.sha256(asset.encode()).hexdigest()
     if target:
         arguments["target"] = target
     for again in range(_AGAIN_MAX):
         key = run_key(run, again)
         known = workflows.look(key)
         if known is None:
-            return workflows.submit("recover.run", arguments, key=key, queue=asset, by=by)
+            return workflows.submit("recover.run", arguments, key=key, queue=lane, by=by)
         if known.state not in (Phase.FAILED, Phase.CANCELLED):
             return known
     raise UsageError(f"the run {run} was submitted {_AGAIN_MAX} times, and never went through")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["Look", "State", "Terms", "Track", "after"]
+__all__ = ["Look", "State", "Terms", "Track", "after", "resumed"]
 
 
 class State(StrEnum):
@@ -40,7 +40,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the looks so far. `recent`: the last ones, the newest last, whether each was bad. `since`: when the
-    state began. `last_good`, `at`: of the last good look, and of the last one; 0: none yet. Times are ns.
+    state began. `last_good`, `at`: of the last good look, and of the last one; 0: none yet. Times are ns. `row`: so
+    many good looks came last, without anything else in between.
     """
 
     state: State = State.UNKNOWN
@@ -50,6 +51,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     at: int = 0
     text: str = ""
     value: float | None = None
+    row: int = 0
 
 
 def after(track: Track, look: Look, terms: Terms) -> Track:
@@ -60,9 +62,10 @@ def after(track: Track, look: Look, terms: Terms) -> Track:
         return _unseen(track, look)
     keep = max(terms.of, terms.close_after)
     recent = (*track.recent, look.state is State.BAD)[-keep:]
+    row = track.row + 1 if look.state is State.GOOD else 0
     state = track.state
     if state is State.BAD:
-        if len(recent) >= terms.close_after and not any(recent[-terms.close_after :]):
+        if row >= terms.close_after:
             state = State.GOOD
     elif sum(recent[-terms.of :]) >= terms.open_after:
         state = State.BAD
@@ -77,11 +80,21 @@ def after(track: Track, look: Look, terms: Terms) -> Track:
         at=look.at,
         text=look.text,
         value=look.value,
+        row=min(row, terms.close_after),
     )
+
+
+def resumed(track: Track, now_ns: int, within_ns: int) -> Track:
+    """What is left of it for who looks again: of looks that are longer ago than that, or of the future, nothing is
+    known any more but when it was last seen good.
+    """
+    if not track.at or 0 <= now_ns - track.at <= within_ns:
+        return track
+    return Track(since=now_ns, last_good=min(track.last_good, now_ns), at=track.at, text=track.text)
 
 
 def _unseen(track: Track, look: Look) -> Track:
     known = track.recent[1:] if track.recent else ()
     state = track.state if known else State.UNKNOWN
     since = track.since if state is track.state else look.at
-    return msgspec.structs.replace(track, state=state, recent=known, since=since, at=look.at, text=look.text)
+    return msgspec.structs.replace(track, state=state, recent=known, since=since, at=look.at, text=look.text, row=0)

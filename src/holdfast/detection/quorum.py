@@ -3,7 +3,8 @@
 * An observer is a key. Two places that one key looks from are one voice, which says bad only when all of them do.
 * What was said too long ago, or in the future, counts for nothing.
 * Who sees nothing good at all outside the place that it complains of has no voice: perhaps it is itself that is cut
-  off. Something good is another probe of another site, or a store of another site at which its word was found.
+  off. Something good is another probe that leaves its machine and is not of that site, or a store of another site at
+  which its word was found.
 * Bad needs `quorum` voices, and good as many; where there are enough for both, it is bad. Anything else is unknown,
   and starts nothing: nobody decides alone, neither that something is lost nor that it is back.
 
@@ -75,7 +76,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def judge(
     place: Place, reports: Sequence[Report], now_ns: int, stale_s: float, sites: Mapping[str, str] | None = None
 ) -> Verdict:
-    """`sites`: probe → the site that is in trouble when it is bad, of all probes."""
+    """`sites`: probe → the site that is in trouble when it is bad (empty: at no site in particular), of all probes that
+    see something other than this machine.
+    """
     voices = tuple(_voices(place, reports, now_ns, stale_s, sites or {}))
     counting = [voice for voice in voices if voice.counts]
     bad = [voice for voice in counting if voice.state is State.BAD]
@@ -146,8 +149,8 @@ def _voice(place: Place, report: Report, now_ns: int, stale_s: float, sites: Map
         state=seen.state,
         counts=True,
         why=seen.text,
-        since=seen.since,
-        last_good=seen.last_good,
+        since=min(seen.since, said.at, now_ns),
+        last_good=min(seen.last_good, said.at, now_ns),  # nobody has seen it good after they spoke
         value=seen.value,
     )
 
@@ -155,9 +158,9 @@ def _voice(place: Place, report: Report, now_ns: int, stale_s: float, sites: Map
 def _sees_something(place: Place, report: Report, sites: Mapping[str, str]) -> bool:
     elsewhere = [site for site in report.found_at if site and site != place.fault_site]
     return bool(elsewhere) or any(
-        seen.state is State.GOOD and (not place.fault_site or sites.get(name, "") != place.fault_site)
+        seen.state is State.GOOD and (not place.fault_site or sites[name] != place.fault_site)
         for name, seen in report.observation.probes.items()
-        if name != place.name
+        if name != place.name and name in sites
     )
 
 

@@ -53,6 +53,7 @@ def facts_of(
     return DrillFacts(
         drill_id=drill,
         name=name,
+        recovery=stage.trial.terms.recovery,
         scenario=scenario.name,
         disruption=scenario.disruption,
         summary=scenario.summary,

@@ -35,10 +35,13 @@ class Made(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`scope`: where its process numbers mean something; elsewhere, and after a boot, they are somebody else's."""
+
     version: int = 1
     drill: str
     pid: int
     began: int
+    scope: str = ""
     made: tuple[Made, ...] = ()
     cleared: bool = False
 
@@ -54,7 +57,7 @@ class Manifest:
         """Raises FailedError, RefusedError where that drill has one."""
         if path.exists():
             raise RefusedError(f"{path} says that this drill was begun already", object_name=str(path))
-        made = cls(path, _Kept(drill=drill, pid=os.getpid(), began=began(os.getpid())))
+        made = cls(path, _Kept(drill=drill, pid=os.getpid(), began=began(os.getpid()), scope=_scope()))
         made._write()
         return made
 
@@ -95,7 +98,11 @@ class Manifest:
     @property
     def abandoned(self) -> bool:
         """Whether the process that made it is gone, and it was not cleared."""
-        return not self.cleared and not is_running(self._kept.pid, self._kept.began)
+        return not self.cleared and not (self._here and is_running(self._kept.pid, self._kept.began))
+
+    @property
+    def _here(self) -> bool:
+        return self._kept.scope in ("", _scope())
 
     def make_folder(self, path: Path, what: str) -> Path:
         """Written down, then made, with the mark in it. Raises RefusedError where it is there, FailedError."""
@@ -120,12 +127,14 @@ class Manifest:
         for one in reversed(self.made):
             try:
                 if one.kind == "process":
-                    how = "was ended" if _end(one) else "had ended"
+                    how = "was ended" if self._here and _end(one) else "had ended"
                     removed.append(f"process {one.pid} ({one.what}): {how}")
                 elif remove_folder(Path(one.path), self.drill):
                     removed.append(f"{one.path} ({one.what})")
             except (FailedError, RefusedError) as error:
                 left.append(error.message)
+            except OSError as error:
+                left.append(f"{one.path} could not be removed ({error.strerror})")
         if not left:
             self._kept = msgspec.structs.replace(self._kept, cleared=True)
             with suppress(FailedError):
@@ -158,6 +167,14 @@ def began(pid: int) -> int:
     except OSError:
         return 0
     return 0 if fields[0] in ("Z", "X") else int(fields[19])
+
+
+def _scope() -> str:
+    """This boot of the kernel, and this namespace of process numbers; empty where nobody says."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
 
 
 def is_running(pid: int, since: int) -> bool:

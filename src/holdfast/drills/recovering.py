@@ -142,6 +142,8 @@ def compare(stage: Stage, snapshot: str, folder: Path, name: str = "") -> None:
     source = stage.sources.get(snapshot)
     if source is None:
         raise DrillBroken(f"nobody kept the undamaged content of {snapshot}: nothing can be compared")
+    if not source.digest.files:
+        raise DrillBroken(f"{snapshot} has no file: nothing can be compared")
     if stage.plant == "wrong-checksum":
         victim = next(path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size)
         with victim.open("r+b") as file:

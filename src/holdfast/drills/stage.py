@@ -149,6 +149,9 @@ class Stage:
         try:
             if self.plant != "fault-that-does-not-bite":
                 act()
+        except DrillStopped:
+            self.faults.append(InjectedFault(what=what, at=at, real=real, site=site))
+            raise
         except (OSError, HoldfastError) as error:
             self.faults.append(InjectedFault(what=what, at=at, real=real, site=site, bit=False, evidence=str(error)))
             raise DrillBroken(f"the fault could not be planted ({what}): {error}") from error
@@ -163,6 +166,9 @@ class Stage:
             self._until(has_bitten, _BITE_SECONDS, f"the fault did not bite: {what}")
         except DrillBroken:
             self.faults.append(InjectedFault(what=what, at=at, real=real, site=site, bit=False))
+            raise
+        except DrillStopped:  # nobody saw whether it did
+            self.faults.append(InjectedFault(what=what, at=at, real=real, site=site))
             raise
         self.faults.append(InjectedFault(what=what, at=at, real=real, site=site, bit=True, evidence=saw[0]))
         (self.real if real else self.simulated).append(what)

@@ -16,6 +16,7 @@ from holdfast.errors import DamageError, HoldfastError
 from holdfast.evidence.encoding import ASK_AGAIN, decode_json, require_version, tidy
 from holdfast.evidence.gathered import RunOfJournal
 from holdfast.evidence.record import SCHEMA_VERSION, Evidence
+from holdfast.evidence.record_outcome import Outcome
 from holdfast.evidence.run_timeline import step_rows
 from holdfast.recovery.journal.entries import FIRST, Deed, Entry
 from holdfast.recovery.journal.state import run_state
@@ -97,6 +98,7 @@ def _other_figures(journal: JournalFile, record: Evidence, head: str) -> Iterato
     run = RunOfJournal(run=journal.run, stores=journal.stores, entries=entries, head=head, plan=plan, state=state)
     if record.steps != step_rows(run):
         yield "The steps of the record are not those of the journal: a time, a state or a result differs."
-    if not record.identity.drill and record.results.outcome != state.verdict:
+    told = not record.identity.drill or record.results.outcome is Outcome.PASSED  # a drill can fail where a run passed
+    if told and record.results.outcome != state.verdict:
         ended = state.verdict or "not at all"
         yield f"The run ended {ended} by the journal, and {record.results.outcome} by the record."

@@ -67,7 +67,8 @@ class DrillFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of it.
 
     `drill_id`: 20 hex digits, one for each time that it is run; `name`: as declared in holdfast.yaml, empty for one
-    that was asked for by hand; `scenario`: the scenario's name (`site-lost`, `keys-lost`, …); `outcome`: of the drill,
+    that was asked for by hand; `recovery`: what it rehearses, by name; `scenario`: the scenario's name (`site-lost`,
+    `keys-lost`, …); `outcome`: of the drill,
     ERROR when it could not inject, observe or clean up; `why`: the reason when it is not PASSED.
     `fault_site`: empty where no site failed. `moments`: of the drill's own timeline on its monotonic clock; where
     FAULT, DETECTED, DECIDED, EXECUTED and VERIFIED are among them, the parts of the RTO are their distances, and the
@@ -78,6 +79,7 @@ class DrillFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     drill_id: str
     name: str = ""
+    recovery: str = ""
     scenario: str
     disruption: Disruption
     summary: str

@@ -1,8 +1,9 @@
 """Findings that demand a retest: opened by a run that missed or failed, closed by a later one that passed. Pure.
 
 A finding is about a recovery, a scenario, and what went wrong (its *subject*). Its id is made of these, so that the
-same thing found twice is one finding. It is closed by a later PASSED run of the same recovery and scenario in which
-that very target was met. A run in which the target was not measured closes nothing.
+same thing found twice is one finding. It is closed by a later PASSED run of the same recovery and scenario that went at
+least as far, and in which that very target was met. A run in which the target was not measured closes nothing: neither
+does a plan that was talked through where a failover had failed.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from typing import Final, NamedTuple
 from holdfast.clock import NANOSECONDS, from_rfc3339, to_rfc3339
 from holdfast.evidence.record import Evidence
 from holdfast.evidence.record_outcome import CheckResult, Outcome
-from holdfast.evidence.record_setting import ClosedFinding, Finding, Severity
+from holdfast.evidence.record_setting import ClosedFinding, Exercise, Finding, Severity
 from holdfast.objectives import State
 
-__all__ = ["DUE_DAYS", "OpenFinding", "closed_by", "findings_of", "open_findings"]
+__all__ = ["DUE_DAYS", "OpenFinding", "closed_by", "findings_of", "goes_as_far", "open_findings"]
 
 DUE_DAYS: Final = 30  # as long as the credit of a drill lasts
+_FAR: Final = {one: place for place, one in enumerate(Exercise)}  # declared from the least to the most
 _DUE: Final = round(timedelta(days=DUE_DAYS).total_seconds()) * NANOSECONDS
 
 
 class OpenFinding(NamedTuple):
-    """A finding that no later run has closed. `seen`: how many records have it; `last_utc`: the newest of them."""
+    """A finding that no later run has closed. `seen`: how many records have it; `last_utc`: the newest of them;
+    `exercise`: how far those went in which it was found, at the most.
+    """
 
     finding: Finding
     recovery: str
@@ -34,12 +38,18 @@ class OpenFinding(NamedTuple):
     opened_utc: str
     last_utc: str
     seen: int
+    exercise: Exercise
+
+
+def goes_as_far(exercise: Exercise, wanted: Exercise) -> bool:
+    """Whether one shows at least what the other shows."""
+    return _FAR[exercise] >= _FAR[wanted]
 
 
 def subject_of(record: Evidence) -> tuple[str, str]:
-    """Recovery (or asset) and scenario."""
+    """Recovery (where nobody says which: asset) and scenario."""
     identity = record.identity
-    recovery = identity.plan.plan_id if identity.plan is not None else record.scope.asset
+    recovery = identity.plan.plan_id if identity.plan is not None else identity.recovery or record.scope.asset
     return recovery, record.scenario.name or str(identity.kind)
 
 
@@ -97,8 +107,10 @@ def open_findings(records: Iterable[Evidence]) -> list[OpenFinding]:
             before = found.get(finding.finding_id)
             when = record.identity.ended_utc or record.identity.started_utc
             if before is None:
-                before = OpenFinding(finding, recovery, scenario, record.identity.record_id, when, when, 0)
-            found[finding.finding_id] = before._replace(last_utc=when, seen=before.seen + 1)
+                number, exercise = record.identity.record_id, record.identity.exercise
+                before = OpenFinding(finding, recovery, scenario, number, when, when, 0, exercise)
+            furthest = max(before.exercise, record.identity.exercise, key=_FAR.__getitem__)
+            found[finding.finding_id] = before._replace(last_utc=when, seen=before.seen + 1, exercise=furthest)
     return sorted(found.values(), key=lambda one: (one.opened_utc, one.finding.finding_id))
 
 
@@ -115,7 +127,9 @@ def closed_by(record: Evidence, before: Sequence[OpenFinding]) -> tuple[ClosedFi
             opened_utc=one.opened_utc,
         )
         for one in before
-        if (one.recovery, one.scenario) == subject and _is_met(record, one.finding.subject)
+        if (one.recovery, one.scenario) == subject
+        and goes_as_far(record.identity.exercise, one.exercise)
+        and _is_met(record, one.finding.subject)
     )
 
 
@@ -125,7 +139,7 @@ def _is_met(record: Evidence, subject: str) -> bool:
     if subject in targets:
         return targets[subject].state is State.MET
     if subject == "clean-up":
-        return not record.clean_up.left
+        return not record.clean_up.left and not record.clean_up.later
     if subject.startswith("check "):
         name = subject.removeprefix("check ")
         results = [check.result for check in record.integrity.checks if check.name == name]

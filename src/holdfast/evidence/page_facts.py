@@ -19,7 +19,7 @@ from holdfast.evidence.record_outcome import (
     MomentKind,
     SnapshotRow,
 )
-from holdfast.evidence.record_setting import CleanUp, Finding
+from holdfast.evidence.record_setting import LATER, CleanUp, Finding
 from holdfast.objectives import NotMeasured
 from holdfast.units import format_ratio
 
@@ -191,11 +191,12 @@ def findings_table(findings: Sequence[Finding]) -> Markup:
 
 def clean_up_list(clean_up: CleanUp) -> Markup:
     """What the drill made, and what is left."""
+    nothing = LATER if clean_up.later else "nothing"
     return facts(
         [
             ("Created", bullets(clean_up.created, "nothing")),
-            ("Removed", bullets(clean_up.removed, "nothing")),
-            ("Left", bullets(clean_up.left, "nothing")),
+            ("Removed", bullets(clean_up.removed, nothing)),
+            ("Left", bullets(clean_up.left, nothing)),
             ("Cost", number(clean_up.cost_usd, "USD")),
         ]
     )

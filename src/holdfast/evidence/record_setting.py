@@ -16,6 +16,7 @@ __all__ += ["Disruption", "Scenario", "Person", "Targets", "Severity", "Finding"
 __all__ += ["Fault", "PolicyValue", "Policy", "AssetTarget", "ClosedFinding"]
 
 UNKNOWN = "NOT_MEASURED"  # of a text that nobody knows; figures have `NOT_MEASURED`
+LATER = "NOT_MEASURED: this was signed before what the drill had made was cleared away"
 
 
 class Environment(StrEnum):
@@ -27,7 +28,7 @@ class Environment(StrEnum):
 
 
 class Exercise(StrEnum):
-    """How far it went."""
+    """How far it went, from the least to the most."""
 
     TABLETOP = "tabletop"
     COMPONENT_RESTORE = "component-restore"
@@ -77,6 +78,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     run: str = ""  # id of the run, 20 hex digits
     drill: str = ""  # id of the drill
     drill_name: str = ""  # as declared
+    recovery: str = ""  # that a drill rehearses, by name
     ended_utc: str = ""
 
 
@@ -250,9 +252,10 @@ class ClosedFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CleanUp(msgspec.Struct, frozen=True, kw_only=True):
-    """What the drill made, and what is left of it."""
+    """What the drill made, and what is left of it. `later`: it was still to be cleared away when this was signed."""
 
     created: tuple[str, ...]
     removed: tuple[str, ...]
     left: tuple[str, ...]
     cost_usd: float | NotMeasured = NOT_MEASURED
+    later: bool = False

@@ -133,6 +133,7 @@ def _identity(
         run=run.run if run is not None else drill.drill_id if drill is not None else "",
         drill=drill.drill_id if drill is not None else "",
         drill_name=drill.name if drill is not None else "",
+        recovery=drill.recovery if drill is not None else "",
         ended_utc=to_rfc3339(ended),
     )
 

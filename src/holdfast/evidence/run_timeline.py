@@ -122,7 +122,7 @@ def _of_entry(entry: Entry, plan: Plan, run: RunOfJournal, moment: _Maker) -> It
             why = f": {entry.text}" if entry.text else "."
             said = moment(MomentKind.SAID, entry.at, f"{entry.deed.value}{why}", entry.by)
             yield msgspec.structs.replace(said, step=entry.step)
-        case Deed.PLANNED:
+        case Deed.PLANNED | Deed.ASKED:
             pass
         case _:
             step = _step(plan, entry.step)

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from holdfast.clock import NANOSECONDS, from_rfc3339, to_rfc3339
-from holdfast.evidence.findings import OpenFinding, open_findings
+from holdfast.evidence.findings import OpenFinding, goes_as_far, open_findings
 from holdfast.evidence.record import Evidence
 from holdfast.evidence.record_outcome import Outcome
+from holdfast.evidence.record_setting import Exercise
 from holdfast.objectives import NOT_MEASURED, NotMeasured
 
 __all__ = ["AssetTrend", "Calibration", "Declared", "Due", "Point", "Trends", "calibrate", "trends_of"]
@@ -26,11 +27,12 @@ Figure = float | NotMeasured
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
-    """A drill of holdfast.yaml."""
+    """A drill of holdfast.yaml. `exercise`: how far it has to go, so that it counts as held."""
 
     name: str
     recovery: str
     every_seconds: float
+    exercise: Exercise = Exercise.TABLETOP
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 class Due(msgspec.Struct, frozen=True, kw_only=True):
     """A declared drill: when it was last held, last PASSED, and by how many seconds it is overdue (0: it is not).
 
-    A drill that was never held is overdue by NOT_MEASURED: nobody says since when it is declared.
+    One that broke, was stopped or went less far than declared was not held: it says nothing of what it was to show. A
+    drill that was never held is overdue by NOT_MEASURED: nobody says since when it is declared.
     """
 
     name: str
@@ -160,7 +163,13 @@ def calibrate(points: Iterable[Point]) -> Calibration:
 
 
 def _due(drill: Declared, dated: Sequence[tuple[int, Evidence]], now: int) -> Due:
-    held = [(at, record) for at, record in dated if record.identity.drill_name == drill.name]
+    said = [one for one in dated if one[1].identity.drill_name == drill.name]
+    held = [
+        (at, record)
+        for at, record in said
+        if record.results.outcome in (Outcome.PASSED, Outcome.FAILED)
+        and goes_as_far(record.identity.exercise, drill.exercise)
+    ]
     last = max((at for at, _ in held), default=0)
     passed = max((at for at, record in held if record.results.outcome is Outcome.PASSED), default=0)
     late: Figure = NOT_MEASURED

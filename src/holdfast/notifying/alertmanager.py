@@ -14,6 +14,7 @@ __all__ = ["Alert", "parse"]
 _BYTES_MAX: Final = 4 << 20
 _ALERTS_MAX: Final = 1000
 _LABELS_MAX: Final = 64
+_ALERT_MAX: Final = 48 << 10  # it is kept in one small object
 _TEXT_MAX: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -66,6 +67,9 @@ def _alert(one: _Alert) -> Alert:
         raise UsageError("an alert has a fingerprint of letters and digits")
     if len(one.labels) > _LABELS_MAX or len(one.annotations) > _LABELS_MAX:
         raise UsageError(f"an alert has at most {_LABELS_MAX} labels and as many annotations here")
+    texts = (*one.labels, *one.labels.values(), *one.annotations, *one.annotations.values())
+    if sum(len(text.encode(errors="replace")) for text in texts) > _ALERT_MAX:
+        raise UsageError(f"an alert has at most {_ALERT_MAX >> 10} KiB of labels and annotations here")
     labels = {_line(name): _line(value) for name, value in one.labels.items()}
     return Alert(
         fingerprint=one.fingerprint,

@@ -140,6 +140,6 @@ def _may(one: Due, notice: Notice, notify: Notify, silenced: bool, now_ns: int) 
     """Deadlines are law: neither silence nor night holds them. What was told of is told to be over."""
     if one.step.startswith("deadline:") or one.action is not Action.TRIGGER:
         return True
-    if notice.resolved_at:
-        return False  # over before anybody was told of this step
+    if notice.resolved_at or notice.acknowledged_at:
+        return False  # over, or in somebody's hands, before anybody was told of this step
     return not silenced and not is_quiet(notify.quiet, notice.severity, now_ns)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import socket
 import ssl
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -54,15 +57,26 @@ def post(
     except (OSError, ssl.SSLError) as error:
         return Outcome(False, f"its certificates cannot be read ({type(error).__name__})", again=False)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    done = threading.Event()
+    threading.Thread(target=_cut, args=(connection, timeout_s, done), name=f"cut {host}", daemon=True).start()
     try:
         connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
         answer = connection.getresponse()
         answer.read(_ANSWER_MAX)
         return outcome_of(answer.status, answer.getheader("Retry-After", "") or "", good)
-    except (OSError, http.client.HTTPException, ValueError, UnicodeError) as error:
+    except (OSError, http.client.HTTPException, ValueError, UnicodeError, AttributeError) as error:
         return Outcome(False, f"{host} does not answer ({_why(error)})")
     finally:
+        done.set()
         connection.close()
+
+
+def _cut(connection: http.client.HTTPConnection, seconds: float, done: threading.Event) -> None:
+    """Whoever waits for it waits no longer than that: each of many small reads would be in time."""
+    while not done.wait(seconds):
+        with suppress(OSError, AttributeError):  # it is not connected yet
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        seconds = 0.1
 
 
 def outcome_of(status: int, retry_after: str, good: tuple[int, ...]) -> Outcome:

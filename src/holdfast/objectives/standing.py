@@ -84,7 +84,7 @@ class Exclusion(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("an exclusion has a reason and an owner")
 
 
-class Observed(msgspec.Struct, frozen=True, kw_only=True):
+class Observed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of an asset at `at` (ns). Durations are seconds.
 
     `exposure`: the worst over its sites. `interval`: between snapshots, as they come; `copying` and `verifying`: until
@@ -105,7 +105,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     exclusion: Exclusion | None = None
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class Target(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One of RPO and RTO. `cheapest`: of the changes handed in, the one with the least price that would meet it."""
 
     target: float | None
@@ -116,7 +116,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     cheapest: Change | None = None
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an asset stands. `excluded`: in words, while the exclusion lasts; the states are as if there were none."""
 
     asset: str

@@ -19,6 +19,7 @@ from holdfast.control.service.events import EventLine
 from holdfast.control.service.health import Health
 from holdfast.control.service.kept import Kept, kept_place
 from holdfast.control.service.measuring import Measuring
+from holdfast.control.service.warming import warm_types
 from holdfast.errors import HoldfastError
 from holdfast.web.api.health import health_routes
 from holdfast.web.api.metrics import Metrics, metrics_page
@@ -71,6 +72,7 @@ def create_app(
     """
     from holdfast.web.api.routes import api_routes
 
+    warm_types()  # before any other thread decodes; once more below, with the bodies of routes
     how = settings or ServerSettings()
     kept = Kept(kept_place(service.organisation, service.environment))
     health, metrics = Health(service, kept), Metrics()
@@ -102,6 +104,7 @@ def create_app(
         debug=False,
     )
     describe(app)
+    warm_types()
     app.front = Front(app.inside, how, metrics, Limits(how.requests * 10, how.requests, monotonic), service.clock)
     require_policies(app)
     return app

@@ -46,6 +46,10 @@ _BODY_S: Final = 30.0
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
+class AmbiguousError(UsageError):
+    """Nobody knows where the request ends."""
+
+
 class Front:
     """`app`: what answers."""
 
@@ -111,6 +115,9 @@ class Front:
             self._log(scope, request_id, route, status, seconds)
 
     def _refusal(self, scope: HTTPScope) -> HoldfastError | None:
+        names = {name for name, _ in scope["headers"]}
+        if b"content-length" in names and b"transfer-encoding" in names:
+            return AmbiguousError("the request says twice how long it is: a proxy could cut it elsewhere")
         hosts = [value.lower() for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return UsageError(
@@ -141,6 +148,8 @@ class Front:
 async def _answer(error: HoldfastError, request_id: str, send: Send) -> None:
     told = problem_of(error, request_id)
     headers = [(b"content-type", b"application/problem+json")]
+    if isinstance(error, AmbiguousError):  # what follows it may be no request
+        headers.append((b"connection", b"close"))
     if isinstance(error, TooManyError):
         headers.append((b"retry-after", str(max(1, round(error.seconds))).encode()))
     body = msgspec.json.encode(told)

@@ -36,7 +36,16 @@ class _Lines(logging.Formatter):
             line |= {f"{name}_" if name in line else name: value for name, value in facts.items()}
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__  # never its text: it may hold anything
-        return scrubbed(json.dumps(line, ensure_ascii=True, default=str))
+        return json.dumps(_clean(line), ensure_ascii=True)
+
+
+def _clean(value: Any) -> Any:
+    """Each text by itself: what is cut out of a line of JSON would take its quotes along."""
+    if isinstance(value, dict):
+        return {scrubbed(str(name)): _clean(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(one) for one in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else scrubbed(str(value))
 
 
 def begin_log(*, quiet: bool = False) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import os
 import socket
@@ -19,16 +21,18 @@ import uvicorn
 from holdfast.control.service.refreshing import Refresher
 from holdfast.errors import FailedError, HoldfastError, PermissionDeniedError, RefusedError, UsageError
 from holdfast.web.app import Server, create_app
+from holdfast.web.connections import Patient, end_idle
 from holdfast.web.settings import ServerSettings, is_loopback
 
 if TYPE_CHECKING:
     from holdfast.control.service.context import Service
     from holdfast.control.service.operations import Operation
 
-__all__ = ["Listening", "serve", "settings_of"]
+__all__ = ["Listening", "serve", "settings_of", "spare_collecting"]
 
 _LOG: Final = logging.getLogger("holdfast.serve")
 _GRACE_S: Final = 20
+_TICKS: Final = 10  # of uvicorn, ten a second
 
 
 class Listening(NamedTuple):
@@ -115,6 +119,7 @@ def _run(
         timeout_keep_alive=15,
         h11_max_incomplete_event_size=32 << 10,
         limit_concurrency=4000,
+        http=Patient,
         ws="none",
         lifespan="on",
     )
@@ -127,6 +132,7 @@ def _run(
     host = f"[{listening.host}]" if ":" in listening.host else listening.host
     shown = f"http{'s' if listening.certificate else ''}://{host}:{listening.port}"
     server = _Server(config, app, lambda: told(shown))
+    spare_collecting()
     try:
         companions.start()
         server.run(sockets=[listener])
@@ -164,6 +170,11 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._listens()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            end_idle(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._app.state.leaving.set()
@@ -231,6 +242,14 @@ class _Companions:
         except HoldfastError as error:
             _LOG.warning("the worker did not end in good order: %s", error.message)
             return []
+
+
+def spare_collecting() -> None:
+    """What is there before the first request stays: a full collection of garbage, which all requests wait for, then
+    passes over it. For a process that serves to its end.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def leave(code: int) -> None:

@@ -12,7 +12,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     reached over TLS, its own or a proxy's. Times are seconds, sizes bytes.
 
     `tries`: how many wrong credentials one address may show in a minute. `requests`: how many requests per second one
-    address may send, and as many at once as in ten seconds of that.
+    address may send, and as many at once as in ten seconds of that. `standing_s`: how often it is asked anew whether
+    who watches events still may.
     """
 
     hosts: tuple[str, ...] = ("127.0.0.1:8440", "localhost:8440", "[::1]:8440", "testserver.local")
@@ -25,6 +26,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     answers_s: float = 24 * 3600.0
     tries: int = 10
     requests: float = 1000.0
+    standing_s: float = 10.0
     viewers_max: int = 1000
     heartbeat_s: float = 15.0
     poll_s: float = 1.0

@@ -145,3 +145,27 @@ def test_one_at_a_time(environment: dict[str, str]) -> None:
         with pytest.raises(ConflictError, match="another drill"), taken(environment):
             pass
     assert not is_taken(environment)
+
+
+def test_nothing_is_cleared_away_while_a_drill_is_under_way(tmp_path: Path, environment: dict[str, str]) -> None:
+    """From another container the process of a drill cannot be seen: its manifest looks like that of a dead one."""
+    home, place = drills_home(environment) / "abc", tmp_path / "trial"
+    _abandoned(home / "manifest.json", "abc", f"made.make_folder(Path({str(place)!r}), 'trial')")
+    told: list[str] = []
+    with taken(environment):
+        assert clear_leftovers(environment, told.append) == ([], []) and place.exists()
+    assert "under way" in told[0]
+    assert clear_leftovers(environment, told.append)[0] and not place.exists()
+
+
+def test_a_process_of_another_boot_or_container_is_never_killed(tmp_path: Path) -> None:
+    mine = Manifest.begin(tmp_path / "manifest.json", "abc")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        mine.note_process(process.pid, "somebody's")
+        kept = (tmp_path / "manifest.json").read_bytes()
+        scope = Path("/proc/sys/kernel/random/boot_id").read_text().strip().encode()
+        assert scope in kept
+        other = Manifest.decode(kept.replace(scope, b"another boot"), tmp_path / "manifest.json")
+        removed, left = other.clear()
+        assert "had ended" in removed[0] and not left and process.poll() is None
+        process.kill()

@@ -141,7 +141,8 @@ def test_something_in_the_background_goes_on_beside(tmp_path: Path) -> None:
     waits = activity(
         "b", process("/bin/sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"), background=True
     )
-    ran = played(experiment(waits, activity("a", process("/usr/bin/touch", f"{tmp_path}/go"))))
+    there = activity("b", process("/bin/true"), "probe", tolerance=0)
+    ran = played(experiment(waits, activity("a", process("/usr/bin/touch", f"{tmp_path}/go")), **steady(there)))
     assert ran.state == "PASSED" and {one.name for one in ran.activities} == {"a", "b"}
 
 
@@ -221,3 +222,22 @@ def test_functions_are_called_only_of_modules_that_were_named() -> None:
     with pytest.raises(FailedError, match=r"math\.sqrt failed"):
         call(sqrt, ("math",), {})
     assert sys.executable
+
+
+def test_the_lever_ends_a_process_that_runs_and_the_journal_has_it(tmp_path: Path) -> None:
+    began = SYSTEM_CLOCK.monotonic()
+
+    def look() -> None:
+        if SYSTEM_CLOCK.monotonic() - began > 0.3:
+            raise DrillStopped("the lever was pulled")
+
+    rollback = activity("r", process("/usr/bin/touch", str(tmp_path / "back")))
+    load = activity("load", process("/bin/sleep", "60"), background=True)
+    ran = played(experiment(load, activity("a", process("/bin/sleep", "60")), rollbacks=[rollback]), look)
+    assert ran.state == "STOPPED" and (tmp_path / "back").exists() and SYSTEM_CLOCK.monotonic() - began < 30
+    assert [one["status"] for one in ran.journal["run"]] == ["failed", "failed"]
+
+
+def test_without_a_steady_state_nothing_is_measured_and_nothing_passed() -> None:
+    ran = played(experiment(activity("a", process("/bin/true"))))
+    assert (ran.status, ran.state, ran.steady_before, ran.steady_after) == ("completed", "NOT_MEASURED", None, None)

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 from factory import example_evidence, unmeasured_evidence
-from runs import example_drill, example_run, example_setting
+from runs import example_drill, example_run, example_setting, usual_course
 
 from holdfast.errors import (
     AlreadyExistsError,
@@ -32,8 +32,10 @@ from holdfast.evidence.bundle import make_files, verify_evidence, verify_files, 
 from holdfast.evidence.chain import journal_file
 from holdfast.evidence.encoding import decode_record, encode_record
 from holdfast.evidence.manifest import make_manifest, sign_manifest
+from holdfast.evidence.record_outcome import Outcome
 from holdfast.evidence.recording import record_of
 from holdfast.objectives import Split
+from holdfast.recovery.journal.entries import Deed
 from holdfast.trust.signing import SigningKey, fingerprint
 from holdfast.trust.suites import Suite
 
@@ -61,7 +63,7 @@ def script() -> Iterator[ModuleType]:
 
 def by_script(script: ModuleType, folder: Path, **options: Any) -> None:
     """Raises whatever the script ends with 1 for."""
-    usual: dict[str, Any] = {"folder": str(folder), "signer": "", "log_key": [], "witness": [], "quorum": 0}
+    usual: dict[str, Any] = {"folder": str(folder), "signer": None, "log_key": [], "witness": [], "quorum": 0}
     script.verify(type("Options", (), usual | {"require_log": False} | options))
 
 
@@ -279,3 +281,22 @@ def test_the_module_as_a_command(made: dict[str, bytes], tmp_path: Path) -> None
     (tmp_path / "it" / "evidence.json").write_bytes(b"{}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 4 and done.stderr.startswith("error: ") and done.stdout == ""
+
+
+def test_a_drill_does_not_pass_where_its_run_failed(script: ModuleType, tmp_path: Path) -> None:
+    run = example_run([*usual_course()[:-1], (10.1, Deed.ENDED, {"text": "FAILED"})])
+    journal = journal_file(run.run, run.stores, run.entries, run.head)
+    with pytest.raises(RefusedError, match="ended FAILED by the journal"):
+        make_files(record_of(run, example_setting(), example_drill()), KEY, journal=journal)
+    files = make_files(record_of(run, example_setting(), example_drill(outcome=Outcome.ERROR)), KEY, journal=journal)
+    record = json.loads(files["evidence.json"])
+    record["results"]["outcome"] = "PASSED"  # what a liar with the key would sign
+    write_files(resigned(files, KEY, evidence_json=json.dumps(record).encode()), tmp_path / "it")
+    with pytest.raises(script.Wrong, match="ended otherwise"):
+        by_script(script, tmp_path / "it")
+
+
+def test_an_empty_fingerprint_trusts_nobody(made: dict[str, bytes], script: ModuleType, tmp_path: Path) -> None:
+    write_files(made, tmp_path / "it")
+    with pytest.raises(script.Wrong, match="signed by"):
+        by_script(script, tmp_path / "it", signer="")

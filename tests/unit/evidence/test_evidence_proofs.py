@@ -76,7 +76,7 @@ def script() -> ModuleType:
 
 def by_script(script: ModuleType, files: dict[str, bytes], folder: Path, **options: Any) -> None:
     write_files(files, folder)
-    usual: dict[str, Any] = {"folder": str(folder), "signer": "", "log_key": [], "witness": [], "quorum": 0}
+    usual: dict[str, Any] = {"folder": str(folder), "signer": None, "log_key": [], "witness": [], "quorum": 0}
     script.verify(type("Options", (), usual | {"require_log": False} | options))
 
 
@@ -93,7 +93,11 @@ def test_an_entry_about_the_plan_and_one_about_the_evidence_are_proven(script: M
             [proven] = verify_files(whole).proven
             assert (proven.action, proven.place, proven.size, proven.witnesses) == ("recover.run", 1, 2, (SITE_B.name,))
             assert not proven.of_evidence
-            by_script(script, whole, tmp_path / "plan", quorum=1)
+            by_script(script, whole, tmp_path / "plan", quorum=1, witness=[key.vkey for key in SITE_B.keys])
+            with pytest.raises(script.Wrong, match="witnesses that you named"):  # the record alone names it
+                by_script(script, whole, tmp_path / "unnamed", quorum=1)
+            with pytest.raises(script.Wrong, match="witnesses that you named"):
+                by_script(script, whole, tmp_path / "x", quorum=1, witness=[key.vkey for key in STRANGER.keys])
             with pytest.raises(script.Wrong, match="itself is in the log"):
                 by_script(script, whole, tmp_path / "other", require_log=True)
         else:

@@ -13,10 +13,11 @@ from runs import SECOND, START, example_drill, example_run, example_setting, ins
 
 from holdfast.clock import to_rfc3339
 from holdfast.evidence.controls import CONTROLS, answers_of, controls_csv
+from holdfast.evidence.evidence_page import Seal, render_page
 from holdfast.evidence.findings import closed_by, open_findings
 from holdfast.evidence.record import Evidence
 from holdfast.evidence.record_outcome import Outcome, Predicted
-from holdfast.evidence.record_setting import CleanUp, Finding, Severity
+from holdfast.evidence.record_setting import CleanUp, Exercise, Finding, Severity
 from holdfast.evidence.recording import record_of
 from holdfast.evidence.trends import Declared, Point, calibrate, trends_of
 from holdfast.evidence.trends_svg import trends_svg
@@ -149,3 +150,35 @@ def test_a_prediction_is_kept_with_what_it_was() -> None:
         seconds=5.0, error_seconds=pytest.approx(1.0), source="measured", compared_seconds=pytest.approx(5.0)
     )
     assert made.results.verdict == judge(made.targets.objective, made.results.measured)
+
+
+def test_what_goes_less_far_closes_nothing() -> None:
+    failed = record(0, outcome=Outcome.FAILED, exercise=Exercise.FUNCTIONAL_FAILOVER)
+    for exercise in (Exercise.TABLETOP, Exercise.COMPONENT_RESTORE, Exercise.SIMULATION):
+        assert open_findings([failed, record(1, exercise=exercise)])
+    assert open_findings([failed, record(1, exercise=Exercise.FUNCTIONAL_FAILOVER)]) == []
+    table = record(2, outcome=Outcome.FAILED, exercise=Exercise.TABLETOP)  # the same thing, seen again
+    assert open_findings([failed, table, record(3, exercise=Exercise.TABLETOP)])
+
+
+def test_a_drill_that_failed_before_any_plan_is_closed_by_one_of_the_same_recovery() -> None:
+    drill = example_drill(outcome=Outcome.FAILED, recovery="run-to-b")
+    unplanned = record_of(None, example_setting(record_id="unplanned"), drill)
+    assert [one.recovery for one in open_findings([unplanned])] == ["run-to-b"]
+    assert open_findings([unplanned, record(1)]) == []
+
+
+def test_a_drill_that_broke_or_went_less_far_was_not_held() -> None:
+    declared = [
+        Declared(name="monthly", recovery="run-to-b", every_seconds=30.0 * DAY, exercise=Exercise.FUNCTIONAL_FAILOVER)
+    ]
+    less = [record(20, outcome=Outcome.ERROR), record(21, outcome=Outcome.STOPPED)]
+    less.append(record(22, exercise=Exercise.TABLETOP))
+    [due] = trends_of([record(1), *less], declared, START + 40 * DAY * SECOND).due
+    assert due.overdue_seconds == pytest.approx(9.0 * DAY) and due.last_utc == due.passed_utc
+    assert trends_of(less, declared, START).due[0].overdue_seconds is NOT_MEASURED
+
+
+def test_what_is_still_to_be_cleared_away_is_not_said_to_be_gone() -> None:
+    later = record(0, clean_up=CleanUp(created=("x",), removed=(), left=(), later=True))
+    assert "signed before what the drill had made was cleared away" in render_page(later, Seal("ab", "cd", "suite"))

@@ -97,7 +97,9 @@ PLAYBOOK = """
   gather_facts: false
   tasks:
     - name: leave a mark
-      ansible.builtin.copy: {content: "{{ holdfast_run }}", dest: "{{ holdfast_target }}/mark"}
+      ansible.builtin.copy:
+        content: "{{ holdfast_run }}{{ lookup('env', 'HOLDFAST_PASSPHRASE') }}"
+        dest: "{{ holdfast_target }}/mark"
     - name: the disk is there
       ansible.builtin.stat: {path: "{{ holdfast_target }}"}
       register: found
@@ -105,7 +107,8 @@ PLAYBOOK = """
 """
 
 
-def test_a_playbook_changes_nothing_until_it_is_played(tmp_path: Path) -> None:
+def test_a_playbook_changes_nothing_until_it_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_PASSPHRASE", "hush")  # of this process, and not given to it
     (tmp_path / "book.yaml").write_text(PLAYBOOK)
     (tmp_path / "there").mkdir()
     given = {"holdfast_run": "r1", "holdfast_target": str(tmp_path / "there")}

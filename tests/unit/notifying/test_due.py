@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,14 @@ def test_steps_come_in_their_time_and_each_once() -> None:
 def test_who_takes_it_in_hand_ends_the_escalation_and_the_pager_hears_of_it() -> None:
     told = _notice(sent=_sent(("escalation:0", "chat"), ("escalation:0", "page")), acknowledged_at=T0 + 60 * S)
     assert due(told, NOTIFY, (), T0 + 3600 * S) == [Due("acknowledged", "page", Action.ACKNOWLEDGE, T0 + 60 * S)]
+
+
+def test_nobody_is_woken_in_the_morning_for_what_somebody_took_in_hand_at_night() -> None:
+    quiet = Quiet(begin=22 * 60, end=7 * 60, severities=("critical",))
+    night = T0 + 11 * 3600 * S  # 23:00
+    held = _notice(noticed_at=night, acknowledged_at=night + 600 * S)
+    assert due(held, msgspec.structs.replace(NOTIFY, quiet=(quiet,)), (), night + 9 * 3600 * S) == []
+    assert due(held, NOTIFY, (), night + 700 * S) == []  # nor where the first attempt did not get through
 
 
 def test_the_end_is_told_to_whom_the_beginning_was_and_to_nobody_else() -> None:

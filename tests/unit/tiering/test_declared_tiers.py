@@ -25,7 +25,7 @@ sites:
       hot: {url: file:///nvme/holdfast, restore: 60s}
       warm: {url: s3://acme-use1}
       cold: {url: s3://acme-use1-cold}
-    compute: {kind: slurm}
+    compute: {kind: slurm, partition: gpu, shape: H100x8}
     link: {up: 10Gbit/s, price_per_gb: 0.02}
   euw4:
     cloud: gcp

@@ -402,3 +402,11 @@ def test_every_kind_has_its_handler() -> None:
     with pytest.raises(UsageError, match="'x'") as unknown:
         kind_called("x")
     assert "recover.run" in unknown.value.hint
+
+
+def test_a_lane_of_many_assets_is_not_too_long(queue: DbosWorkflows) -> None:
+    """A group of which the names together are longer than a queue's may be is handed to the workers all the same."""
+    names = "+".join(f"checkpoint-of-experiment-{number}" for number in range(40))
+    first = submit_run(queue, "0" * 20, asset=names)
+    again = submit_run(queue, "0" * 20, asset=names)
+    assert first.key == again.key and first.state is Phase.QUEUED

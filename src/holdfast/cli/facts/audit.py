@@ -31,6 +31,7 @@ __all__ = [
     "Wanted",
     "appended_facts",
     "created_facts",
+    "entry_facts",
     "shown_facts",
     "verified_facts",
     "witness_key_facts",
@@ -115,22 +116,27 @@ def shown_facts(log: AuditLog, wanted: Wanted) -> Iterator[AuditShown]:
         leaf = decode_leaf(data, f"entry {number}")
         if not wanted.fits(leaf):
             continue
-        entry = leaf.entry
-        yield AuditShown(
-            number=number,
-            id=entry.id,
-            time=to_rfc3339(entry.at_ns),
-            actor=entry.actor.label,
-            role=entry.actor.role,
-            fingerprint=entry.actor.fingerprint,
-            action=entry.action,
-            decision=entry.decision,
-            policies=entry.policies,
-            objects=entry.objects,
-            outcome=entry.outcome,
-            origin=entry.origin,
-            signed=leaf.signed is not None,
-        )
+        yield entry_facts(number, leaf)
+
+
+def entry_facts(number: int, leaf: Leaf) -> AuditShown:
+    """One entry."""
+    entry = leaf.entry
+    return AuditShown(
+        number=number,
+        id=entry.id,
+        time=to_rfc3339(entry.at_ns),
+        actor=entry.actor.label,
+        role=entry.actor.role,
+        fingerprint=entry.actor.fingerprint,
+        action=entry.action,
+        decision=entry.decision,
+        policies=entry.policies,
+        objects=entry.objects,
+        outcome=entry.outcome,
+        origin=entry.origin,
+        signed=leaf.signed is not None,
+    )
 
 
 def witness_key_facts(key: NoteKey, file: Path) -> AuditWitnessKey:

@@ -95,7 +95,7 @@ def list_facts(
 
 
 def _declared(one: ListedDrill, now_ns: int) -> DeclaredDrill:
-    since = None if one.last is None else (now_ns - one.last.facts.started.at_ns) / NANOSECONDS
+    since = None if one.held is None else (now_ns - one.held.facts.started.at_ns) / NANOSECONDS
     late = None if since is None else since - one.every - (one.surprise_within or 0.0)
     return DeclaredDrill(
         name=one.name,

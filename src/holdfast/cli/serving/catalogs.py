@@ -8,6 +8,7 @@ from holdfast.cli.schemas.catalogs import CatalogShown, CatalogStatus
 from holdfast.cli.serving.words import AssetName
 from holdfast.control.service.acting import workflows_of
 from holdfast.control.service.operations import Asking, Nothing, Operation
+from holdfast.control.service.reading.catalogue import CataloguePage, catalogue_page
 from holdfast.control.workflows import WorkState
 
 __all__ = ["OPERATIONS", "ShowAsset"]
@@ -41,6 +42,10 @@ def _show(asking: Asking, given: ShowAsset) -> CatalogShown:
     return shown_facts(service.catalog_place.rpartition("@")[2], found)
 
 
+def _offered(asking: Asking, given: Nothing) -> CataloguePage:
+    return catalogue_page(asking.service)
+
+
 def _update(asking: Asking, given: Nothing) -> WorkState:
     service = asking.service
     key = asking.key or f"{service.clock.now_ns():x}"
@@ -57,6 +62,10 @@ OPERATIONS = (
         "catalog.show", "GET", "/assets/{asset:str}", "list", ShowAsset, CatalogShown, _show,
         "One asset as the catalog knows it: how it stands, where its snapshots lie, its recoveries and drills.",
         on="asset", tag="assets",
+    ),
+    Operation(
+        "catalog.offered", "GET", "/catalogue", "recover.list", Nothing, CataloguePage, _offered,
+        "Recoveries and drills that a team may begin by itself. Asks no store.", tag="catalog",
     ),
     Operation(
         "catalog.update", "POST", "/catalog/updates", "work.change", Nothing, WorkState, _update,

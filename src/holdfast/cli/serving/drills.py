@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
-from holdfast.cli.facts.drills import list_facts, ran_facts, scenarios_facts
-from holdfast.cli.schemas.drills import DrillList, DrillRan, DrillScenarios, DrillStopped
+import msgspec
+from msgspec import Meta
+
+from holdfast.authority.resources import PLANE
+from holdfast.cli.facts.drills import list_facts, ran_facts, scenarios_facts, short_facts
+from holdfast.cli.schemas.drills import DrillList, DrillRan, DrillScenarios, DrillStatus, DrillStopped
 from holdfast.cli.serving.words import Line, Word
+from holdfast.control.drilling.leftovers import manifests
 from holdfast.control.drilling.listing import find_outcome, kept_outcomes, list_drills
 from holdfast.control.service import acting
 from holdfast.control.service.operations import Asking, Nothing, Operation
 from holdfast.control.workflows import WorkState
 from holdfast.drills.lever import Lever
+from holdfast.errors import NotFoundError, UsageError
 
-__all__ = ["OPERATIONS", "ReportDrill", "StartDrill", "StopDrills"]
+__all__ = ["OPERATIONS", "DrillsStatus", "ReportDrill", "StartDrill", "StopDrills"]
 
 
 class StartDrill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,10 +30,17 @@ class StartDrill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class StopDrills(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of them. `release`: they may begin again instead."""
+    """All of them, or only the one whose id begins with `drill`. `release`: they may begin again instead."""
 
+    drill: Line = ""
     reason: Line = ""
     release: bool = False
+
+
+class DrillsStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`newest`: so many that ended."""
+
+    newest: Annotated[int, Meta(ge=1, le=200)] = 10
 
 
 class ReportDrill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,12 +65,37 @@ def _start(asking: Asking, given: StartDrill) -> WorkState:
 
 
 def _stop(asking: Asking, given: StopDrills) -> DrillStopped:
-    was = False
-    if given.release:
+    was, drill = False, ""
+    if given.drill:
+        if given.release:
+            raise UsageError("one drill is stopped, or all of them are let begin again")
+        drill = _stop_one(asking, given)
+    elif given.release:
         was = acting.release_drills(asking.service, asking.principal)
     else:
         acting.stop_drills(asking.service, asking.principal, given.reason)
-    return DrillStopped(drill="", all=not given.release, released=given.release, was_stopped=was)
+    return DrillStopped(drill=drill, all=not (given.release or drill), released=given.release, was_stopped=was)
+
+
+def _stop_one(asking: Asking, given: StopDrills) -> str:
+    environment = asking.service.environment
+    asking.service.authority().authorise(asking.principal, "drill.stop", PLANE)
+    known = [one.drill for one in manifests(environment) if not one.cleared and one.drill.startswith(given.drill)]
+    if len(known) != 1:
+        raise NotFoundError(f"no drill {given.drill!r} is under way there", hint="`holdfast drill status`")
+    Lever(environment).stop(known[0], given.reason or "no reason was given")
+    return known[0]
+
+
+def _status(asking: Asking, given: DrillsStatus) -> DrillStatus:
+    environment = asking.service.environment
+    found = list(manifests(environment))
+    return DrillStatus(
+        under_way=next((one.drill for one in found if not one.cleared and not one.abandoned and one.made), ""),
+        stopped=Lever(environment).pulled(),
+        abandoned=[one.drill for one in found if one.abandoned],
+        ended=[short_facts(one) for one in kept_outcomes(environment)[: given.newest]],
+    )
 
 
 def _report(asking: Asking, given: ReportDrill) -> DrillRan:
@@ -72,6 +110,11 @@ OPERATIONS = (
     Operation(
         "drill.scenarios", "GET", "/drills/scenarios", "drill.report", Nothing, DrillScenarios, _scenarios,
         "What can be broken, what has to come of it, what of it is real, and what is simulated.", tag="drills",
+    ),
+    Operation(
+        "drill.status", "GET", "/drills/status", "drill.report", DrillsStatus, DrillStatus, _status,
+        "Whether a drill is under way on the server's machine, whether they are stopped, how the newest ended.",
+        tag="drills",
     ),
     Operation(
         "drill.report", "GET", "/drills/ended/{drill:str}", "drill.report", ReportDrill, DrillRan, _report,

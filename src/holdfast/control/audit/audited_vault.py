@@ -7,9 +7,9 @@ names that `holdfast.authority.actions` gives them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from holdfast.control.audit.recorded import Facts, recorded
 from holdfast.control.authority.decision_log import DecisionLog, DecisionRecord
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from holdfast.vault.snapshots.quarantine import SetAside
     from holdfast.vault.tensors.loading import LazyTensors
 
-__all__ = ["AuditedVault", "JournalDecisions", "audited", "decision_logs", "recorded_on"]
+__all__ = ["AuditedVault", "Elsewhere", "JournalDecisions", "audited", "decision_logs", "recorded_on"]
+
+
+Elsewhere: TypeAlias = Callable[[], Iterable[Handle]]
 
 
 class AuditedVault(Vault):
@@ -144,16 +147,21 @@ class AuditedVault(Vault):
             return super().collect(*args, **options)
 
 
-def audited(vault: Vault, *, environment: Mapping[str, str] = os.environ) -> AuditedVault:
-    """The vault with the journal of who opened it. Where it has no audit log, nothing is written."""
-    return AuditedVault(vault.handle, _LateJournal(vault.handle, environment))
+def audited(
+    vault: Vault, *, environment: Mapping[str, str] = os.environ, elsewhere: Elsewhere | None = None
+) -> AuditedVault:
+    """The vault with the journal of who opened it. Where it has no audit log, nothing is written.
+
+    `elsewhere`: asked where this store has no log: the same vault at other stores, one of which may have it.
+    """
+    return AuditedVault(vault.handle, _LateJournal(vault.handle, environment, elsewhere))
 
 
 class _LateJournal:
     """Looked for when there is something to record: who only looks at a vault pays nothing."""
 
-    def __init__(self, handle: Handle, environment: Mapping[str, str]) -> None:
-        self._handle, self._environment = handle, environment
+    def __init__(self, handle: Handle, environment: Mapping[str, str], elsewhere: Elsewhere | None = None) -> None:
+        self._handle, self._environment, self._elsewhere = handle, environment, elsewhere
         self._journal: Journal | None = None
         self._decided: DecisionRecord | None = None
 
@@ -175,7 +183,11 @@ class _LateJournal:
         from holdfast.control.audit.recording import journal_of
 
         if self._journal is None:
-            self._journal = journal_of(self._handle, environment=self._environment)
+            found = journal_of(self._handle, environment=self._environment)
+            if self._elsewhere is not None and _is_silent(found):
+                others = (journal_of(one, environment=self._environment) for one in self._elsewhere())
+                found = next((one for one in others if not _is_silent(one)), found)
+            self._journal = found
         return self._journal
 
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Final, NamedTuple
 
 import msgspec
 
 from holdfast.clock import Clock
 from holdfast.control.drilling.recording import write_evidence
+from holdfast.control.drilling.terminating import termination
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.drills.judging import facts_of, measured_of, objective_of_trial
 from holdfast.drills.lever import Lever, drills_home
@@ -85,7 +84,7 @@ def conduct(order: Order, environment: Mapping[str, str], clock: Clock, told: Ca
     folder = manifest.make_folder(
         (order.where or home) / (_TRIAL if order.where is None else f"drill-{order.id}"), _TRIAL
     )
-    with _termination() as terminated:
+    with termination() as terminated:
 
         def look() -> None:
             if terminated.is_set():
@@ -129,7 +128,7 @@ class _Conducted:
             problems = self._order.steady()
             if problems and ended.outcome in (Outcome.PASSED, Outcome.FAILED):
                 ended = _Ended(Outcome.ERROR, f"after it something outside was not as before: {'; '.join(problems)}")
-            first = self._outcome(stage, ended, CleanUp(created=self._created(), removed=(), left=()), problems)
+            first = self._outcome(stage, ended, self._clean_up_to_come(), problems)
             files, trouble = write_evidence(stage.trial, self._order, first, self._home / "evidence")
         except Exception as error:  # noqa: BLE001 - whatever it is: what the drill made has to go
             trouble = f"the drill broke at its end: {type(error).__name__}: {error}"
@@ -138,12 +137,29 @@ class _Conducted:
             removed, left = self._clear(stage)
         if left and not self._order.keep:
             ended = _Ended(Outcome.ERROR, f"not all could be cleared away: {'; '.join(left)}")
+            files, trouble = self._thrown_away(files, trouble)
         stage.mark(MomentKind.CLEANED, "left over: " + "; ".join(left) if left else "all that it made is removed")
         clean_up = CleanUp(created=self._created(), removed=tuple(removed), left=tuple(left))
         last = self._outcome(stage, ended, clean_up, problems)
         last = msgspec.structs.replace(last, evidence=tuple(files), evidence_problem=trouble)
         write_outcome(self._home / "report.json", last)
         return last
+
+    def _clean_up_to_come(self) -> CleanUp:
+        """As the evidence has it, which is signed by a key of the trial's, and so before the trial goes."""
+        if self._order.keep:
+            return CleanUp(created=self._created(), removed=(), left=(f"{self._folder}: it was to be kept",))
+        return CleanUp(created=self._created(), removed=(), left=(), later=True)
+
+    def _thrown_away(self, files: list[str], trouble: str) -> tuple[list[str], str]:
+        """Evidence that was signed before it was known that the drill broke at its end: it says what is not so."""
+        if not files:
+            return files, trouble
+        try:
+            shutil.rmtree(self._home / "evidence")
+        except OSError as error:
+            return [], f"what lies in {self._home / 'evidence'} was signed before the drill broke ({error.strerror})"
+        return [], "it was signed before the drill broke, and is thrown away"
 
     def _clear(self, stage: Stage) -> tuple[list[str], list[str]]:
         stage.trial.close()
@@ -227,21 +243,3 @@ class _Conducted:
 
 def _nobody() -> None:
     return
-
-
-@contextmanager
-def _termination() -> Iterator[threading.Event]:
-    """Set by SIGTERM while it lasts, where this thread may hear of it."""
-    heard = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield heard
-        return
-
-    def hear(number: int, frame: FrameType | None) -> None:
-        heard.set()
-
-    before = signal.signal(signal.SIGTERM, hear)
-    try:
-        yield heard
-    finally:
-        signal.signal(signal.SIGTERM, before)

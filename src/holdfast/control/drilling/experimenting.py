@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
+from holdfast.control.drilling.terminating import termination
 from holdfast.drills.chaos.reading import BYTES_MAX, read_experiment
 from holdfast.drills.chaos.running import Ran, run
 from holdfast.drills.lever import Lever
@@ -47,12 +48,16 @@ def run_experiment(
     if journal.exists():
         raise RefusedError(f"{journal} exists, and a journal is not replaced", hint="--journal FILE, another one")
 
-    def look() -> None:
-        why = lever.pulled()
-        if why:
-            raise DrillStopped(f"the lever was pulled: {why}")
+    with termination() as terminated:
 
-    ran = run(experiment, clock, modules=modules, environment=environment, look=look, told=told)
+        def look() -> None:
+            if terminated.is_set():
+                raise DrillStopped("it was told to end (SIGTERM)")
+            why = lever.pulled()
+            if why:
+                raise DrillStopped(f"the lever was pulled: {why}")
+
+        ran = run(experiment, clock, modules=modules, environment=environment, look=look, told=told)
     try:
         with journal.open("xb") as out:
             out.write(msgspec.json.format(msgspec.json.encode(ran.journal), indent=2) + b"\n")

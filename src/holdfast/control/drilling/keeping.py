@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+from holdfast.control.audit.audited_vault import recorded_on
 from holdfast.control.evidencing.keeping import keep
 from holdfast.control.evidencing.sealing import Kept
 from holdfast.control.recovering.journals import choose_journal, landing_stores
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.states import Condition
+from holdfast.drills.lever import drills_home
 from holdfast.drills.outcomes import DrillOutcome
 from holdfast.errors import HoldfastError
+from holdfast.evidence.manifest import MANIFEST
 from holdfast.vault.vault import Vault
 
 __all__ = ["keep_at_stores"]
 
 
 def keep_at_stores(sites: DeclaredSites, vault: Vault, outcome: DrillOutcome) -> str:
-    """Under the id of its run (else its own), sealed with the keeper's key of whoever drills; why not, or empty."""
+    """Under the id of its run (else its own), sealed with the keeper's key of whoever drills; why not, or empty.
+
+    That key is not the trial's, which nobody has any more: the vault's audit log has the manifest of what was kept.
+    """
     run = outcome.runs[0] if outcome.runs else outcome.id
+    folder = drills_home(sites.environment) / outcome.id / "evidence"
     try:
-        files = {Path(name).name: Path(name).read_bytes() for name in outcome.evidence}
+        files = {Path(name).relative_to(folder).as_posix(): Path(name).read_bytes() for name in outcome.evidence}
         lost = {name for name, state in sites.states.items() if state.condition is Condition.FAILED}
         stores = choose_journal(landing_stores(sites), lost)
-        keep(sites, vault.handle.keys, stores, Kept(run=run, at=sites.clock.now_ns(), files=files))
-    except (HoldfastError, OSError) as error:
+        kept = Kept(run=run, at=sites.clock.now_ns(), files=files)
+        objects = {"evidence": hashlib.sha256(files[MANIFEST]).hexdigest()}
+        with recorded_on(vault, "evidence.write", objects=objects, names={"run": run}):
+            keep(sites, vault.handle.keys, stores, kept)
+    except (HoldfastError, OSError, ValueError, KeyError) as error:
         return f"the evidence lies on this machine alone ({error})"
     return ""

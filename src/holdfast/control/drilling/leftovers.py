@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from holdfast.control.drilling.taking import taken
 from holdfast.drills.lever import drills_home
 from holdfast.drills.manifest import Manifest
-from holdfast.errors import HoldfastError
+from holdfast.errors import ConflictError, HoldfastError
 
 __all__ = ["clear_leftovers", "manifests"]
 
@@ -22,7 +23,19 @@ def manifests(environment: Mapping[str, str], told: Callable[[str], None] = lamb
 
 
 def clear_leftovers(environment: Mapping[str, str], told: Callable[[str], None]) -> tuple[list[str], list[str]]:
-    """Of drills whose process is gone: what was removed, and what is left. Only what a manifest names is touched."""
+    """Of drills whose process is gone: what was removed, and what is left. Only what a manifest names is touched.
+
+    While a drill is under way nothing is: from another container its process cannot be seen, and would seem gone.
+    """
+    try:
+        with taken(environment):
+            return _clear(environment, told)
+    except ConflictError:
+        told("a drill is under way: what others have left is cleared away after it")
+        return [], []
+
+
+def _clear(environment: Mapping[str, str], told: Callable[[str], None]) -> tuple[list[str], list[str]]:
     removed: list[str] = []
     left: list[str] = []
     for manifest in manifests(environment, told):

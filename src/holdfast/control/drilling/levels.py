@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from holdfast.control.drilling.conducting import Order
 from holdfast.control.recovering.intending import Wanted
+from holdfast.control.recovering.plan_files import PlanFile
 from holdfast.control.recovering.recovering import Recoveries
+from holdfast.control.recovering.runs import Status
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.drills.stage import Stage
-from holdfast.drills.troubles import DrillFailed
+from holdfast.drills.troubles import DrillFailed, DrillStopped
 from holdfast.errors import HoldfastError
 from holdfast.evidence.record_outcome import Check, CheckLevel, CheckResult, MomentKind
 from holdfast.evidence.record_setting import Disruption
+from holdfast.recovery.journal.entries import Deed
+from holdfast.recovery.plans import Plan
+from holdfast.recovery.running.progress import Progress
 
 __all__ = ["component_drill", "tabletop_drill"]
 
@@ -36,6 +42,10 @@ def tabletop_drill(order: Order, sites: DeclaredSites, recovery: str) -> Order:
             if against:
                 raise DrillFailed("; ".join(against))
             said.append("nothing speaks against it, and every step could be done")
+        detail = "nothing was restored: it was talked through"
+        stage.checks.append(
+            Check(name="restored content", level=CheckLevel.PRESENT, result=CheckResult.NOT_MEASURED, detail=detail)
+        )
 
     scenario = order.scenario._replace(
         play=play, disruption=Disruption.NONE, real=_NOTHING_BROKEN, simulated="all of it: it is talked through"
@@ -53,12 +63,13 @@ def component_drill(order: Order, sites: DeclaredSites, recovery: str) -> Order:
             try:
                 file = recoveries.plan(Wanted(recovery, isolated=True, target=str(target)))
                 stage.mark(MomentKind.PLANNED, f"a rehearsal is planned: {file.run}")
-                status = recoveries.run(file, "", lambda plan, progress: stage.look())
+                status = _run(stage, sites, recoveries, file)
+            except DrillStopped:
+                raise
             except HoldfastError as error:
                 raise DrillFailed(f"the component could not be restored: {error.message}") from error
             if status.state.verdict != "PASSED":
                 raise DrillFailed(f"the rehearsal {file.run} ended {status.state.verdict}")
-            stage.runs.append(file.run)
             stage.restored = stage.verified = True
             stage.recovery_site = file.plan.site
             chosen = file.plan.chosen[0]
@@ -75,6 +86,35 @@ def component_drill(order: Order, sites: DeclaredSites, recovery: str) -> Order:
         simulated=_NOTHING_BROKEN,
     )
     return order._replace(scenario=scenario, prepare=_nothing, evidence_of=sites, commands=False)
+
+
+def _run(stage: Stage, sites: DeclaredSites, recoveries: Recoveries, file: PlanFile) -> Status:
+    """Its journal lies at the declared stores: a run of a drill that is to stop has to end there, too, or everybody
+    would wait for it. Raises DrillStopped.
+    """
+    heard: list[DrillStopped] = []
+
+    def heed(plan: Plan, progress: Progress) -> None:
+        if heard:
+            return
+        try:
+            stage.look()
+        except DrillStopped as error:
+            heard.append(error)
+            recoveries.say(file.run, Deed.STOPPED, reason=error.message)
+
+    try:
+        status = recoveries.run(file, "", heed)
+    except KeyboardInterrupt:
+        again = Recoveries(sites)
+        with suppress(HoldfastError):
+            again.say(file.run, Deed.STOPPED, reason="the drill was interrupted")
+            again.adopt(file.run, "", lambda plan, progress: None)
+        raise
+    stage.runs.append(file.run)
+    if heard:
+        raise heard[0]
+    return status
 
 
 def _nothing(stage: Stage) -> None:

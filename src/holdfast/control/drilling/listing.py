@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from holdfast.control.sites.declared import DeclaredSites
+from holdfast.drills.judging import LEVELS
 from holdfast.drills.lever import drills_home
 from holdfast.drills.manifest import Manifest
 from holdfast.drills.outcomes import DrillOutcome, read_outcome
 from holdfast.errors import ConflictError, HoldfastError, NotFoundError
+from holdfast.evidence.findings import goes_as_far
+from holdfast.evidence.record_outcome import Outcome
 
 __all__ = ["ListedDrill", "begun_before", "find_outcome", "kept_outcomes", "list_drills"]
 
 
+_HELD: Final = (Outcome.PASSED, Outcome.FAILED)
+
+
 class ListedDrill(NamedTuple):
-    """A drill of the file. Seconds; `last`: its newest report here, None where it never ran here."""
+    """A drill of the file. Seconds; `last`: its newest report here, None where it never ran here. `held`: the newest
+    that says something of the recovery (PASSED, FAILED), at the declared level or one that goes further.
+    """
 
     name: str
     recovery: str
@@ -24,13 +32,18 @@ class ListedDrill(NamedTuple):
     every: float
     surprise_within: float | None
     last: DrillOutcome | None
+    held: DrillOutcome | None = None
 
 
 def list_drills(sites: DeclaredSites) -> list[ListedDrill]:
     """In the order of the file."""
     newest: dict[str, DrillOutcome] = {}
-    for one in kept_outcomes(sites.environment):
-        newest.setdefault(one.facts.name, one)
+    held: dict[str, DrillOutcome] = {}
+    for found in kept_outcomes(sites.environment):
+        newest.setdefault(found.facts.name, found)
+        declared = sites.config.drills.get(found.facts.name)
+        if declared is not None and found.state in _HELD and goes_as_far(found.facts.exercise, LEVELS[declared.level]):
+            held.setdefault(found.facts.name, found)
     return [
         ListedDrill(
             name,
@@ -40,6 +53,7 @@ def list_drills(sites: DeclaredSites) -> list[ListedDrill]:
             one.every,
             one.surprise_within,
             newest.get(name),
+            held.get(name),
         )
         for name, one in sites.config.drills.items()
     ]

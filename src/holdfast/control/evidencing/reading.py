@@ -110,10 +110,12 @@ def export(sites: DeclaredSites, run: str, folder: Path) -> Exported:
 
 def trends(sites: DeclaredSites) -> Trends:
     """Over all evidence that can be read, and the drills that are declared."""
+    from holdfast.drills.judging import LEVELS
+
     vault = _opened(sites)
     records = earlier_records(sites, vault, _TRENDS_MAX)
     declared = [
-        Declared(name=name, recovery=drill.recovery, every_seconds=drill.every)
+        Declared(name=name, recovery=drill.recovery, every_seconds=drill.every, exercise=LEVELS[drill.level])
         for name, drill in sites.config.drills.items()
     ]
     return trends_of(records, declared, sites.clock.now_ns())

@@ -94,14 +94,21 @@ class Claims:
                 return claim
         raise ConflictError("others claimed runs again and again meanwhile")
 
+    def of(self, name: str, incident: str) -> Claim | None:
+        """The one for this incident: its run may not have begun. Raises as `read`."""
+        return next((one for one in self.read() if (one.recovery, one.incident) == (name, incident)), None)
+
     def within_limits(self, plan: str) -> Claim | None:
-        """The claim of this plan, if those before it allowed it. Raises as `read`."""
+        """The claim of this plan, if those before it allowed it: when it was made as it says, or now, if that is to
+        come. Raises as `read`.
+        """
         begun: list[Begun] = []
         for claim in self.read():
             recovery = self._sites.config.recoveries.get(claim.recovery)
             if claim.plan == plan and recovery is not None and recovery.automatic is not None:
                 own, of_all = limits_of(self._sites, recovery)
-                return None if limit_problem(begun, claim.recovery, own, of_all, claim.at) else claim
+                at = min(claim.at, self._clock.now_ns())
+                return None if limit_problem(begun, claim.recovery, own, of_all, at) else claim
             begun.append(Begun(recovery=claim.recovery, at=claim.at))
         return None
 

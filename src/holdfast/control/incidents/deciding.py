@@ -8,12 +8,14 @@ lacks, the run waits for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from holdfast.clock import NANOSECONDS
 from holdfast.config.conditions import Lasting, names_in, parse_condition
 from holdfast.config.detecting_model import Automatic
-from holdfast.control.incidents.claims import Claims
+from holdfast.control.incidents.claims import Claim, Claims
 from holdfast.control.incidents.log import IncidentLog
 from holdfast.control.incidents.model import Deed, Incident
 from holdfast.control.incidents.receiving import KIND
@@ -29,7 +31,10 @@ from holdfast.notifying.model import Silence
 __all__ = ["Decider", "Decision", "PROBE", "related"]
 
 PROBE: Final = "probe"
+CONDITION: Final = "condition"  # of a recovery, where none of its probes is bad
 _WHY_MAX: Final = 4000
+_ABOUT_TO_NS: Final = 60 * NANOSECONDS
+_FIGURES: Final = re.compile(r"\b\d+(?:[.,:]\d+)*\b")
 _RAN: Final = "a run began for the incident"
 
 
@@ -102,12 +107,13 @@ class Decider:
             return no(f"its condition is {because.truth.value}")
         if first is None:
             first = self._log.open_one(
-                "condition",
+                CONDITION,
                 name,
                 severity="critical",
                 title=f"the condition of {name} is true",
                 why="\n".join(because.lines())[:_WHY_MAX],
             )
+            incidents = [first]
         known = next((one for one in incidents if any(run.step == name and run.run for run in one.entries)), None)
         if known is not None and (silenced := self._stopped([known], silences)):
             return no(silenced)
@@ -117,10 +123,13 @@ class Decider:
             if resumed is not None:
                 return Decision(name, resumed.begun, resumed.why, because, known.id, run)
             return no(f"{_RAN} {known.id}: one incident, one run")
-        stopped = self._stopped(incidents or [first], silences)
+        stopped = self._stopped(incidents, silences)
         if stopped:
             return no(stopped)
         try:
+            claim = self._claims.of(name, first.id)
+            if claim is not None:
+                return self._claimed(claim, automatic, first, because)
             why = self._claims.problem(name)
             if why:
                 return no(why)
@@ -131,6 +140,25 @@ class Decider:
         self._log.say(first.id, Deed.RUN, step=name, run=plan.run, text=f"begun by itself: {automatic.when}")
         started = self._starter.start(plan)
         return Decision(name, started.begun, started.why, because, first.id, plan.run)
+
+    def _claimed(self, claim: Claim, automatic: Automatic, incident: Incident, because: Because) -> Decision:
+        """Whoever claimed a run was killed before it was written to the incident, or is about to write it. Raises
+        what the log raises.
+        """
+
+        def no(why: str) -> Decision:
+            return Decision(claim.recovery, False, f"{claim.by} claimed its run, {why}", because, incident.id)
+
+        if 0 <= self._sites.clock.now_ns() - claim.at < _ABOUT_TO_NS:
+            return no("and is about to begin it")
+        run = self._starter.planned(claim.plan) if claim.by == self._log.label else None
+        if run is None:
+            return no("and its plan is kept where it was made: it begins once somebody watches there again")
+        self._log.say(incident.id, Deed.RUN, step=claim.recovery, run=run, text=f"begun by itself: {automatic.when}")
+        started = self._starter.resume(run, automatic, incident)
+        if started is None:
+            return Decision(claim.recovery, False, f"{_RAN} {incident.id}: it began", because, incident.id, run)
+        return Decision(claim.recovery, started.begun, started.why, because, incident.id, run)
 
     def _stopped(self, incidents: Sequence[Incident], silences: Sequence[Silence]) -> str:
         """Who wants that nothing begins; empty: nobody."""
@@ -151,10 +179,10 @@ class Decider:
         if (
             not decision.incident
             or decision.why.startswith(_RAN)
-            or self._said.get((decision.recovery, decision.incident)) == decision.why
+            or self._said.get((decision.recovery, decision.incident)) == (said := _FIGURES.sub("#", decision.why))
         ):
             return
-        self._said[decision.recovery, decision.incident] = decision.why
+        self._said[decision.recovery, decision.incident] = said
         text = "\n".join([decision.why, *decision.because.lines()])[:_WHY_MAX]
         try:
             self._log.say(decision.incident, Deed.DECIDED, step=decision.recovery, text=text, run=decision.run)
@@ -174,5 +202,5 @@ def related(
         for one in incidents
         if (one.kind == PROBE and one.subject in bad)
         or (one.kind == KIND and one.labels.get("alertname") in alerts)
-        or (one.kind == "condition" and set(probes) & bad)
+        or (one.kind == CONDITION and set(probes) & bad)
     ]

@@ -8,11 +8,13 @@ whatever any of them has. Who may write to a store can put rubbish there: that c
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from holdfast.clock import NANOSECONDS
 from holdfast.control.recovering.trying import each_at_once
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.telling import Place, places_of
@@ -32,6 +34,9 @@ _LISTED_MAX: Final = 20_000
 _BYTES_MAX: Final = 128 << 10
 _PATIENCE_S: Final = 5.0
 _SILENT_S: Final = 30.0
+_NAME: Final = re.compile(r"([0-9]{20})-[0-9a-f]{12}")
+_APART_NS: Final = 86_400 * NANOSECONDS
+_RUBBISH_MAX: Final = 60
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -58,6 +63,12 @@ class Written(NamedTuple):
 def new_name(at_ns: int) -> str:
     """In the order of time, and never used twice."""
     return f"{at_ns:020d}-{os.urandom(6).hex()}"
+
+
+def _time_in(key: str) -> int:
+    """As `new_name` put it into a key (ns); long ago, where it is no such name."""
+    match = _NAME.fullmatch(key.rpartition("/")[2])
+    return int(match[1]) if match else -1 << 62
 
 
 def seal_signed(keys: VaultKeys, key: str, body: bytes, *, keeper: bool = True) -> bytes:
@@ -128,6 +139,8 @@ class Documents(Generic[T]):
     def write(self, key: str, body: bytes) -> Written:
         """Durable at the places that are named. Raises FailedError where it lies nowhere, and what signing raises."""
         sealed = seal_signed(self._keys, key, body, keeper=self._keeper)
+        if len(sealed) > _BYTES_MAX:  # nobody would read it
+            raise FailedError(f"{key} would have {len(sealed)} bytes, and {_BYTES_MAX} are the most", object_name=key)
         places = {place.name: place for place in self.places()}
 
         def create(place: Place) -> None:
@@ -222,7 +235,14 @@ class Documents(Generic[T]):
         by_folder: dict[str, list[str]] = {}
         for key in sorted(listed):
             by_folder.setdefault(key.rpartition("/")[0], []).append(key)
-        return {key: listed[key] for several in by_folder.values() for key in several[-newest:]}
+        now = self._sites.clock.now_ns()
+        chosen: dict[str, int] = {}
+        for several in by_folder.values():
+            # Anybody who may write to a store can add names: those that nobody here gives, or of another time, are not
+            # taken for the newest, and of the others more are read than are wanted.
+            given = [key for key in several if abs(_time_in(key) - now) <= _APART_NS]
+            chosen |= {key: listed[key] for key in given[-newest - _RUBBISH_MAX :]}
+        return chosen
 
     def _taken(self, place: Place, wanted: list[tuple[str, int]]) -> dict[str, Found[T]]:
         """Those of these objects that count, by key."""

@@ -42,6 +42,11 @@ class IncidentLog:
         self.problems: dict[str, str] = {}
         """Place → why it did not answer at the last `refresh`."""
 
+    @property
+    def label(self) -> str:
+        """Of the key that writes here."""
+        return self._keys.label
+
     def refresh(self) -> None:
         """Ask this machine and all stores; what some of them lack of open incidents is brought to them."""
         found, problems = self._documents.read()

@@ -57,10 +57,15 @@ class Rule(NamedTuple):
 
 def recording_rules(scale: float = 1.0) -> list[tuple[str, str]]:
     """Name → expression. `scale`: of all windows, for trials."""
-    missed = "holdfast_exposure_seconds > bool on (asset) holdfast_rpo_target_seconds"
+    missed = f"{_worst('holdfast_exposure_seconds')} > bool {_worst('holdfast_rpo_target_seconds', 'min')}"
     made = [(_MISSED, missed)]
     windows = sorted({window for burn in BURNS for window in (burn.long, burn.short)})
     return made + [(_ratio(window), f"avg_over_time({_MISSED}[{_span(window * scale)}])") for window in windows]
+
+
+def _worst(metric: str, of: str = "max") -> str:
+    """Of each asset, over all servers that tell of it: two with one name could not be compared with two others."""
+    return f"{of} by (asset) ({metric})"
 
 
 def _ratio(window: int) -> str:
@@ -91,7 +96,7 @@ def alerting_rules(objective: float = OBJECTIVE, scale: float = 1.0) -> list[Rul
     found += [
         Rule(
             "HoldfastExposureBreached",
-            "holdfast_exposure_seconds > on (asset) holdfast_rpo_target_seconds",
+            f"{_worst('holdfast_exposure_seconds')} > {_worst('holdfast_rpo_target_seconds', 'min')}",
             300 * scale,
             "critical",
             "{{ $labels.asset }} would lose more than its RPO allows",
@@ -99,7 +104,7 @@ def alerting_rules(objective: float = OBJECTIVE, scale: float = 1.0) -> list[Rul
         ),
         Rule(
             "HoldfastExposureUnknown",
-            "holdfast_rpo_target_seconds unless on (asset) holdfast_exposure_seconds",
+            f"{_worst('holdfast_rpo_target_seconds')} unless {_worst('holdfast_exposure_seconds')}",
             900 * scale,
             "warning",
             "nobody knows what {{ $labels.asset }} would lose",
@@ -107,7 +112,7 @@ def alerting_rules(objective: float = OBJECTIVE, scale: float = 1.0) -> list[Rul
         ),
         Rule(
             "HoldfastRtoMissed",
-            "holdfast_rto_actual_seconds > on (asset) holdfast_rto_target_seconds",
+            f"{_worst('holdfast_rto_actual_seconds')} > {_worst('holdfast_rto_target_seconds', 'min')}",
             0.0,
             "warning",
             "the last recovery of {{ $labels.asset }} took longer than its RTO",
@@ -115,11 +120,19 @@ def alerting_rules(objective: float = OBJECTIVE, scale: float = 1.0) -> list[Rul
         ),
         Rule(
             "HoldfastDrillOverdue",
-            "time() - holdfast_drill_last_success_timestamp_seconds > 35 * 86400",
+            f"time() - {_worst('holdfast_drill_last_success_timestamp_seconds')} > 35 * 86400",
             0.0,
             "warning",
             "no drill of {{ $labels.asset }} has passed for 35 days",
             "Credit for a recovery that was shown ends after 30 days.",
+        ),
+        Rule(
+            "HoldfastNeverDrilled",
+            f"{_worst('holdfast_rto_target_seconds')} unless {_worst('holdfast_drill_last_success_timestamp_seconds')}",
+            86400 * scale,
+            "warning",
+            "no drill of {{ $labels.asset }} has ever passed",
+            "It owes an RTO, and nobody has shown that it can be kept: holdfast drill run.",
         ),
         Rule(
             "HoldfastObjectiveBreached",
@@ -160,6 +173,14 @@ def alerting_rules(objective: float = OBJECTIVE, scale: float = 1.0) -> list[Rul
             "warning",
             "what the server tells of objectives is {{ $value | humanizeDuration }} old",
             "Nothing that these rules see is newer.",
+        ),
+        Rule(
+            "HoldfastCatalogStale",
+            "min(holdfast_catalog_age_seconds) > 3600",
+            300 * scale,
+            "warning",
+            "the catalog is {{ $value | humanizeDuration }} old",
+            "What these rules see of snapshots and stores is as old: holdfast catalog update.",
         ),
         Rule(
             "HoldfastServerGone",
@@ -204,6 +225,9 @@ def names_in(expr: str) -> set[str]:
 _NAMES: Final = frozenset(metric.name for metric in METRICS)
 
 
+_USED: Final = f"{_worst('holdfast_exposure_seconds')} / {_worst('holdfast_rpo_target_seconds', 'min')}"
+
+
 class _Panel(NamedTuple):
     title: str
     exprs: tuple[tuple[str, str], ...]  # expression, legend
@@ -222,7 +246,7 @@ def panels() -> list[_Panel]:
         ),
         _Panel(
             "Share of the RPO that is used",
-            (("holdfast_exposure_seconds / on (asset) holdfast_rpo_target_seconds", "{{asset}}"),),
+            ((_USED, "{{asset}}"),),
             "percentunit",
         ),
         _Panel(

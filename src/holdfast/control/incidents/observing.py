@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from holdfast.clock import NANOSECONDS
 from holdfast.config.detecting_model import Probe
 from holdfast.control.incidents.documents import HERE, Documents, Found, new_name
 from holdfast.control.incidents.probing import Prober, looks_at
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.kept import KeptFile, counts_as
-from holdfast.detection.looks import Look, Terms, Track, after
+from holdfast.detection.looks import Look, Terms, Track, after, resumed
 from holdfast.detection.observations import Observation, Seen, decode_observation, encode_observation
 from holdfast.detection.quorum import Place, Report, Verdict, judge
 from holdfast.errors import DamageError, HoldfastError, UsageError
@@ -20,6 +21,8 @@ __all__ = ["OBSERVATIONS", "Observer", "Observers", "observer_name", "terms_of"]
 OBSERVATIONS: Final = "observations/"
 _KEPT: Final = 3  # of each observer
 _SAID: Final = OBSERVATIONS + "said/"
+_OF_THIS_MACHINE: Final = frozenset({"alert", "heartbeat"})  # good ones do not show that a network is there
+_FORGOTTEN_S: Final = 3600.0  # looks of before a longer break make nothing bad, or good, now
 
 
 def observer_name(keys: VaultKeys, place: str) -> str:
@@ -58,8 +61,13 @@ class Observer:
         """What these looks make of what it knew, at every store that answers."""
         probes = self._sites.config.detect.probes
 
+        within = int(max(_FORGOTTEN_S, 10 * self._sites.config.detect.stale_after) * NANOSECONDS)
+
         def joined(known: dict[str, Track]) -> dict[str, Track]:
-            return {name: after(known.get(name, Track()), look, terms_of(probes[name])) for name, look in looks.items()}
+            return {
+                name: after(resumed(known.get(name, Track()), look.at, within), look, terms_of(probes[name]))
+                for name, look in looks.items()
+            }
 
         try:
             tracks = self._file.change(joined)
@@ -110,6 +118,7 @@ class Observers:
         """Of every probe that is declared."""
         detect = self._sites.config.detect
         faults = {name: one.fault_site or one.site for name, one in detect.probes.items()}
+        shown = {name: site for name, site in faults.items() if detect.probes[name].kind not in _OF_THIS_MACHINE}
         now = self._sites.clock.now_ns()
         return {
             name: judge(
@@ -122,7 +131,7 @@ class Observers:
                 reports,
                 now,
                 detect.stale_after,
-                faults,
+                shown,
             )
             for name, one in detect.probes.items()
         }

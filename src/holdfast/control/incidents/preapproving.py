@@ -8,17 +8,19 @@ for, is signed by somebody else, and ends. It counts only for a plan whose run w
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from holdfast.clock import NANOSECONDS, to_rfc3339
 from holdfast.config.conditions import names_in, parse_condition
-from holdfast.config.model import Config
+from holdfast.config.model import Config, Recovery
 from holdfast.control.incidents.claims import Claims
 from holdfast.control.incidents.documents import Documents, new_name
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.errors import DamageError, HoldfastError, NotFoundError, RefusedError, UsageError
+from holdfast.recovery.intents import Intent, Newest
 from holdfast.recovery.plans import Plan, plan_hash
 from holdfast.recovery.reviewing.approvals import Approval
 from holdfast.vault.format.keys import VaultKeys
@@ -30,6 +32,7 @@ __all__ += ["standing_approvals"]
 APPROVALS: Final = "automatic/approvals/"
 LONGEST_S: Final = 90 * 86_400.0
 _TEXT_MAX: Final = 1024
+_RUNBOOK_MAX: Final = 1 << 20
 
 
 class StandingApproval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,14 +55,17 @@ class Standing(NamedTuple):
     problem: str
 
 
-def declaration_hash(config: Config, name: str) -> str:
-    """SHA-256 of all that decides when, how and where this recovery begins by itself. Raises NotFoundError."""
+def declaration_hash(config: Config, name: str, runbook: bytes = b"") -> str:
+    """SHA-256 of all that decides when, how and where this recovery begins by itself, and what it runs. `runbook`: what
+    the file says that its `steps` names. Raises NotFoundError.
+    """
     recovery = config.recoveries.get(name)
     if recovery is None or recovery.automatic is None:
         raise NotFoundError(
             f"no recovery {name!r} is declared to begin by itself", hint="`automatic` in holdfast.yaml does"
         )
     detect = config.detect
+    assets = (recovery.asset,) if recovery.asset else config.groups[recovery.group].assets
     probes = {probe: detect.probes[probe] for probe in names_in(parse_condition(recovery.automatic.when))}
     said: dict[str, Any] = {
         "name": name,
@@ -69,6 +75,9 @@ def declaration_hash(config: Config, name: str) -> str:
         "quorum": detect.quorum,
         "stale_after": detect.stale_after,
         "limits": [detect.at_most, detect.within],
+        "assets": {asset: repr(config.assets.get(asset)) for asset in assets},
+        "sites": {site: repr(config.sites.get(site)) for site in recovery.to},
+        "steps": hashlib.sha256(runbook).hexdigest() if recovery.steps else "",
     }
     return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
 
@@ -103,12 +112,16 @@ class StandingApprovals:
             )
 
     def withdraw(self, name: str) -> StandingApproval:
-        """All of them, for this recovery: any keeper may."""
-        now = self._sites.clock.now_ns()
+        """All of them, for this recovery: any keeper may. Also those of somebody whose clock was ahead."""
+        found, _ = self._documents.read(f"{name}/")
+        now = max([self._sites.clock.now_ns(), *(one.what.at for one in found)])
         return self._write(name, "", now, now)
 
+    def _declaration(self, name: str) -> str:
+        return declaration_hash(self._sites.config, name, _runbook(self._sites, name))
+
     def _write(self, name: str, starter: str, at: int, until: int) -> StandingApproval:
-        declaration = declaration_hash(self._sites.config, name)
+        declaration = self._declaration(name)
         made = StandingApproval(
             recovery=name, declaration=declaration, starter=starter, by=self._keys.label, at=at, until=until
         )
@@ -118,7 +131,7 @@ class StandingApprovals:
     def of(self, name: str) -> list[Standing]:
         """All that were given, the newest first, and whether they count now."""
         found, _ = self._documents.read(f"{name}/")
-        declaration = declaration_hash(self._sites.config, name)
+        declaration = self._declaration(name)
         now = self._sites.clock.now_ns()
         given = sorted((one.what for one in found), key=lambda one: one.at, reverse=True)
         withdrawn = max((one.at for one in given if one.until <= one.at), default=0)
@@ -134,6 +147,8 @@ def _problem(one: StandingApproval, declaration: str, withdrawn: int, now: int) 
         return f"it ended at {to_rfc3339(one.until)}"
     if one.at > now:
         return f"it is of {to_rfc3339(one.at)}, which is to come"
+    if one.until - one.at > LONGEST_S * NANOSECONDS:
+        return "it would last for longer than 90 days"
     if one.by.partition("/")[0] == one.starter:
         return "who gave it is who would begin the run"
     return ""
@@ -149,6 +164,9 @@ def standing_approvals(sites: DeclaredSites, vault: Vault, plan: Plan) -> list[A
         return []
     keys = vault.handle.keys
     try:
+        if (problem := _otherwise(sites.config, recovery, plan.intent)) is not None:
+            sites.progress.note(f"standing approvals are not counted: {problem}")
+            return []
         claim = Claims(sites, keys, sites.clock).within_limits(plan_hash(plan))
         if claim is None or claim.by != plan.intent.by or claim.recovery != plan.intent.name:
             return []
@@ -161,6 +179,33 @@ def standing_approvals(sites: DeclaredSites, vault: Vault, plan: Plan) -> list[A
         for one, problem in given
         if not problem and one.starter == plan.intent.by
     ]
+
+
+def _otherwise(config: Config, recovery: Recovery, intent: Intent) -> str | None:
+    """What the plan wants and the declaration does not say: that was not approved beforehand."""
+    assets = (recovery.asset,) if recovery.asset else config.groups[recovery.group].assets
+    wanted = {
+        "assets": intent.assets == assets,
+        "to": intent.to == tuple(site for site in recovery.to if site in intent.to),  # a home is left out
+        "strategy": str(intent.strategy) == str(recovery.strategy),
+        "point": intent.point == Newest(),
+        "graceful": not intent.graceful,
+        "approvers": intent.approvers >= recovery.approvers,
+    }
+    other = [field for field, same in wanted.items() if not same]
+    return f"{', '.join(other)} of the plan: {intent.name} was approved otherwise" if other else None
+
+
+def _runbook(sites: DeclaredSites, name: str) -> bytes:
+    """What the file says that `steps` names now; nothing where it cannot be read."""
+    recovery = sites.config.recoveries.get(name)
+    if recovery is None or not recovery.steps:
+        return b""
+    try:
+        with Path(sites.loaded.folder, recovery.steps).open("rb") as file:
+            return file.read(_RUNBOOK_MAX)
+    except OSError:
+        return b""
 
 
 def decode_standing(key: str, body: bytes) -> StandingApproval:

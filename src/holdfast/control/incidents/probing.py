@@ -20,7 +20,7 @@ from holdfast.detection.probes.canary import canary_probe
 from holdfast.detection.probes.heartbeat import Beat, heartbeat_probe
 from holdfast.detection.probes.model import Answer, bad, good, unknown
 from holdfast.detection.probes.network import http_probe, tcp_probe
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, StoreUnreachableError
 from holdfast.replication.following.exposing import Exposure, Protection
 
 if TYPE_CHECKING:
@@ -37,6 +37,30 @@ def looks_at(probe: Probe, label: str) -> bool:
     return not probe.observers or label in probe.observers
 
 
+class _Place:
+    """One of those that may look at a time. Whoever hangs leaves it to others, and does not give it back once more."""
+
+    def __init__(self, slots: threading.Semaphore) -> None:
+        self._slots, self._lock = slots, threading.Lock()
+        self._taken = self._left = False
+
+    def __enter__(self) -> None:
+        self._slots.acquire()
+        with self._lock:
+            self._taken = True
+            if self._left:  # nobody waits for it any more
+                self._slots.release()
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        with self._lock:
+            if self._taken and not self._left:
+                self._slots.release()
+            self._left = True
+
+
 class Prober:
     """`observer`: as which one it looks. `firing`: names of the alerts that are open and that it received itself."""
 
@@ -44,6 +68,8 @@ class Prober:
         self._sites, self._observer, self._firing = sites, observer, firing
         self._beats: dict[str, Beat | None] = {}
         self._slots = threading.Semaphore(_AT_ONCE)
+        self._hanging: dict[str, _Place] = {}
+        self._lock = threading.Lock()
         self._chance = Random(observer)  # noqa: S311 - spreads load, keeps no secret
 
     def jitter(self, every_s: float) -> float:
@@ -53,12 +79,23 @@ class Prober:
     def look(self, probes: Mapping[str, Probe]) -> dict[str, Look]:
         """One look at each. What takes longer than it may is bad, or unknown where that says nothing of the thing."""
         patience = max((probe.timeout for probe in probes.values()), default=0.0) * 2 + 10.0
+        with self._lock:  # who still waits for an earlier answer is not asked once more, and takes no place
+            asked = {name: _Place(self._slots) for name in probes if name not in self._hanging}
+            self._hanging |= asked
 
         def one(name: str) -> Answer:
-            with self._slots:
-                return self._answer(name, probes[name])
+            try:
+                with asked[name]:
+                    return self._answer(name, probes[name])
+            finally:
+                with self._lock:
+                    self._hanging.pop(name, None)
 
-        answers, problems = each_at_once({name: name for name in probes}, one, patience)
+        answers, problems = each_at_once({name: name for name in asked}, one, patience)
+        for name in set(asked) & set(self._hanging):
+            asked[name].leave()
+        for name in set(probes) - set(asked):
+            problems[name] = StoreUnreachableError(f"{name} has not answered since it was asked before")
         now = self._sites.clock.now_ns()
         looks = {}
         for name in probes:

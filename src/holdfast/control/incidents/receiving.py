@@ -14,6 +14,7 @@ from holdfast.vault.vault import Vault
 __all__ = ["KIND", "firing_here", "receive_alerts"]
 
 KIND: Final = "alert"
+FIRING: Final = "firing"  # as a step: who took it in after another one had
 OURS: Final = "HoldfastIncident"
 _SEVERITIES: Final = {"critical": "critical", "page": "critical", "warning": "warning"}
 
@@ -38,7 +39,9 @@ def _taken(sites: DeclaredSites, log: IncidentLog, alert: Alert) -> Incident | N
         why = "Alertmanager says that it is resolved"
         return None if known is None else log.say(known.id, Deed.RESOLVED, text=why)
     if known is not None:
-        return known
+        if log.label in _heard_by(known):
+            return known
+        return log.say(known.id, Deed.SEEN, step=FIRING, text="Alertmanager says so here, too")
     said = alert.annotations
     asset = alert.labels.get("asset", "")
     site = alert.labels.get("site", "")
@@ -62,7 +65,14 @@ def firing_here(log: IncidentLog, label: str) -> frozenset[str]:
     own, and one of Alertmanager is one of who took it in.
     """
     return frozenset(
-        one.labels.get("alertname", "")
-        for one in log.open_ones()
-        if one.kind == KIND and one.opened_by.partition("/")[0] == label
+        one.labels.get("alertname", "") for one in log.open_ones() if one.kind == KIND and label in _heard_by(one)
+    )
+
+
+def _heard_by(incident: Incident) -> frozenset[str]:
+    """Labels of the keys of all that took it in, whoever was the first."""
+    return frozenset(
+        one.by.partition("/")[0]
+        for one in incident.entries
+        if one.deed is Deed.OPENED or (one.deed is Deed.SEEN and one.step == FIRING)
     )

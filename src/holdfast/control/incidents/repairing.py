@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from holdfast.clock import NANOSECONDS
 from holdfast.config.detecting_model import Probe, Repair
 from holdfast.control.incidents.log import IncidentLog
-from holdfast.control.incidents.model import Deed, Incident
+from holdfast.control.incidents.model import Deed, Entry, Incident
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.errors import FailedError, HoldfastError
 
@@ -16,14 +16,20 @@ __all__ = ["Repairer", "held_until", "next_repair"]
 
 def next_repair(incident: Incident, repairs: Sequence[Repair], now_ns: int) -> Repair | None:
     """The first that may be tried (once more) now. Pure."""
-    for repair in repairs:
-        tried = [one for one in incident.repairs if one.step == repair.do]
+    for place, repair in enumerate(repairs):
+        tried = _tried(incident, repairs, place)
         if len(tried) >= repair.at_most:
             continue
         if tried and now_ns - tried[-1].at < repair.wait * NANOSECONDS:
             return None  # it is waited for what it does, before anything else is tried
         return repair
     return None
+
+
+def _tried(incident: Incident, repairs: Sequence[Repair], place: int) -> list[Entry]:
+    """What was tried of that one. Of several of one kind (two commands) each follows when the one before is used up."""
+    before = sum(one.at_most for one in repairs[:place] if one.do == repairs[place].do)
+    return [one for one in incident.repairs if one.step == repairs[place].do][before:]
 
 
 def held_until(incident: Incident, repairs: Sequence[Repair], hold_s: float) -> int:
@@ -33,8 +39,7 @@ def held_until(incident: Incident, repairs: Sequence[Repair], hold_s: float) -> 
     if not repairs:
         return 0
     limit = incident.noticed_at + int(hold_s * NANOSECONDS)
-    counts = {repair.do: sum(one.step == repair.do for one in incident.repairs) for repair in repairs}
-    if any(counts[repair.do] < repair.at_most for repair in repairs):
+    if any(len(_tried(incident, repairs, place)) < repair.at_most for place, repair in enumerate(repairs)):
         return limit
     last = repairs[-1]
     ended = max((one.at for one in incident.repairs), default=incident.noticed_at)
@@ -52,7 +57,7 @@ class Repairer:
         repair = next_repair(incident, probe.repair, self._sites.clock.now_ns())
         if repair is None or incident.acknowledged_at or not incident.is_open:
             return incident
-        number = 1 + sum(one.step == repair.do for one in incident.repairs)
+        number = 1 + len(_tried(incident, probe.repair, next(n for n, one in enumerate(probe.repair) if one is repair)))
         why = f"attempt {number} of {repair.at_most}, as {incident.title}"
         try:
             said = self._do(repair, probe)
@@ -92,9 +97,13 @@ class Repairer:
         return "one round of copies; " + ("every store has what it owes" if done.settled else "something is still owed")
 
     def _command(self, repair: Repair) -> str:
+        from holdfast.config.references import variables_of
         from holdfast.infra.calling.commands import run_command, without_keys
 
-        ran = run_command(repair.command, without_keys(self._sites.environment), repair.timeout)
+        secret = variables_of(self._sites.config)
+        given = without_keys(self._sites.environment)
+        given = {name: value for name, value in given.items() if name not in secret}
+        ran = run_command(repair.command, given, repair.timeout)
         if ran.code:
             raise FailedError(f"{repair.command[0]} ended with {ran.code}: {ran.said}")
         return f"{repair.command[0]} ended with 0"

@@ -55,6 +55,10 @@ class Starter(Protocol):
         """The same for one that was planned before, if it has not begun."""
         ...
 
+    def planned(self, plan: str) -> str | None:
+        """The run of the plan with that hash, if it was planned here."""
+        ...
+
 
 class RecoveryStarter:
     """With the queue of work where there is one; else in a thread of this process, which finishes before it ends."""
@@ -87,7 +91,7 @@ class RecoveryStarter:
                 return self._not(recoveries, plan, review)
             if self._workflows is not None:
                 recoveries.propose(plan.file)
-                asset = plan.file.plan.intent.name
+                asset = "+".join(plan.file.plan.intent.assets)
                 submit_run(self._workflows, plan.run, asset=asset, target=plan.target, by="incidents")
                 self._begun.add(plan.run)
                 return Started(True, f"run {plan.run} was handed to the workers")
@@ -124,6 +128,16 @@ class RecoveryStarter:
         except HoldfastError as error:
             return Started(False, f"run {run} was not begun: {error.message}")
         return self.start(Planned(run, plan_hash(file.plan), file, str(Path(automatic.target) / incident.id)))
+
+    def planned(self, plan: str) -> str | None:
+        """By the plans that are kept here."""
+        path = self._path("*")
+        for one in sorted(path.parent.glob(path.name)) if path is not None else ():
+            with suppress(HoldfastError):
+                file = read_plan_file(one)
+                if plan_hash(file.plan) == plan:
+                    return file.run
+        return None
 
     def _path(self, run: str) -> Path | None:
         home = state_home(self._sites.environment)

@@ -94,14 +94,14 @@ class Teller:
 
     def _recent(self, channel: str, incidents: Iterable[Incident], now: int) -> int:
         return sum(
-            one.channel == channel and now - one.at < _HOUR_NS for incident in incidents for one in incident.told
+            one.channel == channel and 0 <= now - one.at < _HOUR_NS for incident in incidents for one in incident.told
         )
 
     def _over(self, name: str, notify: Notify, owed: list[tuple[Due, Notice]], recent: int, now: int) -> int:
         channel = notify.all_channels().get(name)
         if channel is None:
             return 0
-        ready = [one for one in owed if self._may_try(one)]
+        ready = sorted((one for one in owed if self._may_try(one)), key=_urgency)
         if not ready:
             return 0
         try:
@@ -191,6 +191,14 @@ class Teller:
         if outcome.sent and channel.kind in ("pagerduty", "alertmanager"):  # else it would stay open there
             outcome = sender.send([test_message(self._sites, Action.RESOLVE, now)])
         return outcome
+
+
+def _urgency(one: tuple[Due, Notice]) -> tuple[bool, int, int]:
+    """A deadline first, then the most severe, then what is due the longest: where not all may go out now."""
+    severities = ("critical", "warning", "info")
+    severity = one[1].severity
+    rank = severities.index(severity) if severity in severities else len(severities)
+    return not one[0].step.startswith("deadline:"), rank, one[0].at
 
 
 def _key(one: tuple[Due, Notice]) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from holdfast.clock import SYSTEM_CLOCK
 from holdfast.control.incidents.claims import Claims
 from holdfast.control.incidents.deciding import PROBE, Decider, Decision
 from holdfast.control.incidents.log import IncidentLog
@@ -33,6 +34,7 @@ __all__ = ["Round", "Watch", "Watcher"]
 
 _REOPEN_S: Final = 300.0  # members may have been added or revoked since
 _WHY_MAX: Final = 4000
+_AGAIN_S: Final = 30.0  # after a round that could not even begin
 _TELL_S: Final = 2.0  # messages are looked after more often than things are looked at
 
 
@@ -89,6 +91,10 @@ class Watch:
         if self._decider is not None and other._decider is not None:
             self._decider.take_over(other._decider)
         self.starter.threads.extend(other.starter.threads)
+
+    def every(self) -> float:
+        """Seconds between two rounds."""
+        return self._sites.config.detect.every
 
     def jitter(self) -> float:
         """Seconds by which the next round comes later or sooner."""
@@ -256,14 +262,14 @@ class Watcher:
     def _loop(self) -> None:
         while not self._stop.is_set():
             done = self.run_round()
-            sites = self._sites_of()
-            wait = sites.config.detect.every
-            if done is not None and self._watch is not None:
-                wait += self._watch[2].jitter()
-            self._wait(sites, wait)
+            watch = self._watch[2] if self._watch is not None else None
+            wait = watch.every() if watch is not None else _AGAIN_S
+            if done is not None and watch is not None:
+                wait += watch.jitter()
+            self._wait(wait)
 
-    def _wait(self, sites: DeclaredSites, seconds: float) -> None:
-        clock = sites.clock
+    def _wait(self, seconds: float) -> None:
+        clock = SYSTEM_CLOCK  # `stop` is waited for by it, too
         until = clock.monotonic() + max(0.1, seconds)
         while (left := until - clock.monotonic()) > 0 and not self._stop.wait(min(_TELL_S, left)):
             if self._watch is not None and left > _TELL_S:
@@ -271,3 +277,5 @@ class Watcher:
                     self._watch[2].tell()
                 except HoldfastError as error:
                     self.failure = error
+                except Exception as error:  # noqa: BLE001 - nobody would look any more if this thread ended
+                    self.failure = FailedError(f"telling ran into {type(error).__name__}: {error}")

@@ -6,12 +6,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from holdfast.config.model import Config, Recovery
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.errors import FailedError, NotFoundError, RefusedError, UsageError
 from holdfast.recovery.intents import AsOf, Intent, Newest, Strategy
 from holdfast.recovery.runbooks.model import Runbook, parse_runbook
 
-__all__ = ["Wanted", "intent_of", "runbook_of"]
+__all__ = ["Wanted", "approvers_needed", "intent_of", "runbook_of"]
 
 _RUNBOOK_MAX: Final = 1 << 20
 
@@ -39,7 +40,7 @@ def intent_of(sites: DeclaredSites, wanted: Wanted) -> tuple[Intent, list[Declar
     declared = sites.config.recoveries.get(wanted.name)
     names: tuple[str, ...]
     to: tuple[str, ...] = ()
-    strategy, approvers = Strategy.BACKUP_AND_RESTORE, 1
+    strategy = Strategy.BACKUP_AND_RESTORE
     if declared is None:
         names = (sites.asset(wanted.name).name,) if wanted.name in sites.assets else ()
         if not names:
@@ -49,7 +50,7 @@ def intent_of(sites: DeclaredSites, wanted: Wanted) -> tuple[Intent, list[Declar
             )
     else:
         names = (declared.asset,) if declared.asset else sites.config.groups[declared.group].assets
-        strategy, to, approvers = Strategy(declared.strategy), declared.to, declared.approvers
+        strategy, to = Strategy(declared.strategy), declared.to
     assets = [sites.asset(name) for name in names]
     if wanted.to:
         sites.require_site(wanted.to)
@@ -67,12 +68,30 @@ def intent_of(sites: DeclaredSites, wanted: Wanted) -> tuple[Intent, list[Declar
         graceful=wanted.graceful,
         isolated=wanted.isolated,
         reason=wanted.reason,
-        approvers=0 if wanted.isolated else approvers,
         fault_at=wanted.fault_at,
         noticed_at=wanted.noticed_at,
     )
+    intent = msgspec.structs.replace(intent, approvers=approvers_needed(sites.config, intent))
     intent.require_past(sites.clock.now_ns())
     return intent, assets
+
+
+def approvers_needed(config: Config, intent: Intent) -> int:
+    """How many have to agree, by holdfast.yaml: as the recovery of that name says. An asset by itself takes at least
+    one, and as many as any recovery that is declared of it: leaving out the name is no way around them.
+    """
+    if intent.isolated:
+        return 0
+    declared = config.recoveries.get(intent.name)
+    if declared is not None and set(_assets_of(config, declared)) == set(intent.assets):
+        return declared.approvers
+    wanted = set(intent.assets)
+    covering = [one.approvers for one in config.recoveries.values() if wanted & set(_assets_of(config, one))]
+    return max([1, *covering])
+
+
+def _assets_of(config: Config, declared: Recovery) -> tuple[str, ...]:
+    return (declared.asset,) if declared.asset else tuple(config.groups[declared.group].assets)
 
 
 def _elsewhere(to: tuple[str, ...], assets: list[DeclaredAsset]) -> tuple[str, ...]:

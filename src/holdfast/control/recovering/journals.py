@@ -32,6 +32,7 @@ __all__ = [
 
 _STORES_FACT: Final = "journal"
 _RUNS_LISTED: Final = 10_000
+_BATCHES_MAX: Final = 20  # of as many runs as are wanted: so many are read until enough of them can be
 _VOIDS_MAX: Final = 16  # places before the first entry that may hold what is nothing
 
 
@@ -156,10 +157,17 @@ def newest_journals(sites: DeclaredSites, keys: VaultKeys, limit: int, clock: Cl
     for found in answers.values():
         for run, at in found.items():
             newest[run] = max(newest.get(run, 0), at)
-    chosen = sorted(newest, key=lambda one: (newest[one], one), reverse=True)[:limit]
-    read, problems = each_at_once(
-        {run: run for run in chosen}, lambda run: find_run(sites, keys, run, "", clock), PATIENCE_SECONDS + limit
-    )
-    for run, error in problems.items():
-        sites.progress.note(f"the journal of {run} is not counted: {error.message}")
-    return read
+    order = sorted(newest, key=lambda one: (newest[one], one), reverse=True)
+    read: dict[str, Journal] = {}
+    for start in range(0, min(len(order), limit * _BATCHES_MAX), max(1, limit)):
+        # What was put there under names like those of runs, and is none, hides nothing that is older than it.
+        batch = order[start : start + limit]
+        opened, problems = each_at_once(
+            {run: run for run in batch}, lambda run: find_run(sites, keys, run, "", clock), PATIENCE_SECONDS + limit
+        )
+        for run, error in problems.items():
+            sites.progress.note(f"the journal of {run} is not counted: {error.message}")
+        read |= opened
+        if len(read) >= limit:
+            break
+    return dict(list(read.items())[:limit])

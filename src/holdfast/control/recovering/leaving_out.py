@@ -34,6 +34,7 @@ from holdfast.recovery.journal.leaving import (
     decode_leaving_out,
     encode_leaving_out,
 )
+from holdfast.recovery.reviewing.persons import signing_label
 from holdfast.recovery.running.executor import plan_of
 from holdfast.vault.format.series import create_once
 from holdfast.vault.vault import Vault
@@ -80,7 +81,11 @@ def leave_out(session: Session, vault: Vault, run: str, site: str) -> Journal:
     plan = plan_of(journal.state)
     by, now = speaker(vault), session.clock.now_ns()
     found = [(one, sealed) for one, sealed in _approvals(session, vault, journal, store) if one.at <= now < one.until]
-    others = [(one, sealed) for one, sealed in found if not session.persons.are_one(one.by, by)]
+    others = [
+        (one, sealed)
+        for one, sealed in found
+        if not session.persons.are_one(one.by, by) and signing_label(one.by) != signing_label(by)
+    ]
     if not others:
         mine = " (your own does not count)" if found else ""
         raise RefusedError(
@@ -99,7 +104,9 @@ def leave_out(session: Session, vault: Vault, run: str, site: str) -> Journal:
     )
     with recorded_on(vault, "recover.adopt", objects={"without": store}, names={"run": run}):
         approval, sealed = others[0]
-        entry = journal.append(Deed.WITHOUT, text=store, facts=approval_facts(sealed, approval.by))
+        facts = approval_facts(sealed, approval.by)
+        # What is written after the approval has ended counts for nothing, and would stand at the stores that are left.
+        entry = journal.append(Deed.WITHOUT, text=store, facts=facts, before_ns=approval.until)
     if approval_of(entry, [*journal.names, store], VaultSeal(vault.handle.keys)) is None:
         raise ConflictError(f"the journal of {run} went on meanwhile, without what was approved", hint="look again")
     return journal

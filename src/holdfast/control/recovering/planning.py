@@ -69,6 +69,9 @@ def review_file(session: Session, file: PlanFile) -> Review:
         state = session.journal(vault, file, "").read()
     except NotFoundError:
         state = RunState()
+    me = speaker(vault)
+    if state.plan and session.persons.are_one(me, intent.by):
+        state = msgspec.structs.replace(state, asked_by=(*state.asked_by, me))  # running it, they sign that they asked
     return session.reviewed(vault, file.plan, state)
 
 

@@ -13,10 +13,10 @@ from holdfast.control.recovering.asking import speaker
 from holdfast.control.recovering.journals import find_run
 from holdfast.control.recovering.places import absolute
 from holdfast.control.recovering.plan_files import PlanFile
-from holdfast.control.recovering.runs import Status, status_of
+from holdfast.control.recovering.runs import Status, is_asked, status_of
 from holdfast.control.recovering.saying import begun, propose_plan
 from holdfast.control.recovering.session import Session
-from holdfast.errors import ConflictError, HoldfastError, RefusedError, StoreUnreachableError
+from holdfast.errors import ConflictError, HoldfastError, PermissionDeniedError, RefusedError, StoreUnreachableError
 from holdfast.recovery.journal.entries import Deed
 from holdfast.recovery.journal.journal import Journal, new_plane
 from holdfast.recovery.journal.state import RunState
@@ -139,15 +139,24 @@ class Running:
         is needed; that is recorded where the decision is.
         """
         session = self._session
-        asked = session.ask(
-            vault,
-            action,
-            run,
-            by=plan.intent.by,
-            to=plan.site,
-            drill=plan.intent.isolated,
-            approved_by=session.approvers(vault, plan, state, began),
-        )
+        try:
+            asked = session.ask(
+                vault,
+                action,
+                run,
+                by=plan.intent.by,
+                to=plan.site,
+                drill=plan.intent.isolated,
+                approved_by=session.approvers(vault, plan, state, began),
+            )
+        except PermissionDeniedError as error:
+            if not state.approvals or is_asked(plan, state, session.persons):
+                raise
+            raise RefusedError(
+                f"{plan.intent.by} never signed that they asked for {run}, so that who approved it may have, too",
+                hint=f"{plan.intent.by} runs it, or puts it to the stores",
+                object_name=run,
+            ) from error
         session.emergency = asked.emergency
 
 
@@ -165,7 +174,7 @@ def submit(session: Session, file: PlanFile, target: str) -> Status:
     submit_run(
         open_workflows(session.sites),
         file.run,
-        asset=file.plan.intent.name,
+        asset="+".join(file.plan.intent.assets),
         target=str(absolute(where)),
         by=by,
     )

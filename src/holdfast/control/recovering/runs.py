@@ -16,12 +16,13 @@ from holdfast.recovery.journal.journal import Journal
 from holdfast.recovery.journal.state import RunState
 from holdfast.recovery.plans import Plan
 from holdfast.recovery.reviewing.approvals import Approval
+from holdfast.recovery.reviewing.persons import Persons
 from holdfast.recovery.reviewing.review import Review
 from holdfast.recovery.running.executor import plan_of
 
-__all__ = ["Status", "approvals_of", "lost_homes", "status_of", "stores_of_journal", "without_approvals"]
+__all__ = ["Status", "approvals_of", "is_asked", "lost_homes", "status_of", "stores_of_journal", "without_approvals"]
 
-_APPROVAL_CODES: Final = frozenset({"NOT_APPROVED", "APPROVAL_EXPIRED", "APPROVAL_OUT_OF_TIME"})
+_APPROVAL_CODES: Final = frozenset({"NOT_APPROVED", "APPROVAL_EXPIRED", "APPROVAL_OUT_OF_TIME", "INITIATOR_UNKNOWN"})
 
 
 class Status(NamedTuple):
@@ -40,7 +41,7 @@ class Status(NamedTuple):
 def without_approvals(review: Review) -> Review:
     """Without what is refused only because nobody has approved it."""
     kept = tuple(one for one in review.refusals if one.code not in _APPROVAL_CODES)
-    return msgspec.structs.replace(review, refusals=kept)
+    return msgspec.structs.replace(review, refusals=kept, approved_until=0)
 
 
 def lost_homes(intent: Intent, assets: Sequence[DeclaredAsset]) -> set[str]:
@@ -50,8 +51,14 @@ def lost_homes(intent: Intent, assets: Sequence[DeclaredAsset]) -> set[str]:
     return {home for asset in assets if (home := home_of(asset))}
 
 
-def approvals_of(state: RunState) -> list[Approval]:
-    return [Approval(plan=one.text, by=one.by, at=one.at, until=one.until) for one in state.approvals]
+def is_asked(plan: Plan, state: RunState, persons: Persons) -> bool:
+    """Whether who the plan says asked for it signed that they did. A plan in a file says whatever was written there."""
+    return any(persons.may_say(one) and persons.are_one(one, plan.intent.by) for one in state.asked_by)
+
+
+def approvals_of(state: RunState, *, asked: bool = True) -> list[Approval]:
+    """`asked`: whether who the plan names as who asked is who did (`is_asked`)."""
+    return [Approval(plan=one.text, by=one.by, at=one.at, until=one.until, asked=asked) for one in state.approvals]
 
 
 def status_of(run: str, journal: Journal) -> Status:

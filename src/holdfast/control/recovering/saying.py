@@ -11,7 +11,7 @@ from holdfast.control.audit.audited_vault import recorded_on
 from holdfast.control.recovering.asking import speaker
 from holdfast.control.recovering.journals import find_run, first_facts, require_own_plan
 from holdfast.control.recovering.plan_files import PlanFile
-from holdfast.control.recovering.runs import Status, status_of
+from holdfast.control.recovering.runs import Status, is_asked, status_of
 from holdfast.control.recovering.session import Session
 from holdfast.errors import NotFoundError, RefusedError, UsageError
 from holdfast.recovery.journal.entries import Deed, Entry
@@ -35,12 +35,17 @@ def begun(session: Session, vault: Vault, file: PlanFile) -> Journal:
     try:
         journal.read()
     except NotFoundError:
-        plan = msgspec.json.encode(file.plan, order="sorted").decode()
+        text = msgspec.json.encode(file.plan, order="sorted").decode()
         try:
-            journal.append(Deed.PLANNED, plan=plan, facts=first_facts(file.journal, file.target))
+            journal.append(Deed.PLANNED, plan=text, facts=first_facts(file.journal, file.target))
         except RefusedError:
             journal.read()  # somebody else was faster
-    require_own_plan(file.run, journal.entries, plan_of(journal.state))
+    plan = plan_of(journal.state)
+    require_own_plan(file.run, journal.entries, plan)
+    state, by = journal.state, journal.by
+    if session.persons.are_one(by, plan.intent.by) and not is_asked(plan, state, session.persons) and not state.verdict:
+        # An approver was faster: without this nobody could tell whether who asked is who the plan names.
+        journal.append(Deed.ASKED, text=plan_hash(plan))
     return journal
 
 

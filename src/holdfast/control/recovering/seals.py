@@ -14,9 +14,9 @@ import msgspec
 import zstandard
 
 from holdfast.errors import DamageError, RefusedError, UntrustedError
-from holdfast.recovery.journal.entries import Entry, VoidError, decode_entry
+from holdfast.recovery.journal.entries import Deed, Entry, VoidError, decode_entry
 from holdfast.recovery.journal.leaving import LeavingOut, decode_leaving_out
-from holdfast.recovery.reviewing.persons import signing_label
+from holdfast.recovery.reviewing.persons import PLANE, signing_label
 from holdfast.vault.format.documents import body_max, read_document, write_document
 from holdfast.vault.format.header import Kind
 from holdfast.vault.format.keys import VaultKeys
@@ -24,7 +24,7 @@ from holdfast.vault.format.keys import VaultKeys
 __all__ = ["VaultSeal", "unpacked"]
 
 _PLAIN_MAX: Final = 8 << 20
-_PLANE: Final = "plane:"
+_BY_PERSONS: Final = (Deed.ASKED, Deed.APPROVED, Deed.WITHOUT)  # any keeper could sign as some control plane
 _WITHOUT: Final = "/without/"
 
 
@@ -60,7 +60,8 @@ class VaultSeal:
             raise UntrustedError(
                 f"{name} was signed by {signer.label!r} after that keeper was revoked", object_name=name
             )
-        if not entry.by.startswith(_PLANE) and signing_label(entry.by) != signer.label:
+        is_plane = isinstance(entry, Entry) and entry.by.startswith(PLANE) and entry.deed not in _BY_PERSONS
+        if not is_plane and signing_label(entry.by) != signer.label:
             raise UntrustedError(
                 f"{name} speaks for {entry.by!r}, and was signed by {signer.label!r}",
                 hint="somebody with a keeper's key spoke in another's name: look at the audit log",

@@ -9,11 +9,12 @@ from typing import Final
 
 from holdfast.control.recovering.asking import ask, persons_of
 from holdfast.control.recovering.history import Past, past_of
+from holdfast.control.recovering.intending import approvers_needed
 from holdfast.control.recovering.journals import journal_at, newest_runs
 from holdfast.control.recovering.opening import open_anywhere
 from holdfast.control.recovering.plan_files import PlanFile
 from holdfast.control.recovering.probing import Prober
-from holdfast.control.recovering.runs import approvals_of, lost_homes, without_approvals
+from holdfast.control.recovering.runs import approvals_of, is_asked, lost_homes, without_approvals
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.recovery.journal.journal import Journal
 from holdfast.recovery.journal.state import RunState
@@ -82,14 +83,20 @@ class Session:
         assets = [self.sites.asset(name) for name in plan.intent.assets]
         prober = self.prober(vault, assets, (plan.site,), past=Past())
         facts = prober.facts(lost_homes(plan.intent, assets), sized=False)
-        review = review_plan(plan, facts, self.approvals(vault, plan, state), self.persons)
+        approvals = self.approvals(vault, plan, state)
+        needed = approvers_needed(self.sites.config, plan.intent)
+        now = self.clock.now_ns()
+        review = review_plan(plan, facts, approvals, self.persons, approvers=needed, now_ns=now)
         return without_approvals(review) if self.emergency else review
 
     def approvals(self, vault: Vault, plan: Plan, state: RunState) -> list[Approval]:
         """Those that people gave to this run, and the standing ones under which it was begun by itself."""
         from holdfast.control.incidents.preapproving import standing_approvals
 
-        return [*approvals_of(state), *standing_approvals(self.sites, vault, plan)]
+        return [
+            *approvals_of(state, asked=is_asked(plan, state, self.persons)),
+            *standing_approvals(self.sites, vault, plan),
+        ]
 
     def approvers(self, vault: Vault, plan: Plan, state: RunState, *also_at: int) -> set[str]:
         """Whose approval counts now, or did at one of these moments (ns)."""

@@ -65,7 +65,7 @@ def login_of(server: str, environment: Mapping[str, str] = os.environ) -> Login 
         return None
     try:
         return msgspec.json.decode(read_private_file(path), type=Login)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CredentialError(f"{path} holds no login", hint="`holdfast login` writes it anew") from error
 
 

@@ -14,6 +14,7 @@ from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.config.finding import LoadedConfig, find_config, load_config
 from holdfast.control.authority.authorising import Authority
 from holdfast.control.authority.authority_home import AuthorityHome
+from holdfast.control.service.warming import warm_types
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.errors import DamageError, HoldfastError
 from holdfast.events import SILENT, Progress
@@ -218,6 +219,7 @@ def open_service(
 
     Raises what loading the file raises. A queue that cannot be opened is said in `work_problem`.
     """
+    warm_types()
     path = Path(config) if config is not None else find_config(environment)
     service = Service(
         load_config(path, environment), environment=environment, clock=clock, progress=progress, catalog=catalog

@@ -139,9 +139,9 @@ class EventLine:
         tail = _Tail(self._service, run)
         tail.read()
         with self._lock:
-            self._tails.setdefault(run, tail)
-            self._forget_some()
-            return len(self._tails[run].events)
+            tail = self._tails.setdefault(run, tail)
+            self._forget_some()  # also this one, where nobody watches it yet and everybody else's are watched
+            return len(tail.events)
 
     def close(self) -> None:
         """End looking. Viewers are told once more."""

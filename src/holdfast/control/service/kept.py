@@ -80,6 +80,12 @@ class Answer(NamedTuple):
     content: bytes | None
 
 
+def _is_damage(error: BaseException | None) -> bool:
+    """Whether there is no database in the file that could be read. Waiting helps with everything else."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def digest_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
@@ -106,6 +112,8 @@ class Kept:
         try:
             self._database = self._open()
         except HoldfastError as error:  # it holds nothing that cannot be had again: sessions, and recent answers
+            if not _is_damage(error.__cause__):  # a busy file, or a full disk: another server may be using it
+                raise
             aside = path.with_name(f"{path.name}.damaged")
             try:
                 path.rename(aside)
@@ -121,7 +129,7 @@ class Kept:
         try:
             database = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
             database.execute("PRAGMA journal_mode = WAL").close()
-            database.execute("PRAGMA synchronous = NORMAL").close()
+            database.execute("PRAGMA synchronous = FULL").close()
             database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;").close()
             return database
         except sqlite3.Error as error:

@@ -57,7 +57,7 @@ def decode_known(data: bytes) -> Known:
     """Raises CredentialError: whoever was remembered like that has to sign in again."""
     try:
         return msgspec.json.decode(data, type=Known)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CredentialError("this session is of another version: sign in again") from error
 
 

@@ -97,6 +97,14 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind("site.sync", "chores", f"{_CHORES}:site_sync", {}, {"asset": str}),
         Kind("catalog.update", "chores", f"{_CHORES}:catalog_update", {}),
         Kind("evidence.write", "chores", f"{_CHORES}:evidence_write", {"run": str}, lane="run"),
+        Kind(
+            "webhook.send",
+            "chores",
+            "holdfast.control.working.hooks:webhook_send",
+            {"channel": str, "body": str},
+            lane="channel",
+            pauses=_SOON,
+        ),
     )
 }
 

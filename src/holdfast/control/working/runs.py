@@ -33,6 +33,9 @@ def recover_run(job: Job) -> dict[str, Value]:
             found = recoveries.adopt(run, target, watch)
         else:
             found = recoveries.run(plan_file(found.plan, found.journal, target), target, watch)
+        problem = recoveries.write_evidence(run)  # what becomes of it does not change how the run ended
+        if problem:
+            job.told(problem)
     return _ended(found)
 
 

@@ -81,6 +81,9 @@ class Worker:
 
     def start(self) -> None:
         """Raises as opening the queue does, and RefusedError for a second worker in one process."""
+        from holdfast.control.service.warming import warm_types
+
+        warm_types()
         self._beating.beat(self._sites.clock.now_ns())
         try:
             self._host.start()

@@ -19,6 +19,7 @@ __all__ = ["Beat", "heartbeat_probe", "step_in"]
 
 _READ_MAX: Final = 64 << 10
 _NS: Final = 1_000_000_000
+_AHEAD_NS: Final = 60 * _NS
 
 
 class Beat(NamedTuple):
@@ -53,8 +54,10 @@ def heartbeat_probe(path: Path, older_than_s: float, now_ns: int, last: Beat | N
     age = max(0.0, (now_ns - status.st_mtime_ns) / _NS)
     if age > older_than_s:
         return bad(f"it was touched {age:.0f} s ago, and {older_than_s:.0f} s are the limit", age), last
-    if step is None:
+    if step is None and status.st_mtime_ns <= now_ns + _AHEAD_NS:
         return good(f"it was touched {age:.0f} s ago", age), None
+    if step is None:  # whose clock is ahead has no age: it has to be touched while it is looked at
+        return _touched(float(status.st_mtime_ns), older_than_s, now_ns, last)
     if last is None or step != last.step:
         return good(f"it is at step {step:g}", step), Beat(step, now_ns)
     stuck = max(0.0, (now_ns - last.since) / _NS)
@@ -63,6 +66,15 @@ def heartbeat_probe(path: Path, older_than_s: float, now_ns: int, last: Beat | N
             f"it has been at step {step:g} for {stuck:.0f} s, and {older_than_s:.0f} s are the limit", step
         ), last
     return good(f"it is at step {step:g}", step), last
+
+
+def _touched(at: float, older_than_s: float, now_ns: int, last: Beat | None) -> tuple[Answer, Beat | None]:
+    if last is None or at != last.step:
+        return good("it was touched, by a clock that is ahead", 0.0), Beat(at, now_ns)
+    age = max(0.0, (now_ns - last.since) / _NS)
+    if age > older_than_s:
+        return bad(f"it was not touched for {age:.0f} s, and {older_than_s:.0f} s are the limit", age), last
+    return good(f"it was touched {age:.0f} s ago, by a clock that is ahead", age), last
 
 
 def step_in(data: bytes) -> float | None:

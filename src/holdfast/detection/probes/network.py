@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import threading
 import time
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from holdfast.detection.probes.model import Answer, bad, good, unknown
@@ -40,6 +42,8 @@ def http_probe(url: str, timeout_s: float, status: int | None = None) -> Answer:
         else http.client.HTTPConnection(host, port, timeout=timeout_s)
     )
     path = parts.path or "/"
+    done = threading.Event()
+    threading.Thread(target=_cut, args=(connection, timeout_s, done), name=f"cut {host}", daemon=True).start()
     try:
         connection.request("GET", f"{path}?{parts.query}" if parts.query else path, headers={"Connection": "close"})
         answer = connection.getresponse()
@@ -49,10 +53,20 @@ def http_probe(url: str, timeout_s: float, status: int | None = None) -> Answer:
         fits = answer.status == status if status is not None else answer.status < 400
         text = f"answered {answer.status} in {took:.3f} s"
         return good(text, took) if fits else bad(text, took)
-    except (OSError, http.client.HTTPException, ValueError, UnicodeError) as error:
-        return bad(f"{host} does not answer: {_why(error)}")
+    except (OSError, http.client.HTTPException, ValueError, UnicodeError, AttributeError) as error:
+        late = time.monotonic() - began >= timeout_s
+        return bad(f"{host} does not answer: {'not in time' if late else _why(error)}")
     finally:
+        done.set()
         connection.close()
+
+
+def _cut(connection: http.client.HTTPConnection, seconds: float, done: threading.Event) -> None:
+    """Whoever waits for it waits no longer than that: each of many small reads would be in time."""
+    while not done.wait(seconds):
+        with suppress(OSError, AttributeError):  # it is not connected yet
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        seconds = 0.1
 
 
 def _why(error: Exception) -> str:

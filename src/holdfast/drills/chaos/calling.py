@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -30,21 +31,28 @@ sys.stdout.write("\\n" + json.dumps(found))
 _HIDDEN: Final = ("HOLDFAST_",)
 
 
-def call(activity: Activity, modules: Sequence[str], environment: Mapping[str, str]) -> Any:
+_LOOK_SECONDS: Final = 0.5
+
+Look = Callable[[], None]
+
+
+def call(activity: Activity, modules: Sequence[str], environment: Mapping[str, str], look: Look = lambda: None) -> Any:
     """What it returns: of a process `{status, stdout, stderr}`, of HTTP `{status, headers, body}`, of a function its
-    value. `modules`: those whose functions may be called. Raises FailedError, RefusedError.
+    value. `modules`: those whose functions may be called. `look`: asked while a process runs; what it raises ends that.
+    Raises FailedError, RefusedError.
     """
     match activity.provider:
         case Process() as process:
-            return _process([process.path, *process.arguments], None, process.timeout, environment, activity.name)
+            words = [process.path, *process.arguments]
+            return _process(words, None, process.timeout, environment, activity.name, look)
         case Http() as http:
             return _http(http, activity.name)
         case Python() as python:
-            return _python(python, modules, environment, activity.name)
+            return _python(python, modules, environment, activity.name, look)
 
 
 def _process(
-    words: Sequence[str], given: str | None, seconds: float, environment: Mapping[str, str], name: str
+    words: Sequence[str], given: str | None, seconds: float, environment: Mapping[str, str], name: str, look: Look
 ) -> dict[str, Any]:
     own = {key: value for key, value in environment.items() if not key.startswith(_HIDDEN)}
     try:
@@ -58,10 +66,18 @@ def _process(
         )
     except (OSError, ValueError) as error:
         raise FailedError(f"{name}: {words[0]} cannot be started ({error})") from error
+    until = time.monotonic() + seconds
     try:
-        out, err = process.communicate(None if given is None else given.encode(), timeout=seconds)
-    except subprocess.TimeoutExpired as error:
-        raise FailedError(f"{name} took longer than {seconds:g} s") from error
+        while True:
+            left = until - time.monotonic()
+            try:
+                told = None if given is None else given.encode()
+                out, err = process.communicate(told, timeout=max(0.0, min(left, _LOOK_SECONDS)))
+                break
+            except subprocess.TimeoutExpired as error:
+                if left <= _LOOK_SECONDS:
+                    raise FailedError(f"{name} took longer than {seconds:g} s") from error
+                look()
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -108,13 +124,13 @@ def as_json(body: bytes) -> Any:
         return body.decode(errors="replace")
 
 
-def _python(python: Python, modules: Sequence[str], environment: Mapping[str, str], name: str) -> Any:
+def _python(python: Python, modules: Sequence[str], environment: Mapping[str, str], name: str, look: Look) -> Any:
     if python.module not in modules:
         raise RefusedError(
             f"{name}: functions of {python.module} are not called unless you say so", hint=f"--python {python.module}"
         )
     order = json.dumps({"module": python.module, "func": python.func, "arguments": python.arguments})
-    said = _process([sys.executable, "-c", _CALL], order, python.timeout, environment, name)
+    said = _process([sys.executable, "-c", _CALL], order, python.timeout, environment, name, look)
     if said["status"] != 0:
         last = (said["stderr"].strip() or "nobody says why").splitlines()[-1]
         raise FailedError(f"{name}: {python.module}.{python.func} failed: {last}")

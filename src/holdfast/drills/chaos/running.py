@@ -34,7 +34,8 @@ class RanActivity(NamedTuple):
 
 class Ran(NamedTuple):
     """`status`: `completed`, `failed` (the steady state was not there to begin with), `aborted` or `interrupted`.
-    `state`: PASSED, FAILED (it deviated), STOPPED, or ERROR (it could not be tried). `journal`: the whole of it.
+    `state`: PASSED, FAILED (it deviated), STOPPED, ERROR (it could not be tried), or NOT_MEASURED (it has no steady
+    state that could be looked at). `journal`: the whole of it.
     """
 
     title: str
@@ -71,7 +72,9 @@ class _Run:
         told: Callable[[str], None],
     ) -> None:
         self._experiment, self._clock, self._modules, self._environment = experiment, clock, modules, environment
-        self._look, self._told = look, told
+        self._look_outside, self._told = look, told
+        self._ended: str | None = None
+        """Why whatever still runs is to end."""
         self._done: list[RanActivity] = []
         self._background: list[Future[None]] = []
 
@@ -92,9 +95,11 @@ class _Run:
                 else:
                     status = "failed"
             except DrillStopped as error:
+                self._ended = error.message
                 self._told(error.message)
                 status = "interrupted"
             except KeyboardInterrupt:
+                self._ended = "it was interrupted"
                 status = "interrupted"
         deviated = after is False
         self._roll_back(status, deviated)
@@ -102,6 +107,8 @@ class _Run:
             one.status == "succeeded" for one in self._done if one.section in ("method", "rollbacks")
         )
         state = "STOPPED" if status == "interrupted" else "ERROR" if not tried else "FAILED" if deviated else "PASSED"
+        if state == "PASSED" and not self._experiment.steady:
+            state, before, after = "NOT_MEASURED", None, None  # nothing was looked at
         return Ran(
             self._experiment.title,
             status,
@@ -138,10 +145,16 @@ class _Run:
         entry: dict[str, Any] = {"activity": one.raw, "start": _iso(began)}
         met: bool | None = None
         try:
-            found = call(one, self._modules, self._environment)
+            found = call(one, self._modules, self._environment, self._look)
             entry |= {"output": found, "status": "succeeded"}
             if one.tolerance is not None:
                 met = entry["tolerance_met"] = within(one.tolerance, found, one, self._ask)
+        except DrillStopped as error:
+            entry |= {"output": None, "status": "failed", "exception": [error.message]}
+            entry |= {"end": _iso(self._clock.now_ns()), "duration": round(self._clock.monotonic() - monotonic, 6)}
+            took = self._clock.monotonic() - monotonic
+            self._done.append(RanActivity(section, one.name, one.kind, "failed", took, None, entry))
+            raise
         except HoldfastError as error:
             entry |= {"output": None, "status": "failed", "exception": [error.message]}
             if one.tolerance is not None:
@@ -153,8 +166,13 @@ class _Run:
         self._pause(one.after)
         return done
 
+    def _look(self) -> None:
+        if self._ended is not None:
+            raise DrillStopped(self._ended)
+        self._look_outside()
+
     def _ask(self, probe: Activity) -> Any:
-        return call(probe, self._modules, self._environment)
+        return call(probe, self._modules, self._environment, self._look)
 
     def _pause(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds
@@ -175,7 +193,7 @@ class _Run:
             wanted = True  # what was broken on purpose is not left so because somebody pulled a lever
         if not wanted:
             return
-        self._look = _nobody
+        self._look_outside, self._ended = _nobody, None
         for one in self._experiment.rollbacks:
             self._act("rollbacks", one)
 

@@ -18,12 +18,13 @@ from holdfast.drills.trial.founding import save
 from holdfast.drills.trial.writer import write_state
 from holdfast.drills.troubles import DrillBroken, DrillFailed
 from holdfast.evidence.record_outcome import MomentKind
-from holdfast.evidence.record_setting import Disruption
+from holdfast.evidence.record_setting import Disruption, Exclusion
 from holdfast.units import format_duration
 
 __all__ = ["REPLICA_STALE"]
 
-_STALE: Final = 3.5  # intervals: more than the three that are tolerated
+_TOLERATED: Final = 3  # intervals
+_STALE: Final = 3.5  # intervals: more than are tolerated
 _SIZE: Final = 65_536
 
 
@@ -46,14 +47,19 @@ def play(stage: Stage) -> None:
         )
         home = lose_home(stage)
         said.append(f"{home} is lost, and what is left is {format_duration(age)} old")
-    with stage.phase("refusal") as said:
+    stale = age > _TOLERATED * interval
+    if not stale:
+        reason = f"{format_duration(age)} is within {_TOLERATED} intervals: the review has nothing to refuse"
+        stage.exclusions.append(Exclusion(what="the refusal of a stale copy", reason=reason))
+    with stage.phase("refusal" if stale else "review") as said:
         first = plan(stage)
         approve(stage, first)
         found = refusals(stage, first)
-        stale = age > 3 * interval
         if stale and "STALE_REPLICA" not in found:
             raise DrillFailed(f"a copy of {format_duration(age)} ago was not refused: {', '.join(found) or 'nothing'}")
-        said.append(found.get("STALE_REPLICA", f"{format_duration(age)} is within three intervals: it is not refused"))
+        said.append(
+            found.get("STALE_REPLICA", f"{format_duration(age)} is within three intervals: no refusal was tried")
+        )
         stage.mark(MomentKind.CHECK, said[0])
     with stage.phase("failover") as said:
         accepted = plan(stage, more=("--as-of", to_rfc3339(first.content_ns + NANOSECONDS)))

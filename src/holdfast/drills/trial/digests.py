@@ -16,7 +16,9 @@ _BLOCK = 1 << 20
 
 
 class TreeDigest(NamedTuple):
-    """SHA-256 (hex) over the sorted lines `kind name size digest`; how many files, and of how many bytes."""
+    """SHA-256 (hex) over the sorted entries `kind name size digest`, NUL between all: no name can look like an entry
+    of its own; how many files, and of how many bytes.
+    """
 
     sha256: str
     files: int
@@ -32,16 +34,16 @@ def digest_tree(folder: Path) -> TreeDigest:
             name = os.fsencode(path.relative_to(folder)) if path != folder else b"."
             mode = path.lstat().st_mode
             if stat.S_ISLNK(mode):
-                lines.append(b"link %s %s" % (name, os.fsencode(path.readlink())))
+                lines.append(b"link\0%s\0%s" % (name, os.fsencode(path.readlink())))
             elif stat.S_ISDIR(mode):
-                lines.append(b"folder %s" % name)
+                lines.append(b"folder\0%s" % name)
             else:
                 found, length = _digest(path)
-                lines.append(b"file %s %d %s" % (name, length, found.encode()))
+                lines.append(b"file\0%s\0%d\0%s" % (name, length, found.encode()))
                 files, size = files + 1, size + length
     except OSError as error:
         raise FailedError(f"{folder} cannot be read ({error.strerror})", object_name=str(folder)) from error
-    return TreeDigest(hashlib.sha256(b"\n".join(lines)).hexdigest(), files, size)
+    return TreeDigest(hashlib.sha256(b"\0\0".join(lines)).hexdigest(), files, size)
 
 
 def _digest(path: Path) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from holdfast.evidence.page_parts import duration, number
 from holdfast.evidence.pdf.parts import Heading, facts, grid, mono, note
 from holdfast.evidence.record import Evidence
 from holdfast.evidence.record_outcome import ClockKind
+from holdfast.evidence.record_setting import LATER
 from holdfast.objectives import NotMeasured
 
 __all__ = ["clean_up", "findings", "people", "scenario", "scope", "steps", "targets", "timeline", "trust"]
@@ -182,12 +183,13 @@ def findings(record: Evidence) -> Iterator[Flowable]:
 def clean_up(record: Evidence) -> Iterator[Flowable]:
     """11"""
     said = record.clean_up
+    nothing = LATER if said.later else "nothing"
     yield Heading("11 Clean-up")
     yield from facts(
         [
             ("Created", "; ".join(said.created) or "nothing"),
-            ("Removed", "; ".join(said.removed) or "nothing"),
-            ("Left over", "; ".join(said.left) or "nothing"),
+            ("Removed", "; ".join(said.removed) or nothing),
+            ("Left over", "; ".join(said.left) or nothing),
             ("Cost", number(said.cost_usd, "USD")),
         ]
     )

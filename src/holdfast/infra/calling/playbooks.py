@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def play(
     with tempfile.TemporaryDirectory(prefix="holdfast-ansible-") as place:
         path = f"{programs}:{environment.get('PATH', '')}"
         try:
-            result = ansible_runner.run(
+            runner = ansible_runner.interface.init_runner(
                 private_data_dir=place,
                 playbook=str(playbook),
                 inventory=inventory or _THIS_MACHINE,
@@ -82,12 +83,19 @@ def play(
                 quiet=True,
                 event_handler=heard,
             )
+            # The runner begins with all of this process's own environment: what was not given is taken out again.
+            runner.config.env = {
+                name: value
+                for name, value in runner.config.env.items()
+                if name in environment or os.environ.get(name) != value
+            }
+            runner.run()
         except (OSError, ValueError, RuntimeError) as error:
             raise FailedError(f"{playbook.name} cannot be run ({scrubbed(str(error))})") from error
         stats: dict[str, Any] = next(
             (one["event_data"] for one in events if one.get("event") == "playbook_on_stats"), {}
         )
-        status = str(result.status)
+        status = str(runner.status)
     failed = tuple(sorted({*stats.get("failures", {}), *stats.get("dark", {})}))
     if status == "timeout":
         raise AgainError(f"{playbook.name} took longer than {seconds:.0f} s", object_name=playbook.name)

@@ -146,7 +146,8 @@ class SlurmMachines:
     def stop(self, handle: Handle, by: str, seconds: float, name: str = "TERM") -> Handle:
         kept = self._kept(handle)
         if not kept.handle.stopped_by:
-            kept = _Kept(handle=msgspec.structs.replace(kept.handle, stopped_by=by), owner=kept.owner)
+            named = self._named(kept)  # Slurm forgets a job soon after its end, and on how many nodes it ran
+            kept = _Kept(handle=msgspec.structs.replace(named, stopped_by=by), owner=kept.owner)
             self._write(kept)
         self._signal(kept.owner, name)
         until = self._clock.monotonic() + seconds
@@ -219,9 +220,9 @@ class SlurmMachines:
         return live[0] if live else None
 
     def _jobs(self, key: str = "") -> list[Job]:
-        """Of a key, or all of ours, also those that ended lately."""
+        """Of a key, or all of ours, also those that ended lately. Another user's job of such a name is none."""
         chosen = [f"--name={_PREFIX}{digest_of(key)}"] if key else []
-        text = self._slurm("squeue", "--noheader", "--states=all", f"--format={_FORMAT}", *chosen)
+        text = self._slurm("squeue", "--me", "--noheader", "--states=all", f"--format={_FORMAT}", *chosen)
         partition = [one for one in jobs_of(text) if one.name.startswith(_PREFIX)]
         mine = {f"{_PREFIX}{path.name}" for path in (self._folder / "jobs").glob("*")}
         return partition if key else [one for one in partition if one.name in mine]
@@ -230,9 +231,9 @@ class SlurmMachines:
         return tuple(f"{self._pool.site}/{self._pool.shape}/{job.id}.{number}" for number in range(job.nodes))
 
     def _named(self, kept: _Kept) -> Handle:
-        """With its machines, as far as its job has some."""
+        """With its machines, as far as its job has some, or had when it was stopped."""
         job = self._job_of(kept)
-        machines = () if job is None else self._names(job)
+        machines = kept.handle.machines if job is None else self._names(job)
         return msgspec.structs.replace(kept.handle, machines=machines)
 
     def _of(self, key: str) -> Path:

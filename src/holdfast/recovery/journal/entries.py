@@ -18,11 +18,12 @@ _PLAN_MAX: Final = 4 << 20
 
 
 class Deed(StrEnum):
-    """What an entry says. Those that people may say are `APPROVED`, `PAUSED`, `RESUMED`, `SKIPPED`, `STOPPED` and
-    `WITHOUT`; all others count only from the control plane that has the run.
+    """What an entry says. Those that people may say are `ASKED`, `APPROVED`, `PAUSED`, `RESUMED`, `SKIPPED`,
+    `STOPPED` and `WITHOUT`; all others count only from the control plane that has the run.
     """
 
     PLANNED = "planned"  # `plan`: its canonical JSON
+    ASKED = "asked"  # by who asked for it, where somebody else put the plan there; `text`: the hash of the plan
     APPROVED = "approved"  # `text`: the hash of the plan; `until`
     TAKEN = "taken"  # this control plane has the run from now on: it starts it, or adopts it
     BEGUN = "begun"  # of `step`, before anything is done

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from holdfast.clock import SYSTEM_CLOCK, Clock
+from holdfast.clock import SYSTEM_CLOCK, Clock, to_rfc3339
 from holdfast.errors import (
     ConflictError,
     DamageError,
@@ -134,10 +134,15 @@ class Journal:
         until: int = 0,
         plan: str = "",
         facts: dict[str, str | int | float | bool] | None = None,
+        owner: str | None = None,
+        before_ns: int = 0,
     ) -> Entry:
         """Write an entry at the end. It is durable, and counts, when this returns.
 
-        Raises RefusedError when it would not count: another control plane has the run, or it has ended. Where stores do
+        `owner`: write it only while that control plane (empty: none) has the run. `before_ns`: only before that time.
+
+        Raises RefusedError for these, and when it would not count: another control plane has the run, or it has ended.
+        Where stores do
         not answer it raises as `Slots.fill`, and the entry may or may not be written: the same call again decides it.
         """
         for _ in range(_RACES_MAX):
@@ -156,6 +161,7 @@ class Journal:
                 facts=facts or {},
             )
             self._require_counting(entry)
+            self._require_so(owner, before_ns, entry.at)
             entry, stored = self._sealed(entry)
             filled = self._fill(stored)
             self._take(filled)
@@ -272,6 +278,18 @@ class Journal:
                 self._leave_out(self._names.index(approval.store))
         self._stored.append(Stored(number, stored, entry))
         self._before = chained(stored)
+
+    def _require_so(self, owner: str | None, before_ns: int, now_ns: int) -> None:
+        if owner is not None and self.state.owner != owner:
+            raise RefusedError(
+                f"{self.state.owner} has taken the run {self.run} at the same moment",
+                hint=f"`holdfast recover status {self.run}` shows how far it is",
+            )
+        if before_ns and now_ns >= before_ns:
+            raise RefusedError(
+                f"an approval of the run {self.run} ended at {to_rfc3339(before_ns)}, before this was written",
+                hint="have it approved again",
+            )
 
     def _require_counting(self, entry: Entry) -> None:
         before = self.state

@@ -11,7 +11,7 @@ from holdfast.recovery.journal.entries import Deed, Entry
 
 __all__ = ["StepPhase", "StepState", "RunState", "run_state"]
 
-_OF_PEOPLE = (Deed.APPROVED, Deed.PAUSED, Deed.RESUMED, Deed.SKIPPED, Deed.STOPPED, Deed.WITHOUT)
+_OF_PEOPLE = (Deed.ASKED, Deed.APPROVED, Deed.PAUSED, Deed.RESUMED, Deed.SKIPPED, Deed.STOPPED, Deed.WITHOUT)
 
 
 class StepPhase(StrEnum):
@@ -41,13 +41,15 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
-    """`owner`: the control plane that has the run; `taken`: how often it was taken. `ignored`: numbers of entries that
-    count for nothing, because their author did not have the run any more, or it had ended. `taking_back`: that has
-    begun, and nothing that anybody says ends it: what was taken back is not in effect any more. `left_out`: stores that
-    somebody said are gone for good; whether that was approved, the journal knows.
+    """`asked_by`: who put the plan there, and who signed since that they asked for it. `owner`: the control plane that
+    has the run; `taken`: how often it was taken. `ignored`: numbers of entries that count for nothing, because their
+    author did not have the run any more, or it had ended. `taking_back`: that has begun, and nothing that anybody says
+    ends it: what was taken back is not in effect any more. `left_out`: stores that somebody said are gone for good;
+    whether that was approved, the journal knows.
     """
 
     plan: str = ""
+    asked_by: tuple[str, ...] = ()
     owner: str = ""
     taken: int = 0
     steps: dict[str, StepState] = {}
@@ -74,7 +76,9 @@ def _after(state: RunState, entry: Entry) -> RunState:
         return msgspec.structs.replace(state, ignored=(*state.ignored, entry.number))
     match entry.deed:
         case Deed.PLANNED:
-            return msgspec.structs.replace(state, plan=entry.plan)
+            return msgspec.structs.replace(state, plan=entry.plan, asked_by=(*state.asked_by, entry.by))
+        case Deed.ASKED:
+            return msgspec.structs.replace(state, asked_by=(*state.asked_by, entry.by))
         case Deed.APPROVED:
             return msgspec.structs.replace(state, approvals=(*state.approvals, entry))
         case Deed.TAKEN:

@@ -10,16 +10,19 @@ from holdfast.clock import to_rfc3339
 from holdfast.recovery.plans import Plan, plan_hash
 from holdfast.recovery.reviewing.persons import NOBODY_VOUCHES, Persons
 
-__all__ = ["Approval", "approval_problem", "approvers_of"]
+__all__ = ["Approval", "approval_problem", "approved_until", "approvers_of"]
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """`plan`: the hash that was approved. Times are ns since the epoch."""
+    """`plan`: the hash that was approved. `asked`: whether who the plan says asked for it signed that they did: else
+    anybody may have written that name into it, also who approves it. Times are ns since the epoch.
+    """
 
     plan: str
     by: str
     at: int
     until: int
+    asked: bool = True
 
 
 def approval_problem(
@@ -35,6 +38,9 @@ def approval_problem(
         return "APPROVER_NOT_VOUCHED_FOR", f"{who}: whoever holds that key may not vouch for others"
     if persons.are_one(approval.by, plan.intent.by):
         return "APPROVER_IS_INITIATOR", f"{who} asked for this recovery, and cannot approve it, too"
+    if not approval.asked:
+        asked = plan.intent.by or "somebody without a name"
+        return "INITIATOR_UNKNOWN", f"{asked} never signed that they asked for this, so that {who} may have, too"
     if now_ns >= approval.until:
         return "APPROVAL_EXPIRED", f"{who}'s approval ended at {to_rfc3339(approval.until)}"
     if approval.at > now_ns or approval.at < plan.facts_at:
@@ -46,3 +52,15 @@ def approvers_of(approvals: Iterable[Approval], plan: Plan, now_ns: int, persons
     """Those whose approval of this plan counts: by persons, so that nobody counts twice."""
     counted = {persons.behind(one.by): one.by for one in approvals if not approval_problem(one, plan, now_ns, persons)}
     return set(counted.values())
+
+
+def approved_until(
+    approvals: Iterable[Approval], plan: Plan, wanted: int, now_ns: int, persons: Persons = NOBODY_VOUCHES
+) -> int:
+    """Until when (ns) as many as are wanted count; 0: none is wanted, or too few count as it is."""
+    ends: dict[str, int] = {}
+    for one in approvals:
+        if approval_problem(one, plan, now_ns, persons) is None:
+            who = persons.behind(one.by)
+            ends[who] = max(ends.get(who, 0), one.until)
+    return 0 if not 0 < wanted <= len(ends) else sorted(ends.values(), reverse=True)[wanted - 1]

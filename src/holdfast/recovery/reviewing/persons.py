@@ -12,10 +12,14 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["KEY", "NOBODY_VOUCHES", "Persons", "signing_label"]
+__all__ = ["KEY", "PLANE", "NOBODY_VOUCHES", "Persons", "signing_label"]
 
 KEY = "key:"
 """What a label is called in `Persons.names`."""
+
+
+PLANE = "plane:"
+"""How names of control planes begin. Any keeper's key may sign for one: a control plane is no person."""
 
 
 def signing_label(by: str) -> str:
@@ -44,6 +48,8 @@ class Persons(msgspec.Struct, frozen=True, kw_only=True):
 
     def may_say(self, by: str) -> bool:
         """Whether what is said by `by` counts as said by that person: the key's own holder, or vouched for."""
+        if by.startswith(PLANE):
+            return False
         label, slash, person = by.partition("/")
         return not slash or (label in self.vouchers and bool(person))
 

@@ -12,9 +12,10 @@ from holdfast.recovery.facts import Answer, Asset, Facts, Replica, Site
 from holdfast.recovery.intents import Newest
 from holdfast.recovery.planning.capacity import probe_problem
 from holdfast.recovery.planning.graph import writers_of
+from holdfast.recovery.planning.planner import FRESH_SECONDS
 from holdfast.recovery.planning.points import proof_problem
 from holdfast.recovery.plans import Chosen, Machines, Plan, plan_hash, require_rules
-from holdfast.recovery.reviewing.approvals import Approval, approval_problem, approvers_of
+from holdfast.recovery.reviewing.approvals import Approval, approval_problem, approved_until, approvers_of
 from holdfast.recovery.reviewing.persons import NOBODY_VOUCHES, Persons
 from holdfast.units import format_duration
 
@@ -33,12 +34,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the plan with that hash, by facts of `at`. It may be run if nothing is refused."""
+    """Of the plan with that hash, by facts of `at`. It may be run if nothing is refused, and is begun before
+    `approved_until` (ns; 0: no approval is needed).
+    """
 
     plan: str
     at: int
     refusals: tuple[Finding, ...]
     warnings: tuple[Finding, ...] = ()
+    approved_until: int = 0
 
     @property
     def passed(self) -> bool:
@@ -47,25 +51,44 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def review_plan(
-    plan: Plan, facts: Facts, approvals: Iterable[Approval] = (), persons: Persons = NOBODY_VOUCHES
+    plan: Plan,
+    facts: Facts,
+    approvals: Iterable[Approval] = (),
+    persons: Persons = NOBODY_VOUCHES,
+    *,
+    approvers: int = 0,
+    now_ns: int = 0,
 ) -> Review:
-    """All refusals and warnings at once. `facts` are of now; the plan's own are only what it was made of."""
+    """All refusals and warnings at once. `facts` are of now; the plan's own are only what it was made of.
+
+    `approvers`: how many are needed whatever the plan says. `now_ns`: by when an approval has to count, where probing
+    the facts took its time.
+    """
     findings = [*_freshness(plan, facts), *_site(plan, facts), *_rules(plan, facts)]
     for chosen in plan.chosen:
         findings += _point(plan, facts, chosen)
     for machines in plan.machines:
         findings += _capacity(plan, facts, machines)
-    findings += _approved(plan, facts, list(approvals), persons)
+    wanted, given, now = max(plan.intent.approvers, approvers), list(approvals), max(facts.at, now_ns)
+    findings += _approved(plan, wanted, now, given, persons)
     warnings = tuple(_doubts(plan, facts))
-    return Review(plan=plan_hash(plan), at=facts.at, refusals=tuple(findings), warnings=warnings)
+    return Review(
+        plan=plan_hash(plan),
+        at=facts.at,
+        refusals=tuple(findings),
+        warnings=warnings,
+        approved_until=approved_until(given, plan, wanted, now, persons),
+    )
 
 
 def _freshness(plan: Plan, facts: Facts) -> Iterator[Finding]:
-    if facts.at > plan.fresh_until:
+    # A plan from elsewhere may say what it likes: no planner says more than this.
+    fresh_until = min(plan.fresh_until, plan.facts_at + int(FRESH_SECONDS * NANOSECONDS))
+    if facts.at > fresh_until:
         yield Finding(
             code="PLAN_STALE",
             about="the plan",
-            reason=f"its facts are of {to_rfc3339(plan.facts_at)}, and counted until {to_rfc3339(plan.fresh_until)}",
+            reason=f"its facts are of {to_rfc3339(plan.facts_at)}, and counted until {to_rfc3339(fresh_until)}",
             change="plan again",
         )
     if facts.at < plan.facts_at:
@@ -183,15 +206,15 @@ def _capacity(plan: Plan, facts: Facts, machines: Machines) -> Iterator[Finding]
         yield Finding(code="CAPACITY_MISSING", about=machines.asset, reason=reason, change="plan again, to more sites")
 
 
-def _approved(plan: Plan, facts: Facts, approvals: list[Approval], persons: Persons) -> Iterator[Finding]:
-    wanted = plan.intent.approvers
-    if wanted <= len(approvers_of(approvals, plan, facts.at, persons)):
+def _approved(plan: Plan, wanted: int, now_ns: int, approvals: list[Approval], persons: Persons) -> Iterator[Finding]:
+    counted = len(approvers_of(approvals, plan, now_ns, persons))
+    if wanted <= counted:
         return
-    problems = [problem for one in approvals if (problem := approval_problem(one, plan, facts.at, persons)) is not None]
+    problems = [problem for one in approvals if (problem := approval_problem(one, plan, now_ns, persons)) is not None]
     for code, reason in problems:
-        yield Finding(code=code, about="the approval", reason=reason)
+        change = "who asked runs it, or puts it to the stores" if code == "INITIATOR_UNKNOWN" else ""
+        yield Finding(code=code, about="the approval", reason=reason, change=change)
     if not problems:
-        counted = len(approvers_of(approvals, plan, facts.at, persons))
         reason = f"{counted} of {wanted} approvals by others than {plan.intent.by or 'who asked'}"
         yield Finding(code="NOT_APPROVED", about="the approval", reason=reason, change="have it approved")
 

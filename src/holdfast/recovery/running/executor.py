@@ -96,10 +96,11 @@ class Executor:
         self._require_actors(plan)
         if state.verdict:
             return state
-        if not state.owner:
-            self._require_passed(plan, state)
+        until = 0 if state.owner else self._require_passed(plan, state)
         if state.owner != self._journal.by:
-            self._journal.append(Deed.TAKEN, text="adopted" if state.owner else "started", facts=self._terms)
+            # Of two who saw nobody have it one takes it: the other would only do again what the first one does.
+            text = "adopted" if state.owner else "started"
+            self._journal.append(Deed.TAKEN, text=text, facts=self._terms, owner=state.owner, before_ns=until)
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="recovery")
         try:
             self._settle(plan)
@@ -125,11 +126,13 @@ class Executor:
         if missing:
             raise RefusedError(f"nobody here does steps of the kind {', '.join(missing)}")
 
-    def _require_passed(self, plan: Plan, state: RunState) -> None:
+    def _require_passed(self, plan: Plan, state: RunState) -> int:
+        """Until when its approvals count (ns); 0: nothing ends."""
         review = self._review(plan, state)
         if not review.passed:
             reasons = "; ".join(f"{one.code}: {one.reason}" for one in review.refusals)
             raise RefusedError(f"the review refuses the plan: {reasons}", hint="plan again, or do what the review says")
+        return review.approved_until
 
     def _settle(self, plan: Plan) -> None:
         """What a control plane that is gone began, and nobody ended: is it in effect?"""

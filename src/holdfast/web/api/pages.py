@@ -60,7 +60,7 @@ def _begin(listed: list[Any], cursor: _Cursor) -> int:
 
 def _digest(one: Any) -> str:
     """Of what names an element, where it has a name: the rest of it may change between two pages."""
-    for field in ("id", "run", "key", "name", "asset"):
+    for field in ("id", "incident", "run", "key", "name", "asset"):
         value = getattr(one, field, None)
         if isinstance(value, str) and value:
             return hashlib.sha256(f"{field}={value}".encode()).hexdigest()[:16]

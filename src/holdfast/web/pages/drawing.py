@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.clock import from_rfc3339
+from holdfast.clock import NANOSECONDS, from_rfc3339
 from holdfast.web.pages.layout import Graph, graph_of
 from holdfast.web.pages.words import duration, number, size
 
@@ -58,8 +59,11 @@ class Bar(NamedTuple):
 
 
 def chart(curve: Curve, width: float, height: float, *, axes: bool = False, most: int = 400) -> Chart:
-    """Time along, value up, from nothing. Without any point that was measured nothing is drawn, and that is said."""
-    dots = [(from_rfc3339(dot.at), dot.value, dot.at) for dot in curve.dots[-most:]]
+    """Time along, value up, from nothing. Without any point that was measured nothing is drawn, and that is said.
+
+    What is no number, or has no end, has no place: it is drawn as what was not measured.
+    """
+    dots = [(from_rfc3339(dot.at), _drawable(dot.value), dot.at) for dot in curve.dots[-most:]]
     known = [value for _, value, _ in dots if value is not None]
     if not known:
         return Chart(width, height, [], [], [], None, [], [], f"{curve.name}: not measured")
@@ -111,9 +115,13 @@ def _times(dots: Sequence[tuple[int, float | None, str]], x: object, height: flo
     assert callable(x)
     ends = [dots[0], dots[len(dots) // 2], dots[-1]] if len(dots) > 2 else [dots[0], dots[-1]]
     same_day = ends[0][2][:10] == ends[-1][2][:10]
-    return [
-        Label(x(at), height - 4, clock[11:16] if same_day else clock[5:16].replace("T", " ")) for at, _, clock in ends
-    ]
+    short = ends[-1][0] - ends[0][0] < 600 * NANOSECONDS
+    shown = slice(11, 19 if short else 16) if same_day else slice(5, 16)
+    return [Label(x(at), height - 4, clock[shown].replace("T", " ")) for at, _, clock in ends]
+
+
+def _drawable(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None
 
 
 def _stretches(points: Iterable[tuple[float, float | None]]) -> list[list[tuple[float, float]]]:

@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
 from holdfast.web.pages.rendering import page
+from holdfast.web.security.devices import waiting_device
 from holdfast.web.security.policies import open_to_all, signed_in
 
 __all__ = ["ROUTES"]
@@ -21,6 +22,7 @@ _FAILED = {
 _DONE = {
     "allow": ("good", "The command line is signed in as you now. You can close this page."),
     "deny": ("risk", "The command line was refused. Nothing was given to it."),
+    "slow": ("bad", "There were too many tries from your address. Wait a minute."),
     "unknown": ("bad", "There is no such code, or it has ended: codes live for some minutes. Ask for a new one."),
 }
 
@@ -42,18 +44,24 @@ def login(request: Request[Any, Any, Any]) -> Response[bytes]:
     "/device",
     opt=signed_in("whoever is signed in may let a command line act for them"),
     include_in_schema=False,
-    sync_to_thread=False,
+    sync_to_thread=True,
     name="page:device",
 )
 def device(request: Request[Any, Any, Any]) -> Response[bytes]:
     """RFC 8628: the code that `holdfast login` shows is confirmed here."""
     kind, done = _DONE.get(_word(request, "done"), ("", ""))
+    code = "" if done else _word(request, "user_code")
+    asks = waiting_device(request, code) if code else None
+    if code and asks is None:
+        kind, done = _DONE["unknown"]
     return page(
         request,
         "device.html",
         None,
         title="A command line asks",
-        user_code=_word(request, "user_code"),
+        user_code=code if asks is not None else "",
+        label="" if asks is None else asks.label,
+        scopes=None if asks is None or asks.scopes is None else asks.scopes.split(),
         done=done,
         kind=kind,
     )

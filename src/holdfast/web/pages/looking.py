@@ -227,7 +227,7 @@ _SAID = {
     "resumed": "The run goes on.",
     "stopped": "The run stops: what was done is taken back.",
     "skipped": "The step is skipped, with your reason.",
-    "planned": "The plan was made. Somebody else approves it; then it can be started.",
+    "planned": "The plan was made, and nothing was begun. Below stands whose approval it needs.",
     "evidence-written": "A worker writes the evidence: it is there in a moment.",
     "drill-started": "The drill was handed to the workers: it begins in a moment.",
     "drills-stopped": "The stop lever is pulled: drills end, clean up, and none begins.",

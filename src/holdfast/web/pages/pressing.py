@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from litestar import Request, post
 from litestar.enums import RequestEncodingType
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Body
+from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
 from holdfast.authority.principals import Principal
@@ -45,7 +45,7 @@ def _back(path: str, said: str, service: Service, *stale: str) -> Redirect:
 
 
 @post("/runs/{run:str}/approve", opt=needs("approve", on="plan"), include_in_schema=False, sync_to_thread=True)
-def approve(request: Request[Any, Any, Any], run: str, data: Form) -> Redirect:
+def approve(request: Request[Any, Any, Any], run: FromPath[str], data: Form) -> Redirect:
     """Sign an approval of exactly this plan."""
     from holdfast.control.service.acting import approve_run
 
@@ -55,7 +55,7 @@ def approve(request: Request[Any, Any, Any], run: str, data: Form) -> Redirect:
 
 
 @post("/runs/{run:str}/start", opt=needs("recover.run", on="plan"), include_in_schema=False, sync_to_thread=True)
-def start(request: Request[Any, Any, Any], run: str, data: Form) -> Redirect:
+def start(request: Request[Any, Any, Any], run: FromPath[str], data: Form) -> Redirect:
     """Hand a plan that lies at the stores to the workers."""
     from holdfast.control.service.acting import start_run
 
@@ -70,7 +70,7 @@ def start(request: Request[Any, Any, Any], run: str, data: Form) -> Redirect:
     include_in_schema=False,
     sync_to_thread=True,
 )
-def say(request: Request[Any, Any, Any], run: str, verb: str, data: Form) -> Redirect:
+def say(request: Request[Any, Any, Any], run: FromPath[str], verb: FromPath[str], data: Form) -> Redirect:
     """Pause, resume, stop or skip: a signed entry of the journal. The verb asks the policies what it needs."""
     from holdfast.control.service.acting import say_to_run
     from holdfast.recovery.journal.entries import Deed
@@ -85,7 +85,7 @@ def say(request: Request[Any, Any, Any], run: str, verb: str, data: Form) -> Red
 
 
 @post("/evidence/{run:str}/write", opt=needs("work.change"), include_in_schema=False, sync_to_thread=True)
-def write_evidence(request: Request[Any, Any, Any], run: str, data: Form) -> Redirect:
+def write_evidence(request: Request[Any, Any, Any], run: FromPath[str], data: Form) -> Redirect:
     """Have a worker write the evidence of a run that has ended, where that was not done. It happens once."""
     from holdfast.control.recovering.plan_files import is_run_id
     from holdfast.control.service.acting import workflows_of
@@ -116,7 +116,7 @@ def plan(request: Request[Any, Any, Any], data: Form) -> Redirect:
     include_in_schema=False,
     sync_to_thread=True,
 )
-def start_drill(request: Request[Any, Any, Any], name: str, data: Form) -> Redirect:
+def start_drill(request: Request[Any, Any, Any], name: FromPath[str], data: Form) -> Redirect:
     """Hand a declared drill to the workers."""
     from holdfast.control.service.acting import start_drill as begin
 
@@ -148,7 +148,7 @@ def release_drills(request: Request[Any, Any, Any], data: Form) -> Redirect:
 @post(
     "/incidents/{incident:str}/acknowledge", opt=needs("incident.change"), include_in_schema=False, sync_to_thread=True
 )
-def acknowledge(request: Request[Any, Any, Any], incident: str, data: Form) -> Redirect:
+def acknowledge(request: Request[Any, Any, Any], incident: FromPath[str], data: Form) -> Redirect:
     """Say that somebody knows of it."""
     from holdfast.control.service.acting import acknowledge_incident
 
@@ -158,7 +158,7 @@ def acknowledge(request: Request[Any, Any, Any], incident: str, data: Form) -> R
 
 
 @post("/incidents/{incident:str}/resolve", opt=needs("incident.change"), include_in_schema=False, sync_to_thread=True)
-def resolve(request: Request[Any, Any, Any], incident: str, data: Form) -> Redirect:
+def resolve(request: Request[Any, Any, Any], incident: FromPath[str], data: Form) -> Redirect:
     """Say that it is over, and why."""
     from holdfast.control.service.acting import resolve_incident
 

@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request, get
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.response import Response
 
 from holdfast.web.pages.rendering import STATIC, static_bytes, static_tag
@@ -22,7 +23,7 @@ __all__ = ["ROUTES"]
     sync_to_thread=False,
     name="page:static",
 )
-def static(name: str) -> Response[bytes]:
+def static(name: FromPath[str]) -> Response[bytes]:
     """By a list of names: nothing else of any folder is reached."""
     if name not in STATIC:
         raise NotFoundException("there is no such file")
@@ -40,7 +41,7 @@ def static(name: str) -> Response[bytes]:
     sync_to_thread=True,
     name="page:evidence-files",
 )
-def evidence_files(request: Request[Any, Any, Any], run: str) -> Response[bytes]:
+def evidence_files(request: Request[Any, Any, Any], run: FromPath[str]) -> Response[bytes]:
     """All files of the evidence of a run, byte by byte as they are kept."""
     from holdfast.control.service.reading.evidence import evidence_zip
 
@@ -54,7 +55,7 @@ def evidence_files(request: Request[Any, Any, Any], run: str) -> Response[bytes]
     sync_to_thread=True,
     name="page:audit-proof",
 )
-def proof(request: Request[Any, Any, Any], number: int) -> Response[bytes]:
+def proof(request: Request[Any, Any, Any], number: FromPath[int]) -> Response[bytes]:
     """The proof that an entry is in the log, for `docs/verify-tlog-proof.py`."""
     from holdfast.control.service.reading.audit import audit_proof
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isfinite, isnan
 from typing import Final, NamedTuple
 
 from holdfast.clock import NANOSECONDS, from_rfc3339
 from holdfast.units import format_duration, format_size
 
-__all__ = ["FILTERS", "Look", "LOOKS", "ago", "clock_time", "duration", "exact_time", "look", "money", "number"]
+__all__ = [
+    "FILTERS",
+    "Look",
+    "LOOKS",
+    "ago",
+    "answer",
+    "clock_time",
+    "duration",
+    "exact_time",
+    "look",
+    "money",
+    "number",
+]
 __all__ += ["percent", "rate", "short_id", "size", "step_number"]
 
 DASH: Final = "–"
@@ -87,7 +101,7 @@ def look(state: str) -> Look:
 
 def duration(seconds: float | None, instead: str = "not measured") -> str:
     """Of what was never measured and of what never ends, too."""
-    if seconds is None:
+    if seconds is None or isnan(seconds):
         return instead
     if seconds >= 1e9:
         return "everything"
@@ -98,7 +112,10 @@ def ago(text: str | None, now: str) -> str:
     """`3 min ago`, `in 2 h`; a dash without a time."""
     if not text:
         return DASH
-    seconds = (_ns(now) - _ns(text)) / NANOSECONDS
+    try:
+        seconds = (from_rfc3339(now) - from_rfc3339(text)) / NANOSECONDS
+    except ValueError:
+        return "at a time that cannot be read"
     if abs(seconds) < 1:
         return "now"
     words = _rough(abs(seconds))
@@ -121,15 +138,10 @@ def exact_time(text: str | None) -> str:
     return DASH if not text else f"{text[:19].replace('T', ' ')} UTC"
 
 
-def _ns(text: str) -> int:
-    try:
-        return from_rfc3339(text)
-    except ValueError:
-        return 0
-
-
 def size(count: float | None) -> str:
-    return DASH if count is None else format_size(count)
+    if count is None or not isfinite(count):
+        return DASH
+    return format_size(count) if abs(count) < 1e21 else f"{count:.4g} B"
 
 
 def rate(bytes_per_second: float | None) -> str:
@@ -139,6 +151,8 @@ def rate(bytes_per_second: float | None) -> str:
 def number(value: float | None) -> str:
     if value is None:
         return DASH
+    if not isfinite(value) or abs(value) >= 1e15:
+        return f"{value:.4g}"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:,.4g}"
 
 
@@ -151,7 +165,10 @@ def percent(part: float, whole: float) -> str:
 
 
 def money(amount: float | None, currency: str = "USD") -> str:
-    return "not priced" if amount is None else f"{amount:,.2f} {currency}"
+    """What rounds to nothing is not said to cost nothing."""
+    if amount is None:
+        return "not priced"
+    return f"under 0.01 {currency}" if 0 < amount < 0.005 else f"{amount:,.2f} {currency}"
 
 
 def short_id(text: str) -> str:
@@ -159,7 +176,32 @@ def short_id(text: str) -> str:
     return text if len(text) <= 14 else f"{text[:12]}…"
 
 
+def answer(tallies: Mapping[str, int], total: int) -> str:
+    """To "could we recover now?", in a sentence: what is bad first, and what nobody knows is not called good."""
+    if not total:
+        return "No asset is declared: nothing can be said."
+    bad = [
+        (tallies.get("BREACHED", 0), "could not be recovered as promised", ""),
+        (tallies.get("UNATTAINABLE", 0), "cannot always be recovered as promised, as things are set up", ""),
+        (tallies.get("NOT_MEASURED", 0), "is not measured, so nobody can tell", "are not measured, so nobody can tell"),
+        (tallies.get("AT_RISK", 0), "could be recovered, but is at risk", "could be recovered, but are at risk"),
+    ]
+    words = [(count, (more if count > 1 else "") or one) for count, one, more in bad if count]
+    good = tallies.get("MET", 0)
+    if not words:
+        return (
+            f"All {total:,} assets could be recovered as promised."
+            if total > 1
+            else "The one asset could be recovered as promised."
+        )
+    (count, text), *others = words
+    said = [f"{count:,} of {total:,} {'asset' if total == 1 else 'assets'} {text}"]
+    said += [f"{count:,} {text}" for count, text in others]
+    return "; ".join([*said, f"{good:,} could be, as promised"] if good else said) + "."
+
+
 FILTERS: Final = {
+    "answer": answer,
     "duration": duration,
     "ago": ago,
     "clock": clock_time,

@@ -27,11 +27,17 @@ _TOUCH_NS: Final = 30 * NANOSECONDS  # a session that was seen so lately is not 
 
 
 def identify(
-    connection: ASGIConnection[Any, Any, Any, Any], service: Service, kept: Kept, how: ServerSettings
+    connection: ASGIConnection[Any, Any, Any, Any],
+    service: Service,
+    kept: Kept,
+    how: ServerSettings,
+    *,
+    touch: bool = True,
 ) -> Caller:
     """Who asks. What follows `Authorization` decides alone: a cookie beside it is not looked at.
 
     Whoever cannot be identified by what they show is nobody, with `problem`. Asks an identity provider at times.
+    `touch`: whether a session counts as used by it.
     """
     given = connection.headers.getall("authorization", [])
     if given:
@@ -39,7 +45,7 @@ def identify(
     secret = connection.cookies.get(how.cookie, "")
     if not secret:
         return NOBODY
-    return _by_session(secret, service, kept, how)
+    return _by_session(secret, service, kept, how, touch)
 
 
 def _by_header(given: list[str], service: Service, kept: Kept) -> Caller:
@@ -65,7 +71,7 @@ def identify_credential(text: str, service: Service, kept: Kept) -> Any:
     return in_session(authority.home, given_to_device(person, row.id, row.label, scopes, row.until))
 
 
-def _by_session(secret: str, service: Service, kept: Kept, how: ServerSettings) -> Caller:
+def _by_session(secret: str, service: Service, kept: Kept, how: ServerSettings, touch: bool) -> Caller:
     row = kept.session(secret) if _SECRET.fullmatch(secret) else None
     now = service.clock.now_ns()
     if row is None or row.until <= now or row.seen + int(how.session_idle_s * NANOSECONDS) <= now:
@@ -78,6 +84,6 @@ def _by_session(secret: str, service: Service, kept: Kept, how: ServerSettings) 
     except CredentialError as error:
         kept.end_session(secret)
         return Caller(problem=error.message)
-    if row.seen + _TOUCH_NS <= now:
+    if touch and row.seen + _TOUCH_NS <= now:
         kept.touch_session(secret, now)
     return Caller(principal=principal, how="session", csrf=row.csrf, session=secret)

@@ -25,7 +25,7 @@ from holdfast.web.security.callers import caller_of
 from holdfast.web.security.guarding import address_of
 from holdfast.web.security.policies import open_to_all, signed_in
 
-__all__ = ["device_routes"]
+__all__ = ["device_routes", "waiting_device"]
 
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628, 6.1: no vowels, so that no words come out
 _LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ @-]{0,63}")
@@ -152,10 +152,26 @@ async def confirm_device(request: Request[Any, Any, Any]) -> Response[Any]:
     return Redirect(f"/device?done={done}", status_code=303)
 
 
+def waiting_device(request: Request[Any, Any, Any], shown: str) -> DeviceCode | None:
+    """What asks under this code, to be shown before anybody answers; None where nothing does, or after many tries."""
+    state = request.app.state
+    if state.failures.wait(address_of(request)):
+        return None
+    found: DeviceCode | None = state.kept.device_of_code(_letters(shown))
+    if found is None or found.answer or found.until <= state.service.clock.now_ns():
+        state.failures.take(address_of(request))
+        return None
+    return found
+
+
+def _letters(shown: str) -> str:
+    return re.sub(r"[^A-Z]", "", shown.upper())[:8]
+
+
 def _confirmed(request: Request[Any, Any, Any], shown: str, answer: str) -> str:
     state = request.app.state
     caller = caller_of(request)
-    code = re.sub(r"[^A-Z]", "", shown.upper())[:8]
+    code = _letters(shown)
     if caller.how != "session" or answer not in ("allow", "deny"):
         return "unknown"
     try:

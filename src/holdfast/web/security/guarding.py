@@ -10,7 +10,7 @@ from litestar.concurrency import sync_to_thread
 from litestar.middleware import ASGIMiddleware
 
 from holdfast.authority.deciding import Circumstances, decide
-from holdfast.errors import FailedError
+from holdfast.errors import FailedError, HoldfastError
 from holdfast.web.problems import TooManyError, UnidentifiedError
 from holdfast.web.security.authenticating import identify
 from holdfast.web.security.browsers import SAFE, require_own_pages, require_token
@@ -19,7 +19,7 @@ from holdfast.web.security.policies import KEY, Need, resource_of
 
 if TYPE_CHECKING:
     from litestar import Litestar
-    from litestar.types import ASGIApp, Receive, Scope, Send
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
     from holdfast.control.service.context import Service
 
@@ -40,15 +40,65 @@ class Guarding(ASGIMiddleware):
             require_own_pages(request)
             if not need.open:  # signing in anew is asked for without a session
                 await require_token(request, caller)
-        await next_app(scope, receive, send)
+        await next_app(scope, receive, _Standing(request, need, send).send if request.method == "GET" else send)
+
+
+class _Standing:
+    """What is sent on and on is sent only while whoever asked for it is still who they were, and still may."""
+
+    def __init__(self, request: Request[Any, Any, Any], need: Need, send: Send) -> None:
+        self._request, self._need, self._send = request, need, send
+        self._monotonic = request.app.state.service.clock.monotonic
+        self._looked: float | None = None
+        self._ended = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = message.get("headers", [])
+            if any(name.lower() == b"content-type" and b"event-stream" in value for name, value in headers):
+                self._looked = self._monotonic()
+        elif self._ended:
+            raise ConnectionAbortedError("a stream ended with the right to watch it")
+        elif self._is_due(message):
+            if not await sync_to_thread(_still, self._request, self._need):
+                self._ended = True
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+                raise ConnectionAbortedError("a stream ended with the right to watch it")
+            self._looked = self._monotonic()
+        await self._send(message)
+
+    def _is_due(self, message: Message) -> bool:
+        if self._looked is None or not message.get("more_body", False):
+            return False
+        return bool(self._monotonic() - self._looked >= self._request.app.state.settings.standing_s)
+
+
+def _still(request: Request[Any, Any, Any], need: Need) -> bool:
+    """As when the stream began; a yes is recorded once, then."""
+    state = request.app.state
+    service: Service = state.service
+    try:
+        caller = identify(request, service, state.kept, state.settings, touch=False)
+        if need.open or not need.action:
+            return need.open or caller.is_somebody
+        if not caller.is_somebody:
+            return False
+        resource, context = resource_of(need, request.path_params, service), Circumstances(service.clock.now_ns())
+        policies = service.authority().home.in_force.policies
+        if decide(policies, caller.principal, need.action, resource, context).allowed:
+            return True
+        service.authority().authorise(caller.principal, need.action, resource)
+    except HoldfastError:
+        return False
+    return False
 
 
 def _decided(request: Request[Any, Any, Any], need: Need) -> Caller:
     state = request.app.state
     service: Service = state.service
     address = address_of(request)
-    shown = "authorization" in request.headers or state.settings.cookie in request.cookies
-    if shown and (wait := state.failures.wait(address)):
+    # A session's secret is not for guessing: others at the same address do not keep out who is signed in.
+    if "authorization" in request.headers and (wait := state.failures.wait(address)):
         raise TooManyError("this address has shown too many credentials that count for nothing", seconds=wait)
     caller = identify(request, service, state.kept, state.settings)
     if caller.problem and caller.how == "" and "authorization" in request.headers:

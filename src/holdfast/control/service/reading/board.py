@@ -9,8 +9,10 @@ import weakref
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from holdfast.clock import NANOSECONDS
-from holdfast.control.service.reading.recoverable import Reachable, reachable
+from holdfast.control.service.reading.recoverable import Reachable, reachable, steps_at
 from holdfast.control.service.reading.samples import Sample, Samples, changed
 from holdfast.control.service.reading.shapes import Freshness, clipped, time_of
 from holdfast.errors import HoldfastError
@@ -28,21 +30,25 @@ _LEAST_S: Final = 5.0  # between two judgements
 _SHARE: Final = 20.0  # a judgement may cost one part in so many of the time
 _STALE_TIMES: Final = 6.0
 _CATALOG_STALE_S: Final = 15 * 60.0
+_AT_ONCE: Final = 200  # assets in one question
+_NOWHERE: Final[tuple[str, int | None]] = ("", None)
 
 
-class Row(NamedTuple):
-    """An asset as it stood. `found`: its name in lower case, for the search."""
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """An asset as it stood. Not for the garbage collector: ten thousand of them, and none leads back to itself.
+
+    `snapshot`, `step`: what `reach` leads to. `found`: its name in lower case, for the search.
+    """
 
     standing: Standing
+    state: State
     reach: Reachable | None
+    snapshot: str
+    step: int | None
     home: str
     kind: str
     priority: int
     found: str
-
-    @property
-    def state(self) -> State:
-        return self.standing.state
 
 
 class Seen(NamedTuple):
@@ -79,6 +85,7 @@ class Board:
         self._judged: Judged | None = None
         self._made_at = 0.0
         self._took = 0.0
+        self._steps: dict[tuple[str, int], tuple[str, int | None]] = {}
         self._problem: HoldfastError | None = None
 
     def judged(self) -> Judged:
@@ -123,13 +130,13 @@ class Board:
         ]
         looked = [one.looked_at for one in judged.stores if one.looked_at is not None]
         if looked:
-            since = max(0.0, (now - max(looked)) / NANOSECONDS)
+            since = max(0.0, (now - min(looked)) / NANOSECONDS)  # no store's answer is older than what is said
             silent = [one.name for one in judged.stores if one.problem]
             words = f"{', '.join(silent[:3])}{' and others' if len(silent) > 3 else ''} did not answer"
             found.append(
                 Freshness(
                     what="stores asked",
-                    at=time_of(max(looked)),
+                    at=time_of(min(looked)),
                     age_seconds=since,
                     stale=since > _CATALOG_STALE_S or bool(silent),
                     problem=words if silent else "",
@@ -199,9 +206,16 @@ class Board:
                 ).order_by(StoreRow.name)
             )
         ]
+        steps = self._steps_of(connection, reach)
         order = list(State)
-        rows = [Row(one, reach.get(one.asset), *known[one.asset], one.asset.lower()) for one in standings]
-        rows.sort(key=lambda row: (-order.index(row.state), -row.priority, -_share(row), row.standing.asset))
+        rank = {state: -number for number, state in enumerate(order)}
+        rows = []
+        for one in standings:
+            to = reach.get(one.asset)
+            snapshot, step = steps.get((one.asset, to.content), _NOWHERE) if to and to.content else _NOWHERE
+            home, kind, priority = known[one.asset]
+            rows.append(Row(one, one.state, to, snapshot, step, home, kind, priority, one.asset.lower()))
+        rows.sort(key=lambda row: (rank[row.state], -row.priority, -_share(row), row.standing.asset))
         tallies = Counter(row.state.value for row in rows)
         states = {row.standing.asset: row.state for row in rows}
         before = self._samples.day_before(at)
@@ -219,6 +233,20 @@ class Board:
             None if before is None else before.at,
             changes,
         )
+
+    def _steps_of(
+        self, connection: Connection, reach: dict[str, Reachable]
+    ) -> dict[tuple[str, int], tuple[str, int | None]]:
+        """Only of what was not reached in the last judgement, so that a page has nothing to ask of the catalog."""
+        wanted = [(asset, to.content) for asset, to in reach.items() if to.content is not None]
+        new = [one for one in wanted if one not in self._steps]
+        found = self._steps | {
+            at: step
+            for first in range(0, len(new), _AT_ONCE)
+            for at, step in steps_at(connection, new[first : first + _AT_ONCE]).items()
+        }
+        self._steps = {one: found[one] for one in wanted if one in found}
+        return self._steps
 
 
 def _exposure(row: Row) -> float | None:

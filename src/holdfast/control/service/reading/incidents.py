@@ -56,10 +56,13 @@ class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IncidentsPage(Page, frozen=True, kw_only=True):
-    """Open ones first, then the newest."""
+    """Open ones first, then the newest. `probes`: how many are declared: without any nobody looks, and only what
+    other systems report is noticed.
+    """
 
     incidents: list[IncidentRow]
     open: int
+    probes: int
     freshness: list[Freshness]
     problem: Problem | None
 
@@ -74,6 +77,7 @@ def incidents_page(service: Service) -> IncidentsPage:
         at=time_of(service.clock.now_ns()) or "",
         incidents=rows,
         open=sum(one.state != "resolved" for one in rows),
+        probes=len(service.loaded.config.detect.probes),
         freshness=[told.freshness],
         problem=told.problem,
     )

@@ -9,7 +9,6 @@ import msgspec
 from holdfast.clock import NANOSECONDS
 from holdfast.control.service.reading.board import Board, Judged, Row, board_of
 from holdfast.control.service.reading.incidents import IncidentRow, open_now
-from holdfast.control.service.reading.recoverable import steps_at
 from holdfast.control.service.reading.shapes import (
     Bound,
     Curve,
@@ -113,7 +112,8 @@ def overview(service: Service, query: OverviewQuery) -> Overview:
         fitting = _fitting(judged, query)
         links = links_of(len(fitting), query.page, _EACH)
         shown = fitting[max(0, links.first - 1) : links.last]
-        assets = _rows(service, board, judged, shown)
+        now = service.clock.now_ns()
+        assets = [_row(board, judged, row, now) for row in shown]
         problem = None
     except HoldfastError as error:
         judged, assets, links = Judged([], {}, [], service.clock.now_ns(), None, []), [], links_of(0, 1, _EACH)
@@ -152,34 +152,16 @@ def _fitting(judged: Judged, query: OverviewQuery) -> list[Row]:
     return rows
 
 
-def _rows(service: Service, board: Board, judged: Judged, shown: list[Row]) -> list[AssetRow]:
-    points = [
-        (row.standing.asset, row.reach.content)
-        for row in shown
-        if row.reach is not None and row.reach.content is not None
-    ]
-    try:
-        with service.catalog() as connection:
-            steps = steps_at(connection, points)
-    except HoldfastError:
-        steps = {}  # the catalog went away since: the board is shown with its age, and says why
-    now = service.clock.now_ns()
-    return [_row(board, judged, row, steps, now) for row in shown]
-
-
-def _row(
-    board: Board, judged: Judged, row: Row, steps: dict[tuple[str, int], tuple[str, int | None]], now: int
-) -> AssetRow:
+def _row(board: Board, judged: Judged, row: Row, now: int) -> AssetRow:
     standing, reach = row.standing, row.reach
     point, able = None, _NO
     if reach is not None and reach.content is not None:
-        snapshot, step = steps.get((standing.asset, reach.content), ("", None))
         point = Point(
             content=time_of(reach.content) or "",
             lost_seconds=max(0, now - reach.content) / NANOSECONDS,
             store=reach.store,
-            snapshot=snapshot,
-            step=step,
+            snapshot=row.snapshot,
+            step=row.step,
         )
         able = _YES
     elif reach is not None and reach.arrived is not None:

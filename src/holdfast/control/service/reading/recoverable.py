@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from holdfast.catalog.judging import newest_proofs
@@ -16,7 +16,7 @@ from holdfast.objectives.standing import CREDIT_SECONDS
 __all__ = ["Reachable", "reachable", "steps_at"]
 
 
-class Reachable(NamedTuple):
+class Reachable(msgspec.Struct, frozen=True, gc=False):
     """`content` (ns): the newest that was read back at a store that survives the loss of `lost`, the site whose loss
     costs most; `store`: there. None: nothing that survives was read back. `arrived`: the newest that lies at a store
     that survives it, read back or not.

@@ -13,11 +13,13 @@ from holdfast.control.service.reading.shapes import Freshness, Page, Problem, Ti
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from holdfast.config.model import Config
     from holdfast.control.recovering.runs import Status
     from holdfast.control.service.context import Service
     from holdfast.recovery.estimates import Estimate
     from holdfast.recovery.journal.entries import Entry
     from holdfast.recovery.plans import Plan
+    from holdfast.recovery.reviewing.persons import Persons
     from holdfast.recovery.reviewing.review import Finding
 
 __all__ = ["RUNS", "Approval", "EntryRow", "EstimateShown", "PointChosen", "RunPage", "RunRow", "RunsPage", "StepShown"]
@@ -211,7 +213,8 @@ def run_page(service: Service, run: str) -> RunPage:
     if status is None:
         return _unknown(run, common, fresh, problem)
     review, review_problem = _review(service, status)
-    return _page(status, common, fresh, problem, review, review_problem, service.clock.now_ns())
+    config = service.sites().config
+    return _page(status, common, fresh, problem, review, review_problem, service.clock.now_ns(), config)
 
 
 def _review(service: Service, status: Status) -> tuple[list[ReviewFinding] | None, Problem | None]:
@@ -277,7 +280,10 @@ def _page(
     review: list[ReviewFinding] | None,
     review_problem: Problem | None,
     now: int,
+    config: Config,
 ) -> RunPage:
+    from holdfast.control.recovering.asking import persons_of
+    from holdfast.control.recovering.intending import approvers_needed
     from holdfast.recovery.journal.entries import Deed
     from holdfast.recovery.plans import plan_hash
     from holdfast.recovery.running.progress import progress_of
@@ -299,8 +305,8 @@ def _page(
         owner=clipped(state.owner),
         taken=state.taken,
         journal=list(status.journal),
-        approvals_needed=plan.intent.approvers,
-        approvals=_approvals(status, now),
+        approvals_needed=max(plan.intent.approvers, approvers_needed(config, plan.intent)),
+        approvals=_approvals(status, now, persons_of(config)),
         points=[
             PointChosen(
                 asset=one.asset,
@@ -339,13 +345,13 @@ def _page(
     )
 
 
-def _approvals(status: Status, now: int) -> list[Approval]:
-    from holdfast.control.recovering.runs import approvals_of
+def _approvals(status: Status, now: int, persons: Persons) -> list[Approval]:
+    from holdfast.control.recovering.runs import approvals_of, is_asked
     from holdfast.recovery.reviewing.approvals import approvers_of
 
-    given = approvals_of(status.state)
+    given = approvals_of(status.state, asked=is_asked(status.plan, status.state, persons))
     taken = next((one.at for one in status.entries if one.deed.value == "taken"), now)
-    counting = approvers_of(given, status.plan, taken)
+    counting = approvers_of(given, status.plan, taken, persons)
     return [
         Approval(
             by=clipped(one.by), at=time_of(one.at) or "", until=time_of(one.until) or "", counts=one.by in counting

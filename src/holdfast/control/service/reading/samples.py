@@ -11,8 +11,8 @@ import sqlite3
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from math import isnan, nan
+from contextlib import closing, contextmanager, suppress
+from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Final
 
@@ -75,7 +75,9 @@ class Sample:
             inflater = zlib.decompressobj()
             text = inflater.decompress(body, _BODY_MAX)
             names, states, exposure = json.loads(text)
-            if inflater.unconsumed_tail or not len(names) == len(states) == len(exposure):
+            if inflater.unconsumed_tail or not len(set(names)) == len(states) == len(exposure) == len(names):
+                return None
+            if any(one < 0 for one in states) or any(one is not None and not isfinite(one) for one in exposure):
                 return None
             return cls.of(
                 at,
@@ -156,6 +158,11 @@ class Samples:
         with closing(database):
             try:
                 database.execute("CREATE TABLE IF NOT EXISTS samples (at INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+            except sqlite3.DatabaseError as error:
+                self._given_up(error)
+                yield None
+                return
+            try:
                 yield database
             except sqlite3.DatabaseError as error:
                 self._given_up(error)
@@ -164,7 +171,8 @@ class Samples:
         """A file that is no database gives way to an empty one; a full disk or a lock passes."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if self._path is not None and code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
 
 def changed(before: Sample, now: Mapping[str, State]) -> list[tuple[str, State | None, State | None]]:

@@ -35,6 +35,7 @@ __all__ = ["Cell", "LinkShown", "MatrixRow", "Measured", "SiteShown", "SitesPage
 _EACH: Final = 25
 _COST_FRESH_S: Final = 600.0
 _RATES_FRESH_S: Final = 30.0
+_WAIT_S: Final = 0.2  # for sizes and rates: the rest of the page is worth more than they are
 
 
 class LinkShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,9 +137,9 @@ def sites_page(service: Service, find: str = "", page: int = 1) -> SitesPage:
     """What is declared is always shown; the rest as far as there is a catalog."""
     board = board_of(service)
     empty: dict[str, _Held] = {}
-    held = kept(service, "held at stores", lambda: _held(service), empty, seconds=_COST_FRESH_S, wait=1.5)
+    held = kept(service, "held at stores", lambda: _held(service), empty, seconds=_COST_FRESH_S, wait=_WAIT_S)
     rates: dict[str, list[Measured]] = {}
-    measured = kept(service, "rates", lambda: _rates(service), rates, seconds=_RATES_FRESH_S, wait=1.0)
+    measured = kept(service, "rates", lambda: _rates(service), rates, seconds=_RATES_FRESH_S, wait=_WAIT_S)
     try:
         judged = board.judged()
         rows = [(row.standing.asset, row.state.value) for row in judged.rows if find.strip().lower() in row.found]
