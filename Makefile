@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: help demo dashboard test check unit drills drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-networks drill-ransomware drill-slurm mutations bench-bulk bench-catalog bench-recovery examples bench-dashboard bench-server clean
+.PHONY: long help demo dashboard test check unit drills drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-networks drill-ransomware drill-slurm mutations bench-bulk bench-catalog bench-recovery examples bench-dashboard bench-server clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,10 @@ check: ## format, lint, types, layers
 unit: ## the tests
 	@tools/setup dev
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal --durations=60
+
+long: ## the tests that are too long for `make test`: Ray, a kept demo, servers and workers without their database
+	@tools/setup dev
+	HOLDFAST_LONG=1 $(BIN)/pytest -q -n $(JOBS) --dist worksteal -m slow
 
 examples: ## every training framework's example: trains, is killed, resumes from the vault, ends equal; some minutes
 	@tools/setup examples

@@ -24,8 +24,9 @@ def address(world: DashboardWorld) -> Iterator[str]:
     assert "fault in holdfast" not in world.log, world.log[-3000:]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Of a module: as long as it lives, an event loop runs in this process, and DBOS, say, starts beside none."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         yield browser

@@ -31,11 +31,11 @@ def test_check_finds_the_file_and_says_what_it_declares(terminal: Terminal, file
     assert said.fact("file") == str(file)
     assert said.fact("declares") == "6 sites, 5 assets, 1 group"
     notes = [line for line in said.out.splitlines() if ": note: " in line]
-    assert [note.split("`")[1] for note in notes] == ["euw4-stripes", "fra-stripes", "drills", "notify"]
+    assert [note.split("`")[1] for note in notes] == ["euw4-stripes", "fra-stripes"]
     assert said.last.startswith(f"checked {file}: 0 problems, in ")
     found = terminal.json("config-check", "config", "check")
     assert (found["sites"], found["assets"], found["groups"], found["problems"]) == (6, 5, 1, [])
-    places = [["sites", "euw4-stripes"], ["sites", "fra-stripes"], ["drills"], ["notify"]]
+    places = [["sites", "euw4-stripes"], ["sites", "fra-stripes"]]
     assert [one["place"][:2] for one in found["findings"]] == places
 
 

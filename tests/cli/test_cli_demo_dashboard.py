@@ -19,6 +19,8 @@ import pytest
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
+@pytest.mark.slow
 def test_the_kept_demo_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
     environment |= {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "mine"), "PYTHONUNBUFFERED": "1"}

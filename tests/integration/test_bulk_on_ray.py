@@ -104,6 +104,8 @@ def stage(
         yield Stage(cluster, open_fanout(f"ray:{cluster.address}"), world, folder, capsys)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_bulk_work_on_two_nodes(stage: Stage, subtests: pytest.Subtests) -> None:
     scenes = (
         restores_what_threads_restore,

@@ -60,6 +60,8 @@ def test_a_site_is_lost_in_mid_save_and_the_run_ends_bit_identical(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
+@pytest.mark.slow
 def test_a_missed_objective_is_exit_9_and_in_the_evidence(tmp_path: Path) -> None:
     done = play(tmp_path, "--rto", "1ms")
     assert done.returncode == 9, done.stderr

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import os
+import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import Iterator
 import pytest
 from numpy.random import default_rng
 

@@ -109,6 +109,8 @@ def test_a_run_moves_on_when_its_worker_is_killed(on_postgres: World) -> None:
         assert left.end() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_postgres_is_gone_for_a_while(on_postgres: World, postgres: PostgresServer) -> None:
     """The run goes on without it, workers say so, and what came of it is written down when it is back."""
     world = on_postgres
@@ -182,7 +184,7 @@ def test_a_worker_that_is_told_to_end(world: World) -> None:
             assert [one.work for one in first.said("handed-over")] == [key]
             assert _state(queue, key) is Phase.RUNNING, "nobody has it, and nobody has ended it"
         with workers(world, 1, "--no-schedules", "--grace", "60s") as (second,):
-            _until_acted(world, queue, key, 3)
+            eventually(lambda: bool(second.said("taken")))
             second.process.send_signal(signal.SIGTERM)
             assert second.process.wait(90) == 0
             assert [one.work for one in second.said("done")] == [key] and not second.said("handed-over")
@@ -190,6 +192,8 @@ def test_a_worker_that_is_told_to_end(world: World) -> None:
         assert queue.workers() == []
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_a_worker_that_was_frozen_changes_nothing_more(world: World) -> None:
     """It is taken for dead while it stands still, and wakes up when another one has its run: the journal decides."""
     run = world.planned().run

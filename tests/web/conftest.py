@@ -79,15 +79,22 @@ def holdfast(*arguments: str) -> str:
     return out.getvalue()
 
 
-@pytest.fixture(scope="session")
-def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
-    folder = tmp_path_factory.mktemp("served")
+@contextlib.contextmanager
+def at_home(folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("STATE", "CACHE", "CONFIG"):
             patch.setenv(f"XDG_{name}_HOME", str(folder / name.lower()))
         patch.setenv("HOLDFAST_CONFIG", str(folder / "holdfast.yaml"))
         for name in ("HOLDFAST_SERVER", "HOLDFAST_TOKEN_FILE", "HOLDFAST_API_KEY_FILE"):
             patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Made once; other modules' tests run in between, so that the environment is put back at once."""
+    folder = tmp_path_factory.mktemp("served")
+    with at_home(folder):
         (folder / "holdfast.yaml").write_text(CONFIG.format(here=folder))
         (folder / "weights.bin").write_bytes(os.urandom(50_000))
         holdfast("vault", "create", str(folder / "a"))
@@ -104,7 +111,13 @@ def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pat
         ]:
             made = json.loads(holdfast("policy", "api-key", "create", label, *more, "--json"))
             keys[label] = made["key"]
-        yield folder, keys
+    return folder, keys
+
+
+@pytest.fixture(scope="module")
+def organisation(founded: tuple[Path, dict[str, str]]) -> Iterator[tuple[Path, dict[str, str]]]:
+    with at_home(founded[0]):
+        yield founded
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import sqlite3
 import tempfile
 import threading
@@ -99,6 +100,8 @@ def test_killed_in_mid_run_the_next_one_goes_on(world: ServedWorld) -> None:
     assert (world.folder / "back" / "mid").is_dir()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_told_to_end_it_hands_its_work_over(world: ServedWorld) -> None:
     world.go.unlink(missing_ok=True)
     before = len(world.acted())
@@ -122,6 +125,8 @@ def test_it_answers_at_a_port_that_it_chose(world: ServedWorld) -> None:
         assert server.ask("GET", "/index.json", "olga").status == 200
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_without_its_database_it_says_so_and_recovers(world: ServedWorld) -> None:
     # Not below the folder of pytest, which is closed to the user that PostgreSQL runs as whenever another one begins.
     with tempfile.TemporaryDirectory() as folder, PostgresServer(Path(folder) / "pg") as postgres:

@@ -28,6 +28,7 @@ from holdfast.infra.compute.slots import Slots, replace_file, translated
 __all__ = ["LocalMachines"]
 
 _BEGIN_SECONDS: Final = 60.0
+_BEGINNING_SECONDS: Final = 5.0  # from holding the lock to saying which processes run
 _RUNS_ALREADY: Final = 75
 _KILL_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.02
@@ -259,13 +260,26 @@ class LocalMachines:
             return "".join(one if one.isprintable() else "?" for one in lines[-1])[:300] if lines else ""
         return ""
 
+    def _record(self, key: str, place: int) -> bytes:
+        """Which processes run there: written a moment after they have begun to. Raises OSError."""
+        until = time.monotonic() + _BEGINNING_SECONDS
+        while True:
+            try:
+                return self._path(key, place, "run").read_bytes()
+            except FileNotFoundError:
+                if time.monotonic() >= until or not self._runs(key, place):
+                    raise
+                time.sleep(_POLL_SECONDS)
+
     def _signal(self, key: str, place: int, number: int) -> None:
         """To the group of the process, if it is the one that was started."""
         if not self._runs(key, place):
             return
         try:
-            record = msgspec.json.decode(self._path(key, place, "run").read_bytes(), type=_Record)
+            record = msgspec.json.decode(self._record(key, place), type=_Record)
         except (OSError, msgspec.MsgspecError, ValueError) as error:
+            if not self._runs(key, place):
+                return  # it ended meanwhile
             raise FailedError(f"nobody can tell which process {self._of(key)} is about ({error})") from error
         leader = record.pids[0]
         for pid, started in zip(record.pids, record.started, strict=True):
