@@ -1,7 +1,9 @@
-"""Runs one command beside a lock: `python -I -S launch.py LOCK RECORD EXIT -- COMMAND…`. The standard library alone.
+"""Runs one command beside a lock: `python -I -S launch.py LOCK RECORD EXIT STARTER -- COMMAND…`.
 
+The standard library alone.
 As long as the command runs, it and a process that waits for it hold the lock: so a second launcher with the same lock
 ends (exit code 75), whoever started it, and whoever asks can see that it runs, however the one that started it ended.
+A launcher whose starter (a pid) is gone begins nothing: somebody else may have begun it, and stopped it, meanwhile.
 Before the command begins, RECORD says which processes these are, with the times at which they started (a pid may be
 used again, a pid with its time not, until the machine starts anew). When it has ended, EXIT has its code. Signals to
 the group reach the command. Both are in a session of their own, and nobody's children.
@@ -40,9 +42,9 @@ def _write(path: str, content: object) -> None:
 
 def main(arguments: list[str]) -> int:
     """0: it runs, and the record says so; 75: it runs already; 126: it could not be begun. Its own end is in EXIT."""
-    lock_path, record, ended, _, *command = arguments
+    lock_path, record, ended, starter, _, *command = arguments
     lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
-    if not _take(lock):
+    if not _take(lock) or os.getppid() != int(starter):
         return 75
     recorded, written = os.pipe()
     if os.fork() == 0:

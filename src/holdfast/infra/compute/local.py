@@ -215,7 +215,16 @@ class LocalMachines:
         try:
             with self._path(key, place, "log").open("ab") as log:
                 code = subprocess.run(
-                    [sys.executable, "-I", "-S", launching.__file__, *map(str, paths), "--", *command],
+                    [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        launching.__file__,
+                        *map(str, paths),
+                        str(os.getpid()),
+                        "--",
+                        *command,
+                    ],
                     cwd=launch.folder,
                     env=launch.environment | more,
                     stdin=subprocess.DEVNULL,
