@@ -13,8 +13,9 @@ from typing import NamedTuple
 from holdfast.config.compute_model import Health
 from holdfast.errors import FailedError
 from holdfast.infra.calling.commands import run_command, scrubbed
+from holdfast.outgoing import NoRedirects
 
-__all__ = ["Filled", "Heartbeat", "filled", "health_problem"]
+__all__ = ["Filled", "Heartbeat", "filled", "health_problem", "status_of"]
 
 _ASK_SECONDS = 10.0
 
@@ -63,7 +64,7 @@ def filled(health: Health, fill: Callable[[str], str]) -> Filled:
 def health_problem(health: Filled, environment: Mapping[str, str] = os.environ) -> str | None:
     """Why it is not good now; None: it is."""
     if health.url:
-        said = _status(health.url)
+        said = status_of(health.url)
         return None if said == 200 else f"{health.url} says {said}"
     if health.command:
         try:
@@ -74,14 +75,10 @@ def health_problem(health: Filled, environment: Mapping[str, str] = os.environ) 
     return health.heartbeat.problem() if health.heartbeat is not None else None
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: object, **options: object) -> None:
-        return None
-
-
-def _status(url: str) -> int | str:
+def status_of(url: str, seconds: float = _ASK_SECONDS) -> int | str:
+    """The status of a GET of it, no redirect followed; or in words why there is none."""
     try:
-        with urllib.request.build_opener(_NoRedirects).open(url, timeout=_ASK_SECONDS) as answer:
+        with urllib.request.build_opener(NoRedirects).open(url, timeout=seconds) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

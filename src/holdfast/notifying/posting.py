@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
-import socket
 import ssl
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
 from holdfast.notifying.model import Outcome
+from holdfast.outgoing import cut_after
 
 __all__ = ["is_loopback", "outcome_of", "post"]
 
@@ -58,7 +57,7 @@ def post(
         return Outcome(False, f"its certificates cannot be read ({type(error).__name__})", again=False)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     done = threading.Event()
-    threading.Thread(target=_cut, args=(connection, timeout_s, done), name=f"cut {host}", daemon=True).start()
+    threading.Thread(target=cut_after, args=(connection, timeout_s, done), name=f"cut {host}", daemon=True).start()
     try:
         connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
         answer = connection.getresponse()
@@ -69,14 +68,6 @@ def post(
     finally:
         done.set()
         connection.close()
-
-
-def _cut(connection: http.client.HTTPConnection, seconds: float, done: threading.Event) -> None:
-    """Whoever waits for it waits no longer than that: each of many small reads would be in time."""
-    while not done.wait(seconds):
-        with suppress(OSError, AttributeError):  # it is not connected yet
-            connection.sock.shutdown(socket.SHUT_RDWR)
-        seconds = 0.1
 
 
 def outcome_of(status: int, retry_after: str, good: tuple[int, ...]) -> Outcome:

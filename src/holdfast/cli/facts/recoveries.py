@@ -148,7 +148,7 @@ def run_facts(status: Status) -> RecoverRun:
         assets=list(plan.intent.assets),
         site=plan.site,
         isolated=plan.intent.isolated,
-        state=_state(status),
+        state=status.state.word,
         owner=clean(state.owner),
         taken=state.taken,
         approvals=[clean(one.by) for one in state.approvals],
@@ -197,20 +197,9 @@ def runs_facts(found: Iterable[Status]) -> RecoverRuns:
                 name=one.plan.intent.name,
                 site=one.plan.site,
                 assets=list(one.plan.intent.assets),
-                state=_state(one),
+                state=one.state.word,
                 begun=None if taken is None else to_rfc3339(taken),
                 last=to_rfc3339(one.entries[-1].at),
             )
         )
     return RecoverRuns(runs=runs)
-
-
-def _state(status: Status) -> str:
-    state = status.state
-    if state.verdict:
-        return state.verdict
-    if state.stopped:
-        return "stopping"
-    if not state.owner:
-        return "planned"
-    return "paused" if state.paused else "running"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from holdfast.clock import NANOSECONDS
 from holdfast.control.recovering.history_compute import ComputePast, compute_past
+from holdfast.control.recovering.step_times import step_seconds, usual
 from holdfast.errors import HoldfastError
-from holdfast.recovery.estimates import UNKNOWN, Estimate, Source
+from holdfast.recovery.estimates import UNKNOWN, Estimate
 from holdfast.recovery.journal.entries import Deed, Entry
 from holdfast.recovery.journal.state import run_state
 from holdfast.recovery.plans import Kind, Plan
@@ -57,18 +57,6 @@ def ran(run: str, entries: Sequence[Entry]) -> Ran | None:
     return Ran(run, plan, state.verdict, ended, max(0.0, (ended - began) / NANOSECONDS), fault is not None)
 
 
-def step_seconds(entries: Iterable[Entry]) -> dict[str, float]:
-    """Step → seconds from its last beginning until it was done, by the clock of the control plane that wrote both."""
-    begun: dict[str, Entry] = {}
-    found: dict[str, float] = {}
-    for entry in entries:
-        if entry.deed is Deed.BEGUN:
-            begun[entry.step] = entry
-        elif entry.deed is Deed.DONE and (before := begun.get(entry.step)) is not None and before.by == entry.by:
-            found[entry.step] = max(0.0, (entry.at - before.at) / NANOSECONDS)
-    return found
-
-
 def past_of(runs: Mapping[str, Sequence[Entry]]) -> Past:
     """Of these runs, whatever became of them: a step that was done took its time."""
     deciding: list[float] = []
@@ -92,18 +80,9 @@ def past_of(runs: Mapping[str, Sequence[Entry]]) -> Past:
             elif kinds.get(step) in (Kind.PROMOTE, Kind.START, Kind.STOP):
                 acting.append(seconds)
     return Past(
-        deciding=_estimate(deciding, "decided"),
-        acting=_estimate(acting, "acted"),
-        fencing=_estimate(fencing, "fenced"),
-        detecting=_estimate(detecting, "noticed"),
+        deciding=usual(deciding, "decided"),
+        acting=usual(acting, "acted"),
+        fencing=usual(fencing, "fenced"),
+        detecting=usual(detecting, "noticed"),
         compute=compute_past(runs),
     )
-
-
-def _estimate(seconds: list[float], what: str) -> Estimate:
-    if not seconds:
-        return UNKNOWN
-    middle = statistics.median(seconds)
-    times = "once" if len(seconds) == 1 else f"{len(seconds)} times"
-    error = max(abs(one - middle) for one in seconds)
-    return Estimate(seconds=middle, error=error, source=Source.MEASURED, why=f"{what} {times} in past runs")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from holdfast.clock import NANOSECONDS
+from holdfast.control.recovering.step_times import step_seconds, usual
 from holdfast.errors import HoldfastError
-from holdfast.recovery.estimates import Estimate, Source
-from holdfast.recovery.journal.entries import Deed, Entry
+from holdfast.recovery.estimates import Estimate
+from holdfast.recovery.journal.entries import Entry
 from holdfast.recovery.journal.state import run_state
 from holdfast.recovery.plans import Kind
 from holdfast.recovery.running.executor import plan_of
@@ -38,7 +37,7 @@ def compute_past(runs: Mapping[str, Sequence[Entry]]) -> ComputePast:
         except HoldfastError:
             continue
         steps = {step.id: step for step in plan.steps}
-        for name, seconds in _seconds(entries).items():
+        for name, seconds in step_seconds(entries).items():
             step = steps.get(name)
             if step is None:
                 continue
@@ -49,26 +48,7 @@ def compute_past(runs: Mapping[str, Sequence[Entry]]) -> ComputePast:
             elif step.kind is Kind.SAVE:
                 saving.setdefault(step.asset, []).append(seconds)
     return ComputePast(
-        {pool: _estimate(several, "got") for pool, several in getting.items()},
-        {asset: _estimate(several, "came up") for asset, several in starting.items()},
-        {asset: _estimate(several, "saved once more") for asset, several in saving.items()},
+        {pool: usual(several, "got") for pool, several in getting.items()},
+        {asset: usual(several, "came up") for asset, several in starting.items()},
+        {asset: usual(several, "saved once more") for asset, several in saving.items()},
     )
-
-
-def _seconds(entries: Sequence[Entry]) -> dict[str, float]:
-    """Step → seconds from its last beginning until it was done, by the clock of the control plane that wrote both."""
-    begun: dict[str, Entry] = {}
-    found: dict[str, float] = {}
-    for entry in entries:
-        if entry.deed is Deed.BEGUN:
-            begun[entry.step] = entry
-        elif entry.deed is Deed.DONE and (before := begun.get(entry.step)) is not None and before.by == entry.by:
-            found[entry.step] = max(0.0, (entry.at - before.at) / NANOSECONDS)
-    return found
-
-
-def _estimate(seconds: list[float], what: str) -> Estimate:
-    middle = statistics.median(seconds)
-    times = "once" if len(seconds) == 1 else f"{len(seconds)} times"
-    error = max(abs(one - middle) for one in seconds)
-    return Estimate(seconds=middle, error=error, source=Source.MEASURED, why=f"{what} {times} in past runs")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from holdfast.control.service.context import Service
     from holdfast.recovery.journal.entries import Entry
     from holdfast.recovery.journal.journal import Journal
-    from holdfast.recovery.journal.state import RunState
 
 __all__ = ["Event", "EventLine", "RunEvent"]
 
@@ -321,20 +320,9 @@ class _Tail:
             by=entry.by[:_TEXT_MAX],
             step=entry.step,
             text=entry.text[:_TEXT_MAX],
-            state=_word_of(state),
+            state=state.word,
             done=progress.done,
             steps=progress.steps,
             under_way=list(progress.under_way),
             left_seconds=progress.left.seconds if progress.left.known else None,
         )
-
-
-def _word_of(state: RunState) -> str:
-    """As `holdfast recover status` says it."""
-    if state.verdict:
-        return state.verdict
-    if state.stopped:
-        return "stopping"
-    if not state.owner:
-        return "planned"
-    return "paused" if state.paused else "running"

@@ -7,10 +7,10 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import suppress
 from urllib.parse import urlsplit
 
 from holdfast.detection.probes.model import Answer, bad, good, unknown
+from holdfast.outgoing import cut_after
 
 __all__ = ["http_probe", "tcp_probe"]
 
@@ -43,7 +43,7 @@ def http_probe(url: str, timeout_s: float, status: int | None = None) -> Answer:
     )
     path = parts.path or "/"
     done = threading.Event()
-    threading.Thread(target=_cut, args=(connection, timeout_s, done), name=f"cut {host}", daemon=True).start()
+    threading.Thread(target=cut_after, args=(connection, timeout_s, done), name=f"cut {host}", daemon=True).start()
     try:
         connection.request("GET", f"{path}?{parts.query}" if parts.query else path, headers={"Connection": "close"})
         answer = connection.getresponse()
@@ -59,14 +59,6 @@ def http_probe(url: str, timeout_s: float, status: int | None = None) -> Answer:
     finally:
         done.set()
         connection.close()
-
-
-def _cut(connection: http.client.HTTPConnection, seconds: float, done: threading.Event) -> None:
-    """Whoever waits for it waits no longer than that: each of many small reads would be in time."""
-    while not done.wait(seconds):
-        with suppress(OSError, AttributeError):  # it is not connected yet
-            connection.sock.shutdown(socket.SHUT_RDWR)
-        seconds = 0.1
 
 
 def _why(error: Exception) -> str:

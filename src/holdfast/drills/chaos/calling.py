@@ -18,6 +18,7 @@ import msgspec
 
 from holdfast.drills.chaos.model import Activity, Http, Process, Python
 from holdfast.errors import FailedError, RefusedError
+from holdfast.outgoing import NoRedirects
 
 __all__ = ["as_json", "call"]
 
@@ -89,13 +90,6 @@ def _process(
     return {"status": process.returncode, "stdout": text[0], "stderr": text[1]}
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """What is asked is what was written down."""
-
-    def redirect_request(self, *args: Any, **more: Any) -> None:
-        return None
-
-
 def _http(http: Http, name: str) -> dict[str, Any]:
     headers = dict(http.headers)
     data = None
@@ -103,7 +97,7 @@ def _http(http: Http, name: str) -> dict[str, Any]:
         data = http.arguments.encode() if isinstance(http.arguments, str) else msgspec.json.encode(http.arguments)
         headers.setdefault("Content-Type", "application/json")
     request = urllib.request.Request(http.url, data=data, headers=headers, method=http.method)  # noqa: S310 - http only
-    opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(NoRedirects, urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=http.timeout) as answer:
             status, told, body = answer.status, dict(answer.headers), answer.read(_OUTPUT_MAX)

@@ -18,6 +18,7 @@ from holdfast.clock import NANOSECONDS, SYSTEM_CLOCK, Clock
 from holdfast.errors import FailedError, RefusedError
 from holdfast.infra.calling.commands import AgainError, scrubbed
 from holdfast.infra.calling.signing import HEADER, KEY_HEADER, signature_of
+from holdfast.outgoing import NoRedirects
 
 __all__ = ["post_signed", "reach_problem", "url_problem"]
 
@@ -81,7 +82,7 @@ def post_signed(
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     opener = urllib.request.build_opener(
-        _NoRedirects, urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        NoRedirects, urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
     try:
         with opener.open(request, timeout=seconds) as answer:
@@ -96,11 +97,6 @@ def post_signed(
         return status
     kind = AgainError if status in _AGAIN or status >= 500 else FailedError
     raise kind(f"{_named(url)} says {status}", object_name=_named(url))
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: object, **options: object) -> None:
-        return None
 
 
 def _named(url: str) -> str:

@@ -62,6 +62,17 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[str, ...] = ()
     ignored: tuple[int, ...] = ()
 
+    @property
+    def word(self) -> str:
+        """How it stands, for people and programs: its verdict, or `stopping`, `planned`, `paused`, `running`."""
+        if self.verdict:
+            return self.verdict
+        if self.stopped:
+            return "stopping"
+        if not self.owner:
+            return "planned"
+        return "paused" if self.paused else "running"
+
 
 def run_state(entries: Iterable[Entry]) -> RunState:
     """Fold entries, in their order, into the state that they make."""

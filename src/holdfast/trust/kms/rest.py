@@ -22,6 +22,7 @@ from holdfast.errors import (
     UsageError,
     WrongKeyError,
 )
+from holdfast.outgoing import NoRedirects
 from holdfast.trust.kms.deadline import within
 from holdfast.trust.kms.port import CALL_SECONDS, READ_SECONDS, KeyUri
 
@@ -34,11 +35,6 @@ _ANSWER_MAX = 64 << 10
 _ATTEMPTS = 2
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_arguments: Any, **_named: Any) -> None:
-        return None
-
-
 class RestKey:
     """Calls for one key. `endpoint` is the address before the path."""
 
@@ -49,7 +45,7 @@ class RestKey:
             raise UsageError(f"the key service of {uri.text} is only spoken to over https")
         self._uri, self._cloud, self._endpoint, self._token = uri, cloud, endpoint.rstrip("/"), token
         # Proxies of the environment count, as they do for everything else that leaves the machine.
-        self._opener = urllib.request.build_opener(_NoRedirects())
+        self._opener = urllib.request.build_opener(NoRedirects())
 
     def post(self, path: str, body: dict[str, Any], what: str) -> dict[str, Any]:
         """The answer to one call; `what` is for messages. A busy or broken service is asked once more.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Final
 
 from holdfast.clock import Clock
-from holdfast.infra.calling.commands import AgainError, Ran, run_command, scrubbed
+from holdfast.infra.calling.commands import AgainError, Ran, run_command
+from holdfast.infra.health import status_of
 from holdfast.recovery.running.actors import Facts, Task
 
 __all__ = ["Commanding", "HttpChecking"]
@@ -76,7 +75,7 @@ class HttpChecking:
         until = self._clock.monotonic() + task.seconds
         wanted, url = int(str(task.step.with_.get("expect", 200))), str(task.step.with_["url"])
         while True:
-            said = _status(url, min(10.0, max(0.1, until - self._clock.monotonic())))
+            said = status_of(url, min(10.0, max(0.1, until - self._clock.monotonic())))
             if said == wanted:
                 return {"status": wanted}
             if self._clock.monotonic() + 1.0 >= until:
@@ -88,18 +87,3 @@ class HttpChecking:
 
     def undo(self, task: Task) -> None:
         """It only looked."""
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: object, **options: object) -> None:
-        return None
-
-
-def _status(url: str, seconds: float) -> int | str:
-    try:
-        with urllib.request.build_opener(_NoRedirects).open(url, timeout=seconds) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except (OSError, ValueError) as error:
-        return f"nothing ({scrubbed(str(error))})"

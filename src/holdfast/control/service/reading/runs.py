@@ -415,7 +415,7 @@ def _row(status: Status) -> RunRow:
         strategy=plan.intent.strategy.value,
         isolated=plan.intent.isolated,
         by=clipped(plan.intent.by),
-        state=_state(status),
+        state=status.state.word,
         begun=time_of(taken),
         ended=time_of(ended),
         last=time_of(last) or "",
@@ -424,14 +424,3 @@ def _row(status: Status) -> RunRow:
         steps=progress.steps,
         planned_seconds=plan.rto.seconds if plan.rto.known else None,
     )
-
-
-def _state(status: Status) -> str:
-    state = status.state
-    if state.verdict:
-        return state.verdict
-    if state.stopped:
-        return "stopping"
-    if not state.owner:
-        return "planned"
-    return "paused" if state.paused else "running"
