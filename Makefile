@@ -3,7 +3,7 @@
 BIN := .venv/bin
 JOBS ?= 3
 
-.PHONY: long help demo dashboard test check unit drills drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-networks drill-ransomware drill-slurm mutations bench-bulk bench-catalog bench-recovery examples bench-dashboard bench-server clean
+.PHONY: long help demo dashboard test check unit drills drill-orchestrator bench bench-quick bench-network bench-shipping bench-stall bench-training bench-bit-flips tiers campaigns fuzz crash-points soak soak-servers campaign drill-networks drill-ransomware drill-slurm drill-systemd mutations bench-bulk bench-catalog bench-recovery examples bench-dashboard bench-server clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -134,6 +134,10 @@ drill-ransomware: ## stolen credentials destroy all they can, on SeaweedFS and m
 drill-slurm: ## train-exec under a real Slurm: a time limit, a lost node, a preemption; as root, some minutes
 	@tools/setup dev
 	HOLDFAST_DRILL_SLURM=1 $(BIN)/pytest -q tests/integration/test_slurm.py
+
+drill-systemd: ## packaging/holdfast.service started by a real systemd, in namespaces of its own; as root
+	@tools/setup dev
+	HOLDFAST_SYSTEMD=1 $(BIN)/pytest -q tests/web/test_systemd_unit.py
 
 mutations: ## take each guard of docs/threat-model.md away: its test must fail then; some minutes: ROWS="W3 …"
 	@tools/setup dev

@@ -61,7 +61,9 @@ def measure(folder: Path, place: Path, data: MadeUp, rounds: int) -> dict[str, A
 
     from holdfast.control.authority.api_key_files import create_api_key
     from holdfast.control.authority.authority_home import AuthorityHome
+    from holdfast.control.service.readying import make_ready
     from holdfast.web.app import create_app
+    from holdfast.web.pages.rendering import prepare_pages
     from holdfast.web.serving import spare_collecting
 
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HOLDFAST_")}
@@ -77,7 +79,10 @@ def measure(folder: Path, place: Path, data: MadeUp, rounds: int) -> dict[str, A
     took: list[float] = []
     board = board_of(service)
     app = create_app(service)
-    spare_collecting()  # as `holdfast serve` begins
+    begun = time.perf_counter()
+    assert make_ready(service, prepare_pages, wait=120)  # as `holdfast serve` begins
+    ready = time.perf_counter() - begun
+    spare_collecting()
     with TestClient(app, raise_server_exceptions=True) as client:
         client.headers["authorization"] = f"Bearer {key}"
         before = _memory_mib()
@@ -97,6 +102,7 @@ def measure(folder: Path, place: Path, data: MadeUp, rounds: int) -> dict[str, A
         after = _memory_mib()
     service.close()
     return {
+        "made_ready_s": round(ready, 2),
         "first_request_ms": round(first),
         "judging_alone_s": round(took[0], 2),
         "judging_beside_requests_s": round(statistics.median(took[1:] or took), 2),

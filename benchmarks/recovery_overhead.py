@@ -3,7 +3,9 @@
 In each round, over the same stores and one after the other: `cp` of files of the same bytes (nothing that writes them
 is faster), `holdfast restore` at the copy, and `holdfast recover run` of an approved plan to that site: fence, restore,
 read all of it again and compare, promote, journal at two stores, evidence. Each begins with the same state of stores
-and machine; the order within a round changes from round to round.
+and machine: before each, what the last one wrote is removed, and a plan is made and approved, also where none is run (a
+virtual machine gives memory that was freed a moment ago faster than other memory, so that whoever comes right after the
+removal would win half a second of 600 MiB). The order within a round changes from round to round.
 
     python -m benchmarks.recovery_overhead --mib 600 --rounds 5
 """
@@ -28,7 +30,7 @@ import numpy as np
 from holdfast.clock import from_rfc3339
 
 from .machine import machine_facts
-from .measuring import run
+from .measuring import Took, run
 
 __all__ = ["measure", "main"]
 
@@ -56,38 +58,42 @@ class World:
         for name in (*_SITES, *_KEPT):
             _copy(folder / name, folder / "before" / name, links=name in _SITES)
 
-    def holdfast(self, *words: str | Path, more: Mapping[str, str] | None = None) -> float:
-        """Seconds. Raises CommandFailed."""
-        return run([_HOLDFAST, *words], cwd=self.folder, env=self.environment | dict(more or {})).took["seconds"]
+    def holdfast(self, *words: str | Path, more: Mapping[str, str] | None = None) -> Took:
+        """Raises CommandFailed."""
+        return run([_HOLDFAST, *words], cwd=self.folder, env=self.environment | dict(more or {})).took
 
-    def back(self) -> None:
-        """As it was before the first round; what stores hold is linked, as nothing there is ever replaced."""
+    def begin(self) -> None:
+        """As it was before the first round, with a new plan that was approved. What stores hold is linked, as nothing
+        there is ever replaced.
+        """
         for name in (*_SITES, *_KEPT):
             shutil.rmtree(self.folder / name)
             _copy(self.folder / "before" / name, self.folder / name, links=name in _SITES)
         shutil.rmtree(self.folder / "out", ignore_errors=True)
         (self.folder / "plan.json").unlink(missing_ok=True)
-
-    def bare_copy(self) -> float:
-        return run(["cp", "-r", "bare", "out"], cwd=self.folder).took["seconds"]
-
-    def restore(self) -> float:
-        return self.holdfast("restore", "run", "out", "--vault", "away", "-q")
-
-    def recovery(self) -> tuple[float, dict[str, float]]:
-        """Seconds from the command to its end, and of each of the run's steps."""
         self.holdfast("recover", "plan", "run", "--to", "away", "--out", "plan.json", "-q")
         self.holdfast(
             "recover", "approve", "plan.json", "--for", "1h", "-q", more={"HOLDFAST_KEY_FILE": f"{self.folder}/ann.key"}
         )
-        command = [_HOLDFAST, "recover", "run", "plan.json", "--target", "out", "--yes", "--json"]
+        os.sync()
+        time.sleep(0.2)
+
+    def bare_copy(self) -> Took:
+        return run(["cp", "-r", "bare", "out"], cwd=self.folder).took
+
+    def restore(self) -> Took:
+        return self.holdfast("restore", "run", "out", "--vault", "away", "-q")
+
+    def recovery(self) -> tuple[Took, dict[str, float]]:
+        """What the command took, and the seconds of each of the run's steps."""
+        command: list[str | Path] = [_HOLDFAST, "recover", "run", "plan.json", "--target", "out", "--yes", "--json"]
         began = time.time()
         ran = run(command, cwd=self.folder, env=self.environment)
         record = json.loads(ran.output)
         assert record["state"] == "PASSED", record
         steps = {step["id"].partition("-")[0]: step["seconds"] or 0.0 for step in record["steps"]}
         passed = from_rfc3339(record["ended"]) / 1e9 - began
-        return ran.took["seconds"], steps | {"taken to ended": record["seconds"], _PASSED: passed}
+        return ran.took, steps | {"taken to ended": record["seconds"], _PASSED: passed}
 
     def _declare(self) -> None:
         sites = {
@@ -111,16 +117,15 @@ class World:
 
 
 def measure(mib: int, rounds: int, folder: Path) -> dict[str, Any]:
-    """Seconds of each way in each round, and of the steps of the recoveries."""
+    """Seconds of each way in each round (of the clock, of the processors), and of the steps of the recoveries."""
     world = World(folder, mib)
     seconds: dict[str, list[float]] = {_COPY: [], _RESTORE: [], _RUN: []}
+    processor: dict[str, list[float]] = {_COPY: [], _RESTORE: [], _RUN: []}
     steps: dict[str, list[float]] = {}
     for number in range(rounds + 1):  # the first warms up
         ways = [_COPY, _RESTORE, _RUN]
         for way in ways[number % 3 :] + ways[: number % 3]:
-            world.back()
-            os.sync()
-            time.sleep(0.2)
+            world.begin()
             if way == _RUN:
                 took, of_steps = world.recovery()
                 for name, one in of_steps.items() if number else ():
@@ -128,8 +133,16 @@ def measure(mib: int, rounds: int, folder: Path) -> dict[str, Any]:
             else:
                 took = world.bare_copy() if way == _COPY else world.restore()
             if number:
-                seconds[way].append(took)
-    return {"mib": mib, "rounds": rounds, "seconds": seconds, "steps": steps, "machine": machine_facts()}
+                seconds[way].append(took["seconds"])
+                processor[way].append(took["cpu_seconds"])
+    return {
+        "mib": mib,
+        "rounds": rounds,
+        "seconds": seconds,
+        "processor": processor,
+        "steps": steps,
+        "machine": machine_facts(),
+    }
 
 
 def table(found: list[dict[str, Any]]) -> str:
@@ -147,6 +160,10 @@ def table(found: list[dict[str, Any]]) -> str:
             bare, whole = statistics.median(one["seconds"][_RESTORE]), statistics.median(values)
             cells.append(f"{whole - bare:+.2f} s, {100 * (whole / bare - 1):+.1f} %")
         lines.append(f"| {words} | " + " | ".join(cells) + " |")
+    for way in (_RESTORE, _RUN):
+        lines.append(
+            f"| processor time of `{way}` | " + " | ".join(_spread(one["processor"][way]) for one in found) + " |"
+        )
     for step in ("fence", "restore", "verify", "promote", "taken to ended", _PASSED):
         cells = [_spread(one["steps"][step]) for one in found]
         lines.append(f"| of it: {step} | " + " | ".join(cells) + " |")

@@ -4,7 +4,8 @@
 Checks the signature over the manifest (Ed25519 and ML-DSA), every file by the manifest, the chain of the run's journal,
 the proofs that the audit log has what is about it (C2SP tlog-proof, cosignatures of witnesses included), and that the
 figures of the record agree with each other. `--signer`: the fingerprint of the signing key, learnt on another way:
-without it only integrity is shown. `--log-key` (repeatable): keys of a log that changed its keys since. `--witness`
+without it only integrity is shown. Of a drill, whose own key is gone, who ran it may have countersigned: then that
+signer counts as well. `--log-key` (repeatable): keys of a log that changed its keys since. `--witness`
 (repeatable), `--quorum N`: of the witnesses named here so many must have cosigned each proof; those that the record
 names do not count, as who signs it could have made them up. `--require-log`: this evidence must itself be in the log.
 Exit code 0: it holds; 1: it does not. Needs Python 3.9 and `cryptography` 47 or newer (for ML-DSA), nothing else.
@@ -107,32 +108,42 @@ def parsed(data, name):
         raise Wrong(f"{name} is no JSON: {error}") from None
 
 
-def check_signature(files, signer):
-    signed, manifest = parsed(files["manifest.sig"], "manifest.sig"), files["manifest.json"]
-    require(signed["suite"] in FORMS and signed["schema_version"] == 2, "manifest.sig is of an unknown form")
+def signed_by(files, name, purpose):
+    signed, manifest = parsed(files[name], name), files["manifest.json"]
+    require(signed["suite"] in FORMS and signed["schema_version"] == 2, f"{name} is of an unknown form")
     reader, public_size, signature_size = FORMS[signed["suite"]]
     public, signature = (base64.b64decode(signed[name], validate=True) for name in ("public_key", "signature"))
-    require(len(public) == 32 + public_size and len(signature) == 64 + signature_size, "manifest.sig has other sizes")
+    require(len(public) == 32 + public_size and len(signature) == 64 + signature_size, f"{name} has other sizes")
     actual = fingerprint(public)
     said = {"fingerprint": actual, "schema_version": 2, "suite": signed["suite"]}
     said |= {name: base64.b64encode(one).decode() for name, one in (("public_key", public), ("signature", signature))}
     written = json.dumps(said, indent=1, sort_keys=True).encode() + b"\n"
-    require(files["manifest.sig"] == written, "manifest.sig was changed")
-    require(signer is None or signer.strip().lower() == actual, f"it is signed by {actual}, not by {signer}")
-    message = b"holdfast 1 evidence manifest\0" + manifest
+    require(files[name] == written, f"{name} was changed")
+    message = purpose + b"\0" + manifest
     try:
         Ed25519PublicKey.from_public_bytes(public[:32]).verify(signature[:64], message)
         reader.from_public_bytes(public[32:]).verify(signature[64:], message, b"holdfast 1")
     except Exception:
-        raise Wrong("the signature does not verify: the manifest or its signature was changed") from None
-    found = parsed(manifest, "manifest.json")
-    require((found["signer"], found["suite"]) == (actual, signed["suite"]), "the manifest names another signer")
-    return found
+        raise Wrong(f"the signature does not verify: the manifest or {name} was changed") from None
+    return actual, signed["suite"]
+
+
+def check_signature(files, signer):
+    actual, suite = signed_by(files, "manifest.sig", b"holdfast 1 evidence manifest")
+    counter = None
+    if "countersign.sig" in files:
+        counter, _ = signed_by(files, "countersign.sig", b"holdfast 1 evidence countersignature")
+    who = f"{actual}, countersigned by {counter}" if counter else actual
+    require(signer is None or signer.strip().lower() in (actual, counter), f"it is signed by {who}, not by {signer}")
+    found = parsed(files["manifest.json"], "manifest.json")
+    require((found["signer"], found["suite"]) == (actual, suite), "the manifest names another signer")
+    return found, who
 
 
 def check_files(manifest, files):
     named = {one["name"]: one for one in manifest["files"]}
-    rest = {name for name in files if name not in ("manifest.json", "manifest.sig") and not name.startswith("proofs/")}
+    beside = ("manifest.json", "manifest.sig", "countersign.sig")
+    rest = {name for name in files if name not in beside and not name.startswith("proofs/")}
     require(set(named) == rest, f"files are missing or too many: {', '.join(sorted(set(named) ^ rest))}")
     for name, one in named.items():
         same = len(files[name]) == one["size_bytes"] and sha256(files[name]) == one["sha256"]
@@ -144,18 +155,20 @@ def check_journal(record, data):
     require((data is None) == (trust is None), "the record names a journal and it is not here, or the other way round")
     if data is None:
         return 0
-    journal, before = parsed(data, "journal.json"), "0" * 64
+    journal, before, number = parsed(data, "journal.json"), "0" * 64, -1
     for place, one in enumerate(journal["entries"]):
         entry = one["entry"]
-        right = (entry["run"], entry["number"], entry["before"]) == (journal["run"], place, before)
+        right = (entry["run"], entry["before"]) == (journal["run"], before) and entry["number"] > number
         require(right, f"entry {place} of the journal does not continue the one before it")
-        before = one["stored_sha256"]
+        before, number = one["stored_sha256"], entry["number"]
     said = (trust["run"], trust["entries"], trust["head"], trust["stores"])
     here = (journal["run"], len(journal["entries"]), before, journal["stores"])
     require(said == here, "the journal is not the one that the record names")
     plan = journal["entries"][0]["entry"].get("plan", "").encode()
     require(sha256(plan) == record["identity"]["plan"]["sha256"], "the journal holds another plan")
-    check_journal_figures(record, [one["entry"] for one in journal["entries"]])
+    entries = [one["entry"] for one in journal["entries"]]
+    check_journal_figures(record, entries)
+    check_costs_by(record, entries)
     return len(journal["entries"])
 
 
@@ -165,14 +178,100 @@ def check_journal_figures(record, entries):
     if not record["identity"]["drill"] or outcome == "PASSED":  # a drill can fail though its recovery passed
         ended = [one["text"] for one in entries if one["deed"] == "ended"]
         require(ended[:1] == [outcome], "the journal ended otherwise than the record says")
+    taken = next((one.get("facts", {}) for one in entries if one["deed"] == "taken"), {})
+    texts = {one["text"] if isinstance(one, dict) else one for one in record["deviations"]}
+    for warning in (taken[name] for name in taken if name.startswith("warning")):
+        code, about, reason = [*warning.split(": ", 2), "", ""][:3]
+        told = f"The review warned: {about}: {reason} ({code})" in texts
+        require(told, f"the record leaves out what the review warned of: {code}")
     for row in record["steps"]:
         said = [one for one in entries if one.get("step") == row["step"] and one["deed"] == "done"]
         if row["result_sha256"]:
             facts = said[-1].get("facts", {}) if said else None
             told = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
             require(sha256(told) == row["result_sha256"], f"the result of {row['step']} is not that of the journal")
-        if row["state"] == "done":
-            require(bool(said), f"the journal does not say that {row['step']} was done")
+        of_it = [one for one in entries if one.get("step") == row["step"]]
+        deeds = {one["deed"] for one in of_it}
+        known = row["state"] in deeds or (row["state"] == "not begun" and not deeds)
+        require(known, f"the journal does not say that {row['step']} is {row['state']}")
+        for end, wanted in (("begun_utc", {"begun"}), ("ended_utc", {"done", "failed", "dropped"})):
+            times = [one["at"] for one in of_it if one["deed"] in wanted]
+            near = not row[end] or any(abs(nanoseconds(row[end]) - at) <= TOLERANCE * 1e9 for at in times)
+            require(near, f"the journal has another time at which {row['step']} began or ended")
+
+
+def check_costs_by(record, entries):
+    """Machines, times, bytes and requests of the costs are those that the journal tells at the last end of a step."""
+    costs = record.get("costs")
+    if costs is None:
+        return
+    for rows, kind in ((costs["compute"], "get-compute"), (costs["reading"], "restore")):
+        begun = {one["step"] for one in record["steps"] if one["kind"] == kind and one["begun_utc"]}
+        require({one["step"] for one in rows} == begun, f"the costs leave out, or make up, a step {kind}")
+    for row in costs["compute"] + costs["reading"]:
+        ends = [one for one in entries if one["deed"] == "done" and one.get("step") == row["step"]]
+        facts = ends[-1].get("facts", {}) if ends else {}
+        told = {"machines": "machines", "bytes": "read_bytes", "requests": "read_requests"}
+        for name, fact in told.items():
+            nothing = facts.get("standing") is True and name in ("bytes", "requests") and row.get(name) == 0
+            same = row.get(name, GAP) == GAP or nothing or row[name] == facts.get(fact)
+            require(same, f"the journal tells of {row['step']} another number of {name} than the costs count")
+        if row.get("seconds", GAP) != GAP:
+            took = (nanoseconds(row["ended_utc"]) - nanoseconds(row["begun_utc"])) / 1e9
+            agree(row["seconds"], took, f"the machines of {row['step']} were there for another time")
+            times = [one["at"] for one in entries if one["deed"] in ("done", "undone", "ended")]
+            right = all(
+                any(abs(nanoseconds(row[end]) - at) <= TOLERANCE * 1e9 for at in times)
+                for end in ("begun_utc", "ended_utc")
+            )
+            require(bool(ends) and right, f"the journal does not know the times at which {row['step']} had machines")
+
+
+def check_costs(record):
+    """That each cost follows from the inputs beside it, and the sums from them."""
+    costs = record.get("costs")
+    if costs is None:
+        return
+    for row in costs["compute"]:
+        hours = product(row["machines"], row["seconds"])
+        cost_is(row["gpu_hours"], product(hours, row["gpus"]), 3600, row["step"])
+        cost_is(row["amount"], product(hours, row["price_per_hour"]), 3600, row["step"])
+    for row in costs["reading"]:
+        parts = [(row["bytes"], row["egress_per_gb"], row["egress_gb"])]
+        parts += [(row["bytes"], row["retrieval_per_gb"], row["gb"]), (row["requests"], row["price_per_1000"], 1000)]
+        amounts = [GAP if GAP in part else part[0] * part[1] / part[2] for part in parts]
+        nothing = (row["bytes"], row["requests"]) == (0, 0)
+        cost_is(row["amount"], 0 if nothing else added(amounts), 1, row["step"])
+    rto = added([record["results"]["measured"]["split"][name] for name in ("detect", "decide", "execute", "verify")])
+    for row in costs["lost"]:
+        where = product(row["machines"], row["gpus"])
+        cost_is(row["rework_gpu_hours"], product(where, product(row["steps"], row["step_seconds"])), 3600, row["asset"])
+        cost_is(row["idle_gpu_hours"], product(where, row["idle_seconds"]), 3600, row["asset"])
+        if row["idle_seconds"] != GAP:
+            agree(row["idle_seconds"], rto, f"the GPUs of {row['asset']} were idle for another time than the RTO")
+        cost_is(row["gpu_hours"], added([row["rework_gpu_hours"], row["idle_gpu_hours"]]), 1, row["asset"])
+        worth = GAP if GAP in (row["gpus"], row["price_per_hour"]) or not row["gpus"] else row["price_per_hour"]
+        cost_is(row["amount"], product(row["gpu_hours"], worth), row["gpus"] or 1, row["asset"])
+    spent = [one["amount"] for one in costs["compute"] + costs["reading"]]
+    cost_is(costs["spent"], added(spent), 1, "the whole")
+    cost_is(costs["gpu_hours"], added([one["gpu_hours"] for one in costs["lost"]]), 1, "the whole")
+    cost_is(costs["lost_amount"], added([one["amount"] for one in costs["lost"]]), 1, "the whole")
+
+
+def product(first, second):
+    return GAP if GAP in (first, second) else first * second
+
+
+def added(parts):
+    return GAP if not parts or GAP in parts else sum(parts)
+
+
+def cost_is(told, computed, over, what):
+    if GAP not in (told, computed):
+        near = abs(told - computed / over) <= 3e-6 + 1e-9 * abs(told)
+        require(near, f"a cost of {what} does not follow from the figures beside it")
+    else:
+        require(told == computed, f"a cost of {what} is told, and an input of it is not, or the other way round")
 
 
 def nanoseconds(text):
@@ -370,13 +469,14 @@ def read(folder):
 
 def verify(options):
     files = read(options.folder)
-    manifest = check_signature(files, options.signer)
+    manifest, who = check_signature(files, options.signer)
     check_files(manifest, files)
     record = parsed(files["evidence.json"], "evidence.json")
     require(record["schema_version"] == 2, "the record is of another version than this script knows")
     identity = record["identity"]
     require((manifest["record_id"], manifest["run"]) == (identity["record_id"], identity["run"]), "another record")
     check_figures(record)
+    check_costs(record)
     entries = check_journal(record, files.get("journal.json"))
     told = check_proofs(record, files["manifest.json"], files, options)
     results = record["results"]
@@ -388,7 +488,7 @@ def verify(options):
     trusted = (
         "whom you named" if options.signer is not None else "compare this fingerprint with one from elsewhere: --signer"
     )
-    print(f"holds: {len(files)} files, signed by {manifest['signer']} ({trusted})")
+    print(f"holds: {len(files)} files, signed by {who} ({trusted})")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,19 @@ worker of pytest-xdist.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
-import pytest
+# Matrices are small here and many tests run at once: threads that wait for each other by spinning cost half as much
+# processor time again. It has to be said before NumPy or torch is imported.
+for _library in ("OPENBLAS", "OMP", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
-from holdfast.testing.gcs_double import GcsDouble
-from holdfast.testing.servers import AzuriteServer, SeaweedServer
+import pytest  # noqa: E402
+
+from holdfast.testing.gcs_double import GcsDouble  # noqa: E402
+from holdfast.testing.servers import AzuriteServer, SeaweedServer  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from fuzz import world
 from fuzz.model import Broken, Target
 from holdfast.clock import ManualClock
+from holdfast.control.evidencing.pricing import step_seconds_in
 from holdfast.objectives.failure_rates import given_rate
 from holdfast.objectives.intervals import SaveCost
 from holdfast.stores.memory import MemoryStore
@@ -57,9 +60,14 @@ def _some() -> Circumstances:
 
 
 def _note(data: bytes) -> None:
-    note = note_in({META_NAME: data.decode("utf-8", "replace")})
+    text = data.decode("utf-8", "replace")
+    note, seconds = note_in({META_NAME: text}), step_seconds_in(text)
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise Broken("a step takes a time that cannot be")
     if note is None:
         return
+    if (note.step_seconds or None) != seconds:
+        raise Broken("two readers disagree about the time of a step")
     if note.rate is not None and not note.rate.mtbf_seconds > 0:
         raise Broken("a rate without a mean time")
     again = note_in({META_NAME: note_text(note)})
@@ -132,7 +140,7 @@ _JSON = (b"null", b"-1", b"1e400", b'"\\ud800"', b"[" * 2000, b"true", b"9" * 40
 
 TARGETS = [
     Target("circumstances", "`parsed`, `digests`, `compare`", _circumstances, lambda: [encoded(_some())], _JSON),
-    Target("interval-note", "`note_in`", _note, lambda: [_note_seed()], _JSON),
+    Target("interval-note", "`note_in`, `step_seconds_in`", _note, lambda: [_note_seed()], _JSON),
     Target(
         "scrubbing",
         "`scrubbed`",

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from fuzz.model import Broken, Target
+from holdfast.control.drilling.stop_notices import RELEASES, STOPS, Release, Stop, decode_release, decode_stop
 from holdfast.drills.chaos.calling import as_json
 from holdfast.drills.chaos.model import Activity, Process, Tolerance
 from holdfast.drills.chaos.reading import read_experiment
@@ -129,7 +130,33 @@ def _kept() -> bytes:
     return json.dumps({"version": 1, "drill": "abc", "pid": 1, "began": 1, "made": made, "cleared": False}).encode()
 
 
+def _stop(data: bytes) -> None:
+    made = decode_stop(f"{STOPS}x", data)
+    if decode_stop(f"{STOPS}x", msgspec.json.encode(made)) != made or not made.by:
+        raise Broken("it is another stop when it is written again")
+
+
+def _release(data: bytes) -> None:
+    made = decode_release(f"{RELEASES}x", data)
+    if decode_release(f"{RELEASES}x", msgspec.json.encode(made)) != made or "" in made.over:
+        raise Broken("it is another release when it is written again")
+
+
 TARGETS = (
+    Target(
+        "drill-stop",
+        "`decode_stop`",
+        _stop,
+        lambda: [msgspec.json.encode(Stop(id="x", by="ada", at=1, reason="r"))],
+        (b'"id"', b'"at"', b"-1", b"\\u0000"),
+    ),
+    Target(
+        "drill-release",
+        "`decode_release`",
+        _release,
+        lambda: [msgspec.json.encode(Release(id="x", by="ada", at=1, reason="r", over=("y",)))],
+        (b'"over"', b"[]", b'""', b"-1", b"\\u0000"),
+    ),
     Target(
         "experiment",
         "`read_experiment`",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fuzz.model import Broken, Target
 from holdfast.errors import DamageError
 from holdfast.infra.calling.python_calls import decode_told
-from holdfast.infra.calling.signing import signature_of, signature_problem
 from holdfast.infra.compute.local import decode_handle
 from holdfast.infra.compute.slots import decode_slots
 from holdfast.infra.compute.slurm import decode_kept
-from holdfast.infra.compute.slurm_texts import jobs_of, nodes_of, start_of
+from holdfast.infra.compute.slurm_texts import ended_of, jobs_of, nodes_of, start_of
 from holdfast.infra.traffic_file import decode_sent
+from holdfast.trust.webhook_signatures import signature_problem, signed_headers
 
 __all__ = ["TARGETS"]
 
@@ -28,6 +28,9 @@ def _slurm(data: bytes) -> None:
         raise Broken(f"{idle} nodes are idle that nobody named")
     if any(one.id < 0 or one.nodes < 0 or "|" in one.name for one in jobs_of(text)):
         raise Broken("a job was read that cannot be")
+    ended = ended_of(text, 1)
+    if ended is not None and (ended.id < 0 or (ended.state == "COMPLETED") != (text.split()[1].strip("0") == "")):
+        raise Broken(f"a job ended {ended.state} that said otherwise")
     seconds = start_of(text, 1_795_000_000_000_000_000)
     if seconds is not None and not 0 <= seconds < float("inf"):
         raise Broken(f"a job begins in {seconds} s")
@@ -52,11 +55,15 @@ def _told(data: bytes) -> None:
 
 
 def _signature(data: bytes) -> None:
-    value = data.decode("latin-1")
-    good = signature_of(b"secret", b"body", 1_700_000_000)
-    problem = signature_problem(value, b"secret", b"body", 1_700_000_000)
-    if (problem is None) != (value == good):
-        raise Broken(f"{value!r} vouches for a body that nobody signed")
+    """Three lines: the values of the three headers."""
+    good = signed_headers([b"secret"], "run/1", b"body", 1_700_000_000)
+    lines = data.decode("latin-1").split("\n")
+    headers = dict(zip(good, lines, strict=False))
+    problem = signature_problem(headers, [b"secret"], b"body", 1_700_000_000)
+    *named, signatures = good.values()
+    vouches = lines[:2] == named and len(lines) > 2 and signatures in lines[2].split(" ")
+    if (problem is None) != vouches:
+        raise Broken(f"{headers!r} vouches for a body that nobody signed, or not for one that was")
 
 
 TARGETS = [
@@ -89,7 +96,7 @@ TARGETS = [
         "webhook-signature",
         "`signature_problem`",
         _signature,
-        lambda: [signature_of(b"secret", b"body", 1_700_000_000).encode()],
-        (b"t=", b",v1=", b"0" * 64, b"A", b"\n", b"v0="),
+        lambda: ["\n".join(signed_headers([b"secret"], "run/1", b"body", 1_700_000_000).values()).encode()],
+        (b"v1,", b"v1a,", b" ", b"0" * 44, b"A", b"\n", b"=", b"."),
     ),
 ]

@@ -22,6 +22,7 @@ from holdfast.testing.workspace import own_memory
 from holdfast.trust.passphrase import OVERHEAD
 from holdfast.trust.recipients import PASSPHRASE
 from holdfast.vault.access.configuration import load_config, pins_for_passphrase, unlock
+from holdfast.vault.access.generations import read_generations
 from holdfast.vault.files.tree import SnapshotTree
 from holdfast.vault.format.documents import write_config
 from holdfast.vault.format.header import Kind
@@ -245,7 +246,7 @@ def _config(data: bytes) -> None:
     if len(key) != len(config_key(1)):
         return
     store.put(key, write_config(keys.vault, config.suite, key, data, keys.signer))
-    _forgiving(lambda: pins_for_passphrase(store, world.PASSPHRASE))
+    _forgiving(lambda: pins_for_passphrase(read_generations(store), world.PASSPHRASE))
     keeper = world.KEEPER(True)
     stored = load_config(store, keeper.keepers, expected_vault=keeper.vault_id)
     _forgiving(lambda: unlock(stored, None, world.PASSPHRASE))

@@ -33,9 +33,10 @@ from holdfast.recovery.plans import Plan
 from holdfast.recovery.running.progress import Progress
 from holdfast.testing.ports import free_ports
 
-__all__ = ["HOSTILE", "DashboardWorld", "serving"]
+__all__ = ["HOSTILE", "HOSTILE_NAME", "DashboardWorld", "serving"]
 
-HOSTILE = "<script>document.title='taken'</script>\"'><img src=x onerror=alert(1)>"
+HOSTILE = "<img src=x onerror=alert(1)><script>document.title='taken'</script>\"'>"
+HOSTILE_NAME = "metric<script>document.title</script>\"'>"
 _SITES = {
     "use1": ("aws", "us-east-1", "US"),
     "euw4": ("gcp", "europe-west4", "EU"),
@@ -134,9 +135,13 @@ class DashboardWorld:
                 weights[: 1 << 10] *= 1.01
                 saving.vault.save(
                     asset,
-                    {"layers.0.weight": weights, "embed.weight": weights[: 1 << 12] * step},
+                    {
+                        "layers.0.weight": weights,
+                        "embed.weight": weights[: 1 << 12] * step,
+                        f"tensor {HOSTILE}": weights[:8] * step,
+                    },
                     step=step * 500,
-                    metrics={"loss": 2.9 - 0.2 * step},
+                    metrics={"loss": 2.9 - 0.2 * step, HOSTILE_NAME: float(step)},
                     metadata={"note": HOSTILE},
                     committed=saving.committed,
                 )

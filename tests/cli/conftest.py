@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from terminal import Terminal
@@ -33,3 +35,15 @@ def vault(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Path:
     terminal.ok("vault", "create", place)
     monkeypatch.setenv("HOLDFAST_VAULT", str(place))
     return place
+
+
+@pytest.fixture
+def as_ann(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs a call as somebody else, whose key lies in the folder: `as_ann(terminal.ok, …)`."""
+
+    def run(call: Callable[..., Any], *arguments: str | Path, **options: Any) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setenv("HOLDFAST_KEY_FILE", str(Path.cwd() / "ann.key"))
+            return call(*arguments, **options)
+
+    return run

@@ -14,6 +14,15 @@ from safetensors.numpy import save_file
 from holdfast.cli.main import main
 from holdfast.cli.schemas import OUTPUTS
 
+TWO_SITES = """\
+version: 1
+organisation: acme
+sites:
+  use1: {{cloud: aws, region: us-east-1, jurisdiction: US, stores: {{warm: {{url: {folder}/use1}}}}}}
+  euw4: {{cloud: gcp, region: europe-west4, jurisdiction: EU, stores: {{warm: {{url: {folder}/euw4}}}}}}
+"""
+"""The beginning of a holdfast.yaml, to be formatted with `folder`: where the stores lie."""
+
 
 class Said(NamedTuple):
     """What one command left behind."""

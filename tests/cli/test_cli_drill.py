@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,19 +14,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from terminal import Terminal, write_checkpoint
+from terminal import TWO_SITES, Terminal, write_checkpoint
 
 from holdfast.control.drilling.taking import taken
 from holdfast.drills.manifest import Manifest, is_running
 from holdfast.drills.scenarios.catalogue import SCENARIOS
 
 _ALL = bool(os.environ.get("HOLDFAST_ALL_DRILLS"))  # `make drills`
-_FILE = """\
-version: 1
-organisation: acme
-sites:
-  use1: {{cloud: aws, region: us-east-1, jurisdiction: US, stores: {{warm: {{url: {folder}/use1}}}}}}
-  euw4: {{cloud: gcp, region: europe-west4, jurisdiction: EU, stores: {{warm: {{url: {folder}/euw4}}}}}}
+_FILE = (
+    TWO_SITES
+    + """\
 assets:
   llama: {{class: training, save_every: 30min, place: {{synchronous: [use1], asynchronous: [euw4]}}}}
 recoveries:
@@ -33,6 +31,7 @@ recoveries:
 drills:
   weekly: {{recovery: llama-to-eu, level: functional, every: 7d, surprise_within: 2d, scenario: store-lost}}
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +103,21 @@ def test_a_declared_drill_on_copies(world: Terminal) -> None:
     assert last["last"]["id"] == component["drill"] and last["overdue_seconds"] is None
     kept = world.json("evidence-list", "evidence", "list")["evidence"]
     assert [one["outcome"] for one in kept] == ["PASSED"] * 3  # all of it can be read
+    # Signed by the trial's key, which is gone, and countersigned by one that stays: a stranger needs that one alone.
+    world.ok("evidence", "export", ran["runs"][0], "exported")
+    verified = world.json("evidence-verify", "evidence", "verify", "exported")["evidence"]
+    assert verified["countersigner"] and verified["countersigner"] != verified["signer"]
+    script = [sys.executable, "-I", str(Path(__file__).parents[2] / "docs/verify-evidence.py"), "exported", "--signer"]
+    done = subprocess.run([*script, verified["countersigner"]], cwd=world.folder, capture_output=True, text=True)
+    assert done.returncode == 0 and "(whom you named)" in done.stdout, done.stderr
+    component_signer = world.json("evidence-show", "evidence", "show", component["runs"][0])["evidence"]["signer"]
+    assert component_signer == verified["countersigner"]  # of what has no trial the same key signs
+    of = (verified["kind"], verified["exercise"], verified["environment"])
+    assert of == ("drill", "functional-failover", "isolated")  # not of the trial's own recovery
+    assert verified["rto"]["measured"] == pytest.approx(ran["rto"], abs=0.01)
+    [asset] = world.json("objective-status", "objective", "status", "--asset", "llama")["assets"]
+    assert asset["standing"]["values"]["drilled"] == pytest.approx(ran["rto"], abs=0.01)  # before the component's
+    assert ran["drill"][:12] in asset["standing"]["sources"]["drilled"]
     for words in (("list",), ("status",), ("scenarios",), ("plan", "weekly")):
         lines = [line for line in world.ok("drill", *words).out.splitlines() if str(world.folder.parent) not in line]
         assert max(map(len, lines)) <= 80  # paths are never broken
@@ -138,13 +152,18 @@ def test_names_and_words(world: Terminal) -> None:
 
 
 def test_the_lever_and_one_at_a_time(world: Terminal) -> None:
-    world.ok("drill", "stop", "--all", "--reason", "an incident is open")
+    told = world.json("drill-stop", "drill", "stop", "--all", "--reason", "an incident is open")
+    assert set(told["places"]) == {"use1/warm", "euw4/warm"} and told["silent"] == {}
     said = world.run("drill", "run", "--sandbox")
     assert said.code == 5 and "an incident is open" in said.err
     assert "STOPPED" in world.run("drill", "plan", "weekly").out
     assert world.json("drill-status", "drill", "status")["stopped"].endswith("an incident is open")
     (world.folder / "experiment.json").write_text('{"title": "t", "description": "", "method": []}')
     assert world.run("drill", "experiment", "experiment.json").code == 5
+    assert not world.json("drill-stop", "drill", "stop", "--release", "--here")["was_stopped"]
+    assert "STOPPED" in world.run("drill", "plan", "weekly").out  # the stores say so
+    assert world.json("drill-stop", "drill", "stop", "--release")["was_stopped"]
+    assert world.json("drill-stop", "drill", "stop", "--all", "--here")["places"] == []
     assert world.json("drill-stop", "drill", "stop", "--release")["was_stopped"]
     assert world.run("drill", "plan", "weekly").code == 0
     with ExitStack() as stack:
@@ -213,7 +232,9 @@ if _ALL:
         assert not any(Path(one.path).exists() for one in manifest.made if one.kind == "folder")
 
 
-def test_an_experiment_and_its_journal(terminal: Terminal) -> None:
+def test_an_experiment_and_its_journal(world: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = world
+    terminal.ok("audit", "create", "--vault", terminal.folder / "use1")
     steady = {"type": "probe", "name": "it is there", "tolerance": 0, "provider": _process("/bin/ls", "state")}
     experiment = {
         "title": "a folder goes",
@@ -224,8 +245,23 @@ def test_an_experiment_and_its_journal(terminal: Terminal) -> None:
     }
     (terminal.folder / "state").mkdir()
     (terminal.folder / "experiment.json").write_text(json.dumps(experiment))
-    read = terminal.json("drill-experiment", "drill", "experiment", "experiment.json", "--check")
+    read = terminal.json("drill-experiment", "drill", "experiment", "experiment.json", "--dry-run")
     assert read["status"] == "read" and not read["activities"]
+    assert [(one["section"], one["does"]) for one in read["planned"]] == [
+        ("steady-state", "/bin/ls state"),
+        ("method", "/bin/mv state gone"),
+        ("steady-state again", "/bin/ls state"),
+        ("rollbacks (default)", "/bin/mv gone state"),
+    ]
+    assert (
+        "2. method: action remove it (process)"
+        in terminal.ok("drill", "experiment", "experiment.json", "--dry-run").out
+    )
+    digest = hashlib.sha256((terminal.folder / "experiment.json").read_bytes()).hexdigest()
+    monkeypatch.chdir(terminal.folder.parent)  # where nobody declares anything, nobody is permitted to
+    alone = terminal.run("drill", "experiment", terminal.folder / "experiment.json")
+    monkeypatch.chdir(terminal.folder)
+    assert alone.code == 7 and "no policy permits" in alone.err and (terminal.folder / "state").is_dir()
     ran = terminal.json("drill-experiment", "drill", "experiment", "experiment.json", code=1)
     assert (ran["status"], ran["state"], ran["deviated"]) == ("completed", "FAILED", True)
     assert ran["steady_before"] and not ran["steady_after"] and (terminal.folder / "state").is_dir()
@@ -233,6 +269,10 @@ def test_an_experiment_and_its_journal(terminal: Terminal) -> None:
     assert journal["status"] == "completed" and journal["deviated"] and journal["experiment"] == experiment
     assert journal["steady_states"]["before"]["steady_state_met"] and len(journal["run"]) == 1
     assert terminal.run("drill", "experiment", "experiment.json").code == 5  # a journal is not replaced
+    terminal.ok("audit", "append", "--vault", terminal.folder / "use1")
+    told = terminal.ok("audit", "show", "--vault", terminal.folder / "use1", "--json").out
+    logged = [json.loads(line) for line in told.splitlines()]
+    assert [one["outcome"] for one in logged if one["objects"].get("experiment") == digest] == ["failed"]
     experiment["method"][0]["surprise"] = 1  # type: ignore[index]
     (terminal.folder / "experiment.json").write_text(json.dumps(experiment))
     unknown = terminal.run("drill", "experiment", "experiment.json", "--journal", "other.json")

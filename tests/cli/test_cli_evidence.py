@@ -11,15 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from terminal import Terminal, write_checkpoint
+from terminal import TWO_SITES, Terminal, write_checkpoint
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "verify-evidence.py"
-_FILE = """\
-version: 1
-organisation: acme
-sites:
-  use1: {{cloud: aws, region: us-east-1, jurisdiction: US, stores: {{warm: {{url: {folder}/use1}}}}}}
-  euw4: {{cloud: gcp, region: europe-west4, jurisdiction: EU, stores: {{warm: {{url: {folder}/euw4}}}}}}
+_FILE = (
+    TWO_SITES
+    + """\
 assets:
   llama: {{class: training, save_every: 30min, place: {{synchronous: [use1], asynchronous: [euw4]}}}}
 recoveries:
@@ -27,6 +24,7 @@ recoveries:
 drills:
   quarterly: {{recovery: llama-to-eu, level: component, every: 90d}}
 """
+)
 
 
 @pytest.fixture
@@ -99,10 +97,12 @@ def test_from_a_rehearsal_to_a_folder_that_a_stranger_verifies(
 def test_pages_fit_the_terminal_and_trends_tell_what_is_due(world: Terminal) -> None:
     run = run_of(world)
     world.ok("evidence", "write", run)
-    for command in (("list",), ("show", run), ("trends", "--svg", "trends.svg")):
+    for command in (("list",), ("show", run), ("findings",), ("trends", "--svg", "trends.svg")):
         said = world.ok("evidence", *command)
         assert [line for line in said.out.splitlines() if len(line) > 80] == [], command
     assert "NOT_MEASURED" in world.ok("evidence", "show", run).out
+    nothing = world.json("evidence-findings", "evidence", "findings")
+    assert (nothing["records"], nothing["findings"], nothing["closed"]) == (1, [], 0)
     found = world.json("evidence-trends", "evidence", "trends")
     assert found["records"] == 1 and found["assets"][0]["asset"] == "llama"
     [drill] = found["drills"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from command_tree import COMMANDS, exit_codes_of, options_of
 from terminal import Terminal
 
 from holdfast.cli.exit_codes import MEANINGS
+from holdfast.cli.main import NOUNS, commands_of, program
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -45,3 +47,18 @@ def test_the_page_of_a_noun_lists_its_verbs_whole(terminal: Terminal, noun: list
 def test_no_option_takes_a_secret() -> None:
     named = {option for name in COMMANDS for option in options_of(name)}
     assert not [option for option in named if re.search("pass|secret|token|credential", option)]
+
+
+def test_a_noun_alone_has_the_commands_that_it_has_in_the_whole_program() -> None:
+    whole = program()
+    assert set(whole.commands) == NOUNS
+    for noun in NOUNS:
+        assert list(commands_of(noun).commands) == [noun]
+        assert _shape(commands_of(noun).commands[noun]) == _shape(whole.commands[noun])
+    assert set(commands_of("no-such-noun").commands) == NOUNS
+
+
+def _shape(command: Any) -> Any:
+    """Its options, and those of the commands below it."""
+    below = {name: _shape(one) for name, one in getattr(command, "commands", {}).items()}
+    return [param.opts for param in command.params], below

@@ -16,14 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from terminal import Terminal, write_checkpoint
+from terminal import TWO_SITES, Terminal, write_checkpoint
 
-_FILE = """\
-version: 1
-organisation: acme
-sites:
-  use1: {{cloud: aws, region: us-east-1, jurisdiction: US, stores: {{warm: {{url: {folder}/use1}}}}}}
-  euw4: {{cloud: gcp, region: europe-west4, jurisdiction: EU, stores: {{warm: {{url: {folder}/euw4}}}}}}
+_FILE = (
+    TWO_SITES
+    + """\
 assets:
   llama: {{class: training, place: {{synchronous: [use1], asynchronous: [euw4]}}}}
 recoveries:
@@ -42,6 +39,7 @@ notify:
   group_within: 0s
   deadlines: {{nis2: {{within: 24h, authority: the CSIRT}}}}
 """
+)
 
 
 @pytest.fixture

@@ -71,16 +71,6 @@ def world(terminal: Terminal, made: dict[str, Path]) -> Terminal:
     return terminal
 
 
-@pytest.fixture
-def as_ann(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    def run(call: Callable[..., Any], *arguments: str | Path, **options: Any) -> Any:
-        with monkeypatch.context() as patch:
-            patch.setenv("HOLDFAST_KEY_FILE", str(Path.cwd() / "ann.key"))
-            return call(*arguments, **options)
-
-    return run
-
-
 def _lose(terminal: Terminal) -> None:
     shutil.rmtree(terminal.folder / "use1")
 

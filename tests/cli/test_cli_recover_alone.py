@@ -50,16 +50,6 @@ def world(terminal: Terminal) -> Terminal:
     return terminal
 
 
-@pytest.fixture
-def as_ann(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    def run(call: Callable[..., Any], *arguments: str | Path, **options: Any) -> Any:
-        with monkeypatch.context() as patch:
-            patch.setenv("HOLDFAST_KEY_FILE", str(Path.cwd() / "ann.key"))
-            return call(*arguments, **options)
-
-    return run
-
-
 def _planned(world: Terminal, as_ann: Callable[..., Any], name: str = "back") -> dict[str, Any]:
     plan = world.json("recover-plan", "recover", "plan", name, "--out", "plan.json")
     as_ann(world.ok, "recover", "approve", "plan.json", "--for", "1h")

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from terminal import Terminal, write_checkpoint
+from terminal import TWO_SITES, Terminal, write_checkpoint
 
 from holdfast.cli.schemas.exposures import AssetExposure, ExposurePoint
 from holdfast.cli.views.scales import Span, bins_of, ceiling_of, duration_ticks, tick_duration, time_ticks
@@ -19,15 +19,13 @@ from holdfast.clock import to_rfc3339
 from holdfast.control.sites.exposed import ExposedPoint
 
 NS = 1_000_000_000
-_FILE = """\
-version: 1
-organisation: acme
-sites:
-  use1: {{cloud: aws, region: us-east-1, jurisdiction: US, stores: {{warm: {{url: {folder}/use1}}}}}}
-  euw4: {{cloud: gcp, region: europe-west4, jurisdiction: EU, stores: {{warm: {{url: {folder}/euw4}}}}}}
+_FILE = (
+    TWO_SITES
+    + """\
 assets:
   llama: {{class: training, place: {{synchronous: [use1], asynchronous: [euw4]}}}}
 """
+)
 
 
 @pytest.fixture

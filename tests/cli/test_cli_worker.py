@@ -7,18 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from terminal import Terminal, checked
+from terminal import TWO_SITES, Terminal, checked
 
 from holdfast.config.finding import load_config
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.workflows import open_workflows
 
-_FILE = """\
-version: 1
-organisation: acme
-sites:
-  use1: {{cloud: aws, region: us-east-1, jurisdiction: US, stores: {{warm: {{url: {folder}/use1}}}}}}
-  euw4: {{cloud: gcp, region: europe-west4, jurisdiction: EU, stores: {{warm: {{url: {folder}/euw4}}}}}}
+_FILE = (
+    TWO_SITES
+    + """\
 assets:
   llama: {{class: training, place: {{synchronous: [use1], asynchronous: [euw4]}}}}
 recoveries:
@@ -27,6 +24,7 @@ drills:
   weekly: {{recovery: llama-to-eu, level: component, every: 7d, surprise_within: 2d}}
 work: {{without: [catalog.update]}}
 """
+)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.errors import StoreUnreachableError
+from holdfast.errors import ObjectNotFoundError, StoreUnreachableError
+from holdfast.stores.counting import CountingStore
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.local import LocalStore
 from holdfast.stores.memory import MemoryStore
@@ -71,6 +72,12 @@ class TestThrottledStore(StoreContract):
         return ThrottledStore(LocalStore(tmp_path / "store"), bytes_per_second=1 << 31)
 
 
+class TestCountingStore(StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return CountingStore(LocalStore(tmp_path / "store"))
+
+
 def _fresh(endpoint: Endpoint) -> Store:
     """An empty part of the server's bucket; obstore reads the credentials when it opens a store, and not again."""
     with endpoint.in_environment():
@@ -86,3 +93,24 @@ def test_the_faults_of_the_contract_above_do_happen(tmp_path: Path) -> None:
         except StoreUnreachableError:
             failed += 1
     assert 2 <= failed <= 25
+
+
+def test_what_is_read_is_counted_in_bytes_and_requests(tmp_path: Path) -> None:
+    inner = LocalStore(tmp_path)
+    inner.put("a/b", bytes(1 << 20))
+    inner.put("a/c", b"1234")
+    store = CountingStore(inner)
+    assert (store.bytes, store.requests) == (0, 0)
+    store.get("a/c")
+    assert (store.bytes, store.requests) == (4, 1)
+    store.get_ranges("a/b", [(0, 10), (100, 10), (1 << 19, 10), (5, 0)])  # two near each other are one request
+    assert (store.bytes, store.requests) == (4 + 110 + 10, 3)
+    out = bytearray(20)
+    assert hasattr(store, "read_ranges_into") and not hasattr(CountingStore(MemoryStore()), "read_ranges_into")
+    store.read_ranges_into("a/b", [(0, 10), (1 << 19, 10)], memoryview(out))
+    assert (store.bytes, store.requests) == (144, 5)
+    assert [one.key for one in store.list("a/")] == ["a/b", "a/c"] and store.head("a/c").size == 4
+    assert (store.bytes, store.requests) == (144, 7)
+    with pytest.raises(ObjectNotFoundError):
+        store.get("a/d")
+    assert (store.bytes, store.requests) == (144, 8)

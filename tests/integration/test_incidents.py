@@ -76,7 +76,7 @@ class Hook(http.server.ThreadingHTTPServer):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if hook.status == 200:
                     hook.got.append(body)
-                    hook.keys.append(self.headers.get("Idempotency-Key", ""))
+                    hook.keys.append(self.headers.get("webhook-id", ""))
                 if hook.slow:
                     time.sleep(hook.slow)
                 self.send_response(hook.status)

@@ -56,6 +56,13 @@ def test_rules_and_panels_ask_for_metrics_that_exist_and_panels_for_all_of_them(
         assert set(re.findall(r"\bholdfast_[a-z0-9_]+", expr)) <= exposed_names(), expr
 
 
+def test_prometheus_takes_what_the_panels_ask(tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(_dashboard_exprs())]
+    (tmp_path / "panels.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+    done = subprocess.run(["promtool", "check", "rules", str(tmp_path / "panels.yml")], capture_output=True, text=True)
+    assert done.returncode == 0 and f"{len(rules)} rules found" in done.stdout, done.stdout + done.stderr
+
+
 def _series(name: str, labels: str, *values: str) -> dict[str, str]:
     return {"series": f"{name}{{{labels}}}", "values": " ".join(values)}
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from holdfast.config.finding import load_config
+from holdfast.control.evidencing.reading import show
 from holdfast.control.keys.key_files import export_keeper
 from holdfast.control.recovering.actors.services import Services
 from holdfast.control.recovering.intending import Wanted
@@ -29,7 +30,9 @@ from holdfast.control.sites.saving import declared_save
 from holdfast.control.vaults.opening import create
 from holdfast.drills.trainer import complete_checkpoints, read_heartbeat
 from holdfast.errors import RefusedError
+from holdfast.evidence.consistency import contradictions
 from holdfast.infra.traffic_file import TrafficFile
+from holdfast.objectives import NOT_MEASURED
 from holdfast.recovery.journal.entries import Deed
 from holdfast.recovery.plans import Plan
 from holdfast.recovery.running.progress import Progress
@@ -178,6 +181,35 @@ def test_a_service_comes_back_on_machines_that_were_got(world: World) -> None:
     sent = TrafficFile(world.folder / "traffic.json").read()
     assert sent is not None and sent.site == "euw4"
     assert world.starts() == ["euw4 0 of 2", "euw4 1 of 2"]
+
+
+def test_the_evidence_counts_the_machines_the_bytes_and_the_time_of_gpus(world: World) -> None:
+    world.pool("euw4", gpus=8, price_per_hour=32.0)
+    world.pool("use1", gpus=4, price_per_hour=20.0)
+    world.make()
+    now = time.time_ns()
+    file = world.plan(fault_at=now, noticed_at=now + 1)
+    assert world.run(file).state.verdict == "PASSED"
+    assert Recoveries(world.sites()).write_evidence(file.run) == ""
+    record = show(world.sites(), file.run).verified.record
+    costs = record.costs
+    assert costs is not None and contradictions(record) == []
+    [got], [read], [lost] = costs.compute, costs.reading, costs.lost
+    assert (got.machines, got.gpus, got.until) == (1, 8.0, "the service was good")
+    assert isinstance(got.seconds, float) and got.seconds > 0
+    assert got.gpu_hours == pytest.approx(8 * got.seconds / 3600, abs=1e-6)
+    assert got.amount == pytest.approx(32 * got.seconds / 3600, abs=1e-6)
+    size = sum(path.stat().st_size for path in (world.folder / "euw4/packs").rglob("*") if path.is_file())
+    assert isinstance(read.bytes, int) and 0 < read.bytes < 1 << 20 and size > 0
+    assert isinstance(read.requests, int) and read.requests >= 3  # a root, a part, a pack at least
+    assert read.egress_per_gb == 0.0 and read.amount is NOT_MEASURED  # no price book has a row for our own disks
+    assert any("has no row for" in note for note in read.notes)
+    assert (lost.site, lost.machines, lost.gpus) == ("use1", 1, 4.0)
+    assert lost.idle_seconds == pytest.approx(record.results.verdict.rto.measured, abs=1e-6)
+    assert isinstance(lost.idle_seconds, float) and lost.idle_seconds > got.seconds
+    assert lost.idle_gpu_hours == pytest.approx(4 * lost.idle_seconds / 3600, abs=1e-6)
+    assert lost.gpu_hours is NOT_MEASURED and record.results.work_lost.gpu_hours is NOT_MEASURED
+    assert [one for one in lost.notes if "nobody saw at which step" in one]
 
 
 def test_how_long_it_took_is_known_to_the_next_plan(world: World) -> None:
@@ -382,6 +414,10 @@ def test_a_graceful_recovery_loses_no_step(trained: World) -> None:
     home = read_heartbeat(trained.folder / "run-use1/heartbeat.json").step
     assert facts_of(done, "save-llama")["step"] == home
     assert facts_of(done, "restore-llama")["snapshot"] == facts_of(done, "save-llama")["snapshot"]
+    assert Recoveries(trained.sites()).write_evidence(file.run) == ""
+    record = show(trained.sites(), file.run).verified.record
+    assert record.results.recovery_point == facts_of(done, "save-llama")["snapshot"]
+    assert record.results.resumed_step == home and contradictions(record) == []
     assert trained.running("use1") == 0 and trained.running("euw4") == 1
     assert trained.free("use1") == (0, 2)
     assert [path.name for path in complete_checkpoints(trained.folder / "run-use1")][-1] == f"step-{home}"
@@ -522,7 +558,7 @@ def test_steps_of_a_runbook_are_called_once_and_told_no_keys(world: World, recei
     assert facts_of(done, "python-note") == {"saw": "state", "secret": "api_token=[…]"}
     assert facts_of(done, "ansible-book") == {"ok": 1, "changed": 1} and mark.read_text() == file.run
     [(headers, body)] = receiver.got
-    assert headers["Idempotency-Key"] == f"{file.run}/webhook-tell" and b"shared" not in body
+    assert headers["webhook-id"] == f"{file.run}/webhook-tell" and b"shared" not in body
     journal = b"".join(path.read_bytes() for path in (world.folder / "euw4/runs").rglob("*") if path.is_file())
     assert b"shared-between-two" not in journal + str(done.entries).encode()
 

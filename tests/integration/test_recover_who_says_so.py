@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from numpy.random import default_rng
 
 from holdfast.audit.entries import decode_leaf
-from holdfast.clock import NANOSECONDS
+from holdfast.authority.principals import Grant, Principal
+from holdfast.clock import NANOSECONDS, SYSTEM_CLOCK
 from holdfast.config.finding import load_config
 from holdfast.control.audit.audited_vault import recorded_on
 from holdfast.control.audit.auditing import create_log, log_of
+from holdfast.control.authority.acting import acting_as
 from holdfast.control.keys.key_files import export_keeper
 from holdfast.control.recovering.intending import Wanted
 from holdfast.control.recovering.opening import open_anywhere
@@ -23,12 +28,14 @@ from holdfast.control.recovering.recovering import Recoveries
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.following import SiteFollower
 from holdfast.control.sites.saving import declared_save
-from holdfast.control.vaults.opening import create
+from holdfast.control.vaults.opening import create, open_at
 from holdfast.errors import RefusedError, StoreUnreachableError
 from holdfast.recovery.journal.entries import Deed
 from holdfast.recovery.plans import Plan
 from holdfast.recovery.running.progress import Progress
+from holdfast.replication.following.views import SiteStore
 from holdfast.stores.protocol import Store
+from holdfast.vault.access.members import revoke_signer
 
 _SITES = ("a", "b", "c")
 
@@ -190,3 +197,155 @@ def test_what_is_no_run_hides_none(tmp_path: Path) -> None:
         (tmp_path / "a" / "runs" / f"{number:020x}").mkdir(parents=True)
         (tmp_path / "a" / "runs" / f"{number:020x}" / f"{0:010d}").write_bytes(b"rubbish")
     assert [one.run for one in world.as_().runs(5)] == [file.run]
+
+
+def test_nobody_approves_by_signing_in_what_they_asked_for_with_a_key(tmp_path: Path) -> None:
+    """Where nothing says whose the key and the login are, they may be one person's: that is refused, and said."""
+    world = World(tmp_path)
+
+    def as_login(person: str) -> AbstractContextManager[None]:
+        return acting_as(
+            Principal(
+                kind="User", id=person, name=person, person=f"user:idp#{person}", how="", grants=(Grant("owner"),)
+            )
+        )
+
+    def declare(people: dict[str, list[str]]) -> None:
+        said = json.loads((tmp_path / "holdfast.yaml").read_text())
+        said |= {"serve": {"vouches": ["keeper"]}, "identity": {"people": people}}
+        (tmp_path / "holdfast.yaml").write_text(json.dumps(said))
+
+    declare({})
+    file = world.as_("ann").plan(Wanted("back"))
+    world.as_("ann").begin(file)
+    for person in ("ann", "bela"):
+        with as_login(person), pytest.raises(RefusedError, match="may be ann, who asked") as caught:
+            world.as_().approve(file, 600)
+        assert "identity: {people:" in caught.value.hint
+    declare({"ann": ["key:ann", "user:idp#ann"], "bela": ["key:bela", "user:idp#bela"]})
+    with as_login("ann"), pytest.raises(RefusedError, match="asked for this recovery"):
+        world.as_().approve(file, 600)
+    with as_login("bela"):
+        world.as_().approve(file, 600)
+    assert not {one.code for one in world.as_("ann").review(file).refusals} & {"NOT_APPROVED"}
+    declare({"ann": ["key:ann"]})  # what counted does so no more, once nobody knows who that login is
+    assert "APPROVER_MAY_BE_INITIATOR" in {one.code for one in world.as_("ann").review(file).refusals}
+
+
+def test_an_approval_of_a_key_that_was_revoked_since_does_not_count(tmp_path: Path) -> None:
+    """Neither when the run begins, nor when somebody goes on with it; also where this machine's store lies behind."""
+    world = World(tmp_path)
+    file = world.as_().plan(Wanted("back"))
+    world.as_("ann").approve(file, 3600)
+    assert not world.as_().review(file).refusals
+    revoke_signer(open_at(str(tmp_path / "a")).handle, "ann")  # and no other store has heard of it
+    assert {one.code for one in world.as_().review(file).refusals} == {"APPROVER_REVOKED"}
+    with pytest.raises(RefusedError, match="was revoked since"):
+        world.as_().run(file, str(tmp_path / "back"), quiet)
+    assert not (tmp_path / "back").exists()
+    world.as_("bela").approve(file, 3600)
+    assert world.as_().run(file, str(tmp_path / "back"), quiet).state.verdict == "PASSED"
+
+
+class _Dies(BaseException):
+    """The control plane is gone at this moment."""
+
+
+@pytest.mark.parametrize("goes_on", ["adopt", "resume"])
+def test_who_goes_on_with_a_run_needs_approvals_that_still_count(tmp_path: Path, goes_on: str) -> None:
+    world = World(tmp_path)
+    file = world.as_().plan(Wanted("back"))
+    world.as_("ann").approve(file, 3600)
+
+    def dies(plan: Plan, progress: Progress) -> None:
+        if progress.done == 2:
+            raise _Dies
+
+    with pytest.raises(_Dies):
+        world.as_().run(file, str(tmp_path / "back"), dies)
+    revoke_signer(open_at(str(tmp_path / "b")).handle, "ann")
+
+    def again() -> None:
+        if goes_on == "adopt":
+            assert world.as_().adopt(file.run, "", quiet).state.verdict == "PASSED"
+        else:
+            world.as_().say(file.run, Deed.RESUMED)
+
+    with pytest.raises(RefusedError, match="the key of ann was revoked since"):
+        again()
+    assert world.as_().status(file.run).state.taken == 1
+    world.as_("bela").approve(file, 3600)
+    again()
+
+
+def test_a_run_whose_approver_was_revoked_can_be_taken_back(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    file = world.as_().plan(Wanted("back"))
+    world.as_("ann").approve(file, 3600)
+
+    def dies(plan: Plan, progress: Progress) -> None:
+        if progress.done == 2:
+            raise _Dies
+
+    with pytest.raises(_Dies):
+        world.as_().run(file, str(tmp_path / "back"), dies)
+    revoke_signer(open_at(str(tmp_path / "b")).handle, "ann")
+    world.as_().say(file.run, Deed.STOPPED)
+    assert world.as_().adopt(file.run, "", quiet).state.verdict == "STOPPED"
+    assert not (tmp_path / "back").exists()
+
+
+class _Away(DeclaredSites):
+    """Stores that answer nothing while `away`; each look of a follower is followed by the next of `events`."""
+
+    away = False
+    events: list[Callable[[], object]]
+
+    def store(self, name: str, priority: int = 0) -> SiteStore:
+        opened = super().store(name)
+        return opened._replace(store=_Behind(self, opened.store))  # type: ignore[arg-type]
+
+    def now_ns(self) -> int:
+        return SYSTEM_CLOCK.now_ns()
+
+    def monotonic(self) -> float:
+        return SYSTEM_CLOCK.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        self.events.pop(0)()
+
+
+class _Behind:
+    def __init__(self, sites: _Away, store: Store) -> None:
+        self._sites, self._store = sites, store
+
+    def __getattr__(self, name: str) -> Any:
+        if self._sites.away and name in ("get", "get_ranges", "head", "list", "create", "put"):
+            raise StoreUnreachableError("the line is cut")
+        return getattr(self._store, name)
+
+
+def test_who_follows_a_run_is_told_once_that_stores_are_silent(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    file = world.as_().plan(Wanted("back"))
+    world.as_("ann").approve(file, 3600)
+    sites = _Away(load_config(tmp_path / "holdfast.yaml"), dict(os.environ))
+    sites.clock = sites
+
+    def turn(away: bool) -> None:
+        sites.away = away
+
+    sites.events = [
+        lambda: turn(True),
+        lambda: None,
+        lambda: turn(False),
+        lambda: world.as_().run(file, str(tmp_path / "back"), quiet),
+    ]
+    told: list[str] = []
+    seen: list[str] = []
+    done = Recoveries(sites, told=told.append).follow(file.run, lambda plan, state: seen.append(state.word))
+    assert done.state.verdict == "PASSED" and seen == ["planned"] * 4 + ["PASSED"]
+    assert [line.partition(f" {file.run}")[0] for line in told] == [
+        "nothing new is known of",
+        "the stores say again how",
+    ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,65 @@ def test_two_jobs_of_one_key_never_run_both(cluster: SlurmCluster, environment: 
     machines.give_back("run/start")
     until(lambda: cluster.node_state() == "idle")
     assert (tmp_path / "runs").read_text() == "once\n"
+
+
+def forgetful(environment: dict[str, str], folder: Path) -> dict[str, str]:
+    """As Slurm is when a job ended longer ago than MinJobAge: squeue knows those that wait and run, and no others."""
+    real = shutil.which("squeue")
+    folder.mkdir()
+    (folder / "squeue").write_text(
+        f'#!/bin/sh\nfor one; do shift; [ "$one" = --states=all ] || set -- "$@" "$one"; done\nexec {real} "$@"\n'
+    )
+    (folder / "squeue").chmod(0o755)
+    return environment | {"PATH": f"{folder}:{environment['PATH']}"}
+
+
+@pytest.mark.parametrize(("code", "runs"), [(0, 1), (3, 2)])
+def test_what_ended_longer_ago_than_slurm_remembers_is_begun_once(
+    cluster: SlurmCluster, environment: dict[str, str], tmp_path: Path, code: int, runs: int
+) -> None:
+    """What ended well is not begun again by who adopts the run; what failed is."""
+    key = f"exits-{code}/start"
+    declared = Compute(kind="slurm", shape="node", partition="main")
+    until(lambda: cluster.node_state() == "idle")
+    given = {name: os.environ[name] for name in ("PATH",)}
+    command = ("sh", "-c", f"echo ran >> {tmp_path}/runs; exit {code}")
+    launch = Launch(asset="llama", command=command, folder=str(tmp_path), environment=given)
+    first = SlurmMachines(Pool("hpc", "node"), tmp_path / "state", declared, environment, SYSTEM_CLOCK)
+    first.start(launch, 1, key)
+    ended = ("COMPLETED", "FAILED")
+    until(lambda: [one.state for one in first._jobs(key) if one.state in ended])
+    job = first._jobs(key)[0]
+    late = forgetful(environment, tmp_path / "bin")
+    machines = SlurmMachines(Pool("hpc", "node"), tmp_path / "state", declared, late, SYSTEM_CLOCK)
+    assert machines._jobs(key) == [], "Slurm has forgotten it"
+    found = machines.find(key)
+    assert (found is not None) == (code == 0)
+    known = first._kept(first.services("llama")[0]).handle
+    assert machines.running(known).problems == (() if code == 0 else (f"job {job.id} is FAILED",))
+    again = machines.start(launch, 1, key)
+    until(lambda: (tmp_path / "runs").read_text() == "ran\n" * runs and cluster.node_state() == "idle")
+    if code == 0:
+        assert again.machines == (f"hpc/node/{job.id}.0",) and machines.running(again).ended_well == 1
+
+
+def test_the_accounting_tells_what_the_job_did_not_write(
+    cluster: SlurmCluster, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """`sacct` is played by a program that says what that of Slurm 22.05 does: its database needs a server."""
+    declared = Compute(kind="slurm", shape="node", partition="main")
+    until(lambda: cluster.node_state() == "idle")
+    late = forgetful(environment, tmp_path / "bin")
+    launch = Launch(asset="llama", command=("true",), folder=str(tmp_path), environment={"PATH": os.environ["PATH"]})
+    machines = SlurmMachines(Pool("hpc", "node"), tmp_path / "state", declared, late, SYSTEM_CLOCK)
+    machines.start(launch, 1, "accounted/start")
+    until(lambda: machines._ended("accounted/start").exists() and cluster.node_state() == "idle")
+    machines._ended("accounted/start").unlink()  # a node whose disk was full
+    assert machines.find("accounted/start") is None, "no accounting: nobody knows"
+    for said, state in (("COMPLETED", True), ("CANCELLED by 0", False), ("NODE_FAIL", False)):
+        (tmp_path / "bin/sacct").write_text(f"#!/bin/sh\necho '9|{said}|1|holdfast-x|None'\n")
+        (tmp_path / "bin/sacct").chmod(0o755)
+        assert (machines.find("accounted/start") is not None) == state, said
 
 
 def test_a_killed_control_plane_leaves_a_job_that_is_adopted(

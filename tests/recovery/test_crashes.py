@@ -4,6 +4,7 @@ attempt goes through. All points, and each looked at in whole: `make crash-point
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from holdfast.testing.faults import Crash, Faults
 from holdfast.testing.invariants import BrokenInvariant
 from holdfast.testing.workspace import own_memory
 from holdfast.trust.credentials import Credential
+from holdfast.trust.passphrase import Cost
+from holdfast.trust.recipients import passphrase_recipient
 from holdfast.trust.suites import Suite
 from holdfast.vault.access.configuration import create_vault
 from holdfast.vault.vault import open_vault
@@ -28,6 +31,14 @@ from .crash_cases import CASES, Worlds, run_case
 from .crash_worlds import SITE
 
 _POINTS_PER_CASE = 3  # of each kind; 0.1 s each
+
+
+@pytest.fixture(scope="module", autouse=True)
+def passphrases_that_are_guessed_soon() -> Iterator[None]:
+    """A vault says what its passphrase costs to guess: a fifth of a second each time would be most of such a case."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(passphrase_recipient.__kwdefaults__, "cost", Cost(passes=1, lanes=1, memory_kib=8))
+        yield
 
 
 @pytest.fixture(scope="module")

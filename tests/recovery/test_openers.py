@@ -31,6 +31,7 @@ from holdfast.trust.recipient_file import decode_recipient_file, encode_recipien
 from holdfast.trust.sealing import SealingKey
 from holdfast.trust.shares import Share, combine_shares
 from holdfast.vault.access.configuration import load_config, pins_for_passphrase, unlock
+from holdfast.vault.access.generations import read_generations
 from holdfast.vault.access.members import admit_reader, admit_writer, rotate_epoch
 from holdfast.vault.access.recipients import (
     add_from_file,
@@ -128,7 +129,7 @@ class Clouds:
 
 
 def open_by(trial: TrialVault, services: KeyServices) -> Vault:
-    stored = load_config(trial.store, pins_for_passphrase(trial.store, services))
+    stored = load_config(trial.store, pins_for_passphrase(read_generations(trial.store), services))
     return Vault(Handle(trial.store, unlock(stored, None, services)))
 
 

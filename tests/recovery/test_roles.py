@@ -18,7 +18,7 @@ from holdfast.testing.damage import contents_of, put_back
 from holdfast.testing.invariants import check_is_clean, every_snapshot_restores, next_save_works, read_tree
 from holdfast.testing.workspace import NoteTaker, TrialVault, new_trial_vault
 from holdfast.trust.credentials import Credential
-from holdfast.vault.access.configuration import read_generation
+from holdfast.vault.access.generations import read_generation
 from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer, rotate_epoch
 from holdfast.vault.format.documents import write_config
 from holdfast.vault.format.names import config_key

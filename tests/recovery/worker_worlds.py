@@ -41,6 +41,7 @@ _STEP = """\
     command: [{python}, {trace}, {name}, "{seconds}"]
     done: [grep, -qx, {name}, {traces}]
     no_undo: it is a trace
+    rehearse: true
 """
 _TRACE = """\
 import sys, time

@@ -6,7 +6,6 @@ The first look at a log is trusted; from then on it must continue what was seen.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ import msgspec
 
 from holdfast.audit.checkpoint_text import Checkpoint, parse_checkpoint_text
 from holdfast.audit.spool import NO_HEAD, Head
+from holdfast.durable import replace_file
 from holdfast.errors import DamageError, FailedError
 from holdfast.events import SILENT, Progress
 from holdfast.homes import state_home
@@ -164,16 +164,10 @@ def _short(text: str) -> str:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        temporary.replace(path)
+        replace_file(path, data, mode=0o600)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise FailedError(
             f"what was seen of the audit log cannot be remembered in {path} ({error.strerror})"
         ) from error

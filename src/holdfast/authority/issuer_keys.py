@@ -10,7 +10,6 @@ import base64
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -21,6 +20,7 @@ from holdfast.authority.fetching import fetch_document
 from holdfast.authority.policy_folder import check_owner
 from holdfast.authority.settings import Issuer
 from holdfast.clock import NANOSECONDS, SYSTEM_CLOCK, Clock, to_rfc3339
+from holdfast.durable import replace_file
 from holdfast.errors import CredentialError, HoldfastError
 from holdfast.events import SILENT, Progress
 from holdfast.units import format_duration, parse_duration
@@ -236,14 +236,9 @@ class KeyCache:
         path = self._file(issuer)
         if path is None:
             return
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         record = msgspec.json.encode(_Kept(issuer.issuer, found.fetched_ns, data))
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary.write_bytes(record)
-            temporary.chmod(0o600)
-            temporary.replace(path)
+            replace_file(path, record, mode=0o600, synced=False)
         except OSError as error:
             self.progress.note(f"the keys of {issuer.issuer} cannot be kept in {path} ({error.strerror})")
-            with suppress(OSError):
-                temporary.unlink()

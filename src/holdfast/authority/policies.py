@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -170,9 +170,9 @@ def _check(statement: Statement, name: str) -> None:
         raise refused_at(name, _line_of_named(statement, message) or statement.line, message)
 
 
-def _first(messages: object) -> str:
+def _first(messages: Iterable[object]) -> str:
     """Without what the engine calls the policy, as nobody else does."""
-    found = [re.sub(r"^for policy `[^`]*`, ", "", str(message)) for message in messages]  # type: ignore[attr-defined]
+    found = [re.sub(r"^for policy `[^`]*`, ", "", str(message)) for message in messages]
     return found[0] if found else "it does not fit the schema"
 
 

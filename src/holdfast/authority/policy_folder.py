@@ -13,6 +13,7 @@ import msgspec
 
 from holdfast.authority.policies import Policies, default_policies, load_policies, problems_in
 from holdfast.authority.scanning import FILE_BYTES_MAX
+from holdfast.durable import replace_file
 from holdfast.errors import CredentialError
 from holdfast.events import SILENT, Progress
 
@@ -137,16 +138,11 @@ def _keep(path: Path | None, policies: Policies, texts: Mapping[str, bytes], pro
     """Never fails what is decided now."""
     if path is None or (not texts and not path.exists()):
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with suppress(FileNotFoundError, msgspec.MsgspecError, ValueError, RecursionError):
             if msgspec.json.decode(path.read_bytes(), type=_Kept).digest == policies.digest:
                 return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_bytes(msgspec.json.encode(_Kept(policies.digest, dict(texts))))
-        temporary.chmod(0o600)
-        temporary.replace(path)
+        replace_file(path, msgspec.json.encode(_Kept(policies.digest, dict(texts))), mode=0o600, synced=False)
     except OSError as error:
         progress.note(f"the policies in force cannot be remembered in {path} ({error.strerror})")
-        with suppress(OSError):
-            temporary.unlink()

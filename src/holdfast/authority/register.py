@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
 from holdfast.authority.api_keys import TIME_END, KeyRecord, Register
+from holdfast.durable import replace_file
 from holdfast.errors import (
     CredentialError,
     FailedError,
@@ -82,7 +83,7 @@ def change_register(path: Path, change: Callable[[Register], tuple[Register, T]]
             register = load_register(path) or Register(salt=os.urandom(32))
             changed, answer = change(register)
             if changed is not register:
-                _replace(path, msgspec.json.format(msgspec.json.encode(changed), indent=1) + b"\n")
+                replace_file(path, msgspec.json.format(msgspec.json.encode(changed), indent=1) + b"\n", mode=0o600)
             return answer
     except OSError as error:
         raise FailedError(
@@ -98,25 +99,6 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def revoked_key(register: Register, name: str, now_ns: int) -> tuple[Register, KeyRecord]:

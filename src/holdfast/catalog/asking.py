@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from holdfast.catalog.deriving import SET_ASIDE
-from holdfast.catalog.judging import observe
+from holdfast.catalog.judging import Joined, observe
 from holdfast.catalog.models import (
     Arrival,
     Asset,
@@ -139,8 +139,8 @@ def overview(connection: Connection) -> Overview:
     )
 
 
-def asset_known(connection: Connection, name: str, at: int, newest: int = 10) -> AssetKnown:
-    """All of one asset, judged at `at` (ns). Raises NotFoundError."""
+def asset_known(connection: Connection, name: str, at: int, newest: int = 10, join: Joined = list) -> AssetKnown:
+    """All of one asset, judged at `at` (ns), with drills as of `observe`. Raises NotFoundError."""
     row = connection.execute(
         select(Asset.declared, Asset.kind, Asset.home, Asset.snapshots).where(Asset.name == name)
     ).first()
@@ -151,7 +151,7 @@ def asset_known(connection: Connection, name: str, at: int, newest: int = 10) ->
             object_name=name,
         )
     arrivals = _arrivals(connection, name)
-    judged = [stand(one) for one in observe(connection, at, [name])]
+    judged = [stand(one) for one in observe(connection, at, [name], join)]
     sites = sorted({one.site for one in arrivals} | {row.home})
     incidents = connection.execute(
         select(Incident.site, Incident.condition, Incident.at, Incident.reason)

@@ -6,19 +6,21 @@ It is as old as the last look at each store, and says so. A store that did not a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Select, and_, func, select
 
 from holdfast.catalog.models import Arrival, Asset, Plan, Proof, Run, StoreRow
 from holdfast.catalog.taking import POINTER
 from holdfast.clock import NANOSECONDS
+from holdfast.objectives.credit import Attempt, Reach, credit_of
 from holdfast.objectives.measured import NOT_MEASURED, NotMeasured
-from holdfast.objectives.standing import CREDIT_SECONDS, Drilled, Observed, Standing, stand
+from holdfast.objectives.standing import CREDIT_SECONDS, Observed, Standing, stand
 
-__all__ = ["PLAN_SECONDS", "observe", "newest_proofs", "stand_all"]
+__all__ = ["PLAN_SECONDS", "Joined", "observe", "newest_proofs", "stand_all"]
 
+Joined: TypeAlias = Callable[[list[Attempt]], list[Attempt]]
 PLAN_SECONDS: Final = 86_400.0  # for so long the estimate of a plan is one "of today"
 
 
@@ -30,18 +32,24 @@ class _Proven(NamedTuple):
     verifying: float
 
 
-def stand_all(connection: Connection, at: int, assets: Iterable[str] | None = None) -> list[Standing]:
+def stand_all(
+    connection: Connection, at: int, assets: Iterable[str] | None = None, join: Joined = list
+) -> list[Standing]:
     """How each declared asset (of these) stands at `at` (ns), as far as the catalog knows."""
-    return [stand(one) for one in observe(connection, at, assets)]
+    return [stand(one) for one in observe(connection, at, assets, join)]
 
 
-def observe(connection: Connection, at: int, assets: Iterable[str] | None = None) -> list[Observed]:
-    """What is known of each declared asset (of these) at `at` (ns), by name."""
+def observe(
+    connection: Connection, at: int, assets: Iterable[str] | None = None, join: Joined = list
+) -> list[Observed]:
+    """What is known of each declared asset (of these) at `at` (ns), by name. `join`: what is known of drills beside the
+    runs of the catalog, joined to them: their evidence is no row of it.
+    """
     names = None if assets is None else sorted(set(assets))
     sites = _sites(connection)
     proofs = _proven(connection, at, names)
     newest = _newest_contents(connection, names)
-    drilled, planned = _recoveries(connection, at)
+    attempts, planned = _recoveries(connection, at, join)
     wanted = select(Asset.name, Asset.rpo, Asset.rto, Asset.home, Asset.every).where(Asset.declared)
     if names is not None:
         wanted = wanted.where(Asset.name.in_(names))
@@ -50,6 +58,7 @@ def observe(connection: Connection, at: int, assets: Iterable[str] | None = None
         there = newest.get(name, {})
         proven = proofs.get(name, {})
         copying, verifying = _delays(proven, home, sites)
+        credit = credit_of(attempts.get(name, ()))
         found.append(
             Observed(
                 asset=name,
@@ -60,7 +69,8 @@ def observe(connection: Connection, at: int, assets: Iterable[str] | None = None
                 interval=NOT_MEASURED if every is None else every,
                 copying=copying,
                 verifying=verifying,
-                drilled=drilled.get(name),
+                drilled=credit.drilled,
+                undrilled=credit.why if credit.against else "",
                 planned=planned.get(name, NOT_MEASURED),
             )
         )
@@ -158,19 +168,33 @@ def _delays(
     return second.copying, second.verifying
 
 
-def _recoveries(connection: Connection, at: int) -> tuple[dict[str, Drilled], dict[str, float]]:
-    """Asset → the last run that passed, and the newest estimate of a plan of today."""
-    drilled: dict[str, Drilled] = {}
+def _recoveries(connection: Connection, at: int, join: Joined) -> tuple[dict[str, list[Attempt]], dict[str, float]]:
+    """Asset → its runs that passed or failed, and the newest estimate of a plan of today."""
+    found: list[Attempt] = []
     runs = connection.execute(
-        select(Run.id, Run.ended, Plan.facts_at, Plan.assets)
+        select(Run.id, Run.ended, Run.verdict, Plan.facts_at, Plan.assets, Plan.isolated)
         .join(Plan, Plan.hash == Run.plan)
-        .where(Run.verdict == "PASSED", Run.ended.is_not(None))
+        .where(Run.verdict.in_(("PASSED", "FAILED")), Run.ended.is_not(None))
         .order_by(Run.ended, Run.id)
     )
-    for run, ended, facts_at, assets in runs:
+    for run, ended, verdict, facts_at, assets, isolated in runs:
         assert ended is not None
-        seconds = max(0, ended - facts_at) / NANOSECONDS
-        drilled |= dict.fromkeys(assets.splitlines(), Drilled(seconds=seconds, at=ended, drill=run))
+        found += [
+            Attempt(
+                asset=asset,
+                at=ended,
+                passed=verdict == "PASSED",
+                reach=Reach.COMPONENT if isolated else Reach.RECOVERY,
+                scenario="",
+                what=f"the {'rehearsal' if isolated else 'recovery'} {run}",
+                run=run,
+                rto=max(0, ended - facts_at) / NANOSECONDS,
+            )
+            for asset in assets.splitlines()
+        ]
+    attempts: dict[str, list[Attempt]] = defaultdict(list)
+    for one in join(found):
+        attempts[one.asset].append(one)
     planned: dict[str, float] = {}
     since = at - round(PLAN_SECONDS * NANOSECONDS)
     plans = connection.execute(
@@ -181,4 +205,4 @@ def _recoveries(connection: Connection, at: int) -> tuple[dict[str, Drilled], di
     for rto, assets in plans:
         assert rto is not None
         planned |= dict.fromkeys(assets.splitlines(), rto)
-    return drilled, planned
+    return attempts, planned

@@ -6,7 +6,6 @@ and begun anew, never repaired. It is replaced as a whole: written beside, synce
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import msgspec
 
 from holdfast.checkpoints.candidates import Candidate, Marker
 from holdfast.clock import to_rfc3339
+from holdfast.durable import replace_file
 from holdfast.errors import FailedError
 
 __all__ = ["Ledger", "ENTRIES_MAX"]
@@ -112,28 +112,11 @@ class Ledger:
         for oldest in list(self._entries)[: max(0, len(self._entries) - ENTRIES_MAX)]:
             del self._entries[oldest]
         try:
-            self._write(msgspec.json.format(msgspec.json.encode(_State(FORMAT, self._entries)), indent=1))
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self._path, msgspec.json.format(msgspec.json.encode(_State(FORMAT, self._entries)), indent=1))
         except OSError as error:
             raise FailedError(
                 f"state file {self._path} cannot be written ({error.strerror})",
                 hint="until it can, a restart saves again what is protected now",
                 object_name=str(self._path),
             ) from error
-
-    def _write(self, data: bytes) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_name(f"{self._path.name}.tmp-{os.getpid()}")
-        try:
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -41,8 +41,8 @@ def ask_operation(remote: RemoteServer, name: str, given: dict[str, Any]) -> Any
             part = "{" + f"{argument}:{kind}" + "}"
             if part in address:
                 address = address.replace(part, quote(str(wanted.pop(argument)), safe=""))
-    if operation.method == "GET":
-        return remote.get(address, wanted, operation.gives)
+    if operation.method == "GET":  # whoever types a command wants what is so now
+        return remote.get(address, wanted | ({"fresh": True} if operation.keeps else {}), operation.gives)
     return remote.post(address, wanted, operation.gives, key=secrets.token_hex(16))
 
 

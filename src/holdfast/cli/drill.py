@@ -38,6 +38,9 @@ ScenarioOption = Annotated[
 LevelOption = Annotated[
     str, typer.Option("--level", metavar="L", help="tabletop, component, simulation or functional.")
 ]
+Machines = Annotated[
+    bool, typer.Option("--machines", help="Start its service, too, on machines that take over (functional).")
+]
 Where = Annotated[
     Path | None, typer.Option("--where", metavar="DIR", help="Make the trial below DIR; by default in the state home.")
 ]
@@ -67,6 +70,7 @@ def run(
         bool, typer.Option("--sandbox", help="In a trial organisation made from nothing: no file, no keys needed.")
     ] = False,
     where: Where = None,
+    machines: Machines = False,
     plant: Annotated[
         str, typer.Option("--plant", metavar="P", help="Make something go wrong on purpose, to try the drill itself.")
     ] = "",
@@ -77,8 +81,9 @@ def run(
 ) -> None:
     """Run a drill: a fault in a trial of its own, the same recovery as in earnest, and what it took.
 
-    The asset's newest snapshots are copied; nothing that people work with is touched. What the drill made is removed
-    whatever happens. PASSED and FAILED are about the recovery; ERROR is about the drill, and says nothing of it.
+    The asset's newest snapshots are copied; a group, stripes, and services with --machines are recovered in isolation.
+    Nothing that people work with is touched. What the drill made is removed whatever happens. PASSED and FAILED are
+    about the recovery; ERROR is about the drill, and says nothing of it.
     """
     output: Output = context.obj
     _require_one(name, recovery, sandbox)
@@ -94,7 +99,15 @@ def run(
         sites = open_declared(config, output, ask=False)
         wanted = recovery or name or ""
         found = run_drill(
-            sites, wanted, scenario=scenario, level=level, where=where, told=output.say, plant=plant, keep=keep
+            sites,
+            wanted,
+            scenario=scenario,
+            level=level,
+            where=where,
+            told=output.say,
+            plant=plant,
+            keep=keep,
+            machines=machines,
         )
     give_outcome(output, found)
 
@@ -112,6 +125,7 @@ def plan(
     scenario: ScenarioOption = "",
     level: LevelOption = "",
     where: Where = None,
+    machines: Machines = False,
     config: ConfigOption = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -126,7 +140,9 @@ def plan(
     if level:
         _require_level(level)
     sites = open_declared(config, output, ask=False)
-    record = planned_facts(plan_drill(sites, recovery or name or "", scenario=scenario, level=level, where=where))
+    wanted = recovery or name or ""
+    planned = plan_drill(sites, wanted, scenario=scenario, level=level, where=where, machines=machines)
+    record = planned_facts(planned)
     output.give(record, planned_lines)
     bad = len(record.refusals)
     output.finish(f"{count(bad, 'reason')} against it," if bad else "it may be run,")
@@ -146,7 +162,7 @@ def list_(context: typer.Context, config: ConfigOption = None, json: Json = Fals
     output: Output = context.obj
     sites = open_declared(config, output, ask=False)
     others = [one for one in kept_outcomes(sites.environment) if not one.facts.name]
-    stopped = Lever(sites.environment).pulled()
+    stopped = Lever(sites.environment, sites.config.organisation).pulled()
     record = list_facts(str(sites.loaded.path), list_drills(sites), others[:10], stopped, sites.clock.now_ns())
     output.give(record, list_lines)
     output.finish(f"{count(len(record.drills), 'drill')} declared,")

@@ -161,6 +161,20 @@ def verify(
 
 
 @app.command(cls=Command, epilog=exit_codes(0, 1, 2, 5, 7, 8, _3="not found: no holdfast.yaml"))
+def findings(context: typer.Context, config: ConfigOption = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Show what runs missed or failed and no later one made good: what closes it, and what it costs in credit."""
+    from holdfast.cli.facts.evidence import findings_facts
+    from holdfast.cli.views.evidence import findings_lines
+    from holdfast.control.evidencing.reading import trends as read
+
+    output: Output = context.obj
+    record = findings_facts(read(open_declared(config, output)))
+    output.give(record, findings_lines)
+    late = sum(one.overdue for one in record.findings)
+    output.finish(f"{count(len(record.findings), 'finding')} open, {late} overdue, {record.closed} closed,")
+
+
+@app.command(cls=Command, epilog=exit_codes(0, 1, 2, 5, 7, 8, _3="not found: no holdfast.yaml"))
 def trends(
     context: typer.Context,
     svg: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from typing import Any
@@ -41,14 +42,13 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Who asks a server need not name a vault."""
         asks = os.environ.get("HOLDFAST_SERVER") or any(one.partition("=")[0] == "--server" for one in args)
-        spared = [one for one in self.params if one.name == "vault" and one.required and self.elsewhere and asks]
-        for one in spared:
-            one.required = False
-        try:
+        if not (asks and self.elsewhere):
             return super().parse_args(ctx, args)
-        finally:
-            for one in spared:
-                one.required = True
+        spared = copy.copy(self)
+        spared.params = [copy.copy(one) for one in self.params]
+        for one in spared.params:
+            one.required = one.required and one.name != "vault"
+        return super(Command, spared).parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         needed = [

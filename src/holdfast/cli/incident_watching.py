@@ -137,14 +137,18 @@ def test_alert(
     channel: Annotated[
         str | None, typer.Option("--channel", metavar="NAME", help="Only this one of `notify`; by default all.")
     ] = None,
+    webhook: Annotated[
+        str | None, typer.Option("--webhook", metavar="NAME", help="Only this one of `webhooks`; by default all.")
+    ] = None,
     config: ConfigOption = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Send a message that says that it is a test over each channel, now, and tell what came of it."""
+    """Send a message that says that it is a test over each channel and webhook, now, and tell what came of it."""
     from holdfast.cli.schemas.incidents import IncidentTested
     from holdfast.cli.views.incidents import tested_lines
     from holdfast.control.authority.guarding import guard
+    from holdfast.control.hooks.sending import test_event
     from holdfast.control.incidents.reading import opened
     from holdfast.control.incidents.telling import Teller
     from holdfast.errors import CredentialError
@@ -153,9 +157,13 @@ def test_alert(
     sites = open_declared(config, output)
     vault, log = opened(sites)
     guard(vault, "incident.change")
-    names = [channel] if channel else list(sites.config.notify.all_channels())
-    if not names:
-        raise NotFoundError(f"{sites.loaded.path} declares no channel", hint="`notify: {channels: …}`: docs/alerts.md")
+    names = [channel] if channel else [] if webhook else list(sites.config.notify.all_channels())
+    hooks = [webhook] if webhook else [] if channel else list(sites.config.webhooks)
+    if not names and not hooks:
+        raise NotFoundError(
+            f"{sites.loaded.path} declares no channel and no webhook",
+            hint="`notify: {channels: …}`: docs/alerts.md; `webhooks`: docs/webhooks.md",
+        )
     teller = Teller(sites, log)
     outcomes: dict[str, str] = {}
     for one in names:
@@ -163,10 +171,12 @@ def test_alert(
             outcomes[one] = teller.test(one).why
         except CredentialError as error:
             outcomes[one] = error.message
-    record = IncidentTested(channels=outcomes)
+    told = {one: test_event(sites, one) for one in hooks}
+    record = IncidentTested(channels=outcomes, webhooks=told)
     output.give(record, tested_lines)
-    bad = sum(bool(why) for why in outcomes.values())
-    output.finish(f"{count(len(outcomes), 'channel')} tried, {bad} did not take it,")
+    bad = sum(bool(why) for why in (*outcomes.values(), *told.values()))
+    tried = f"{count(len(outcomes), 'channel')} and {count(len(told), 'webhook')}" if told else None
+    output.finish(f"{tried or count(len(outcomes), 'channel')} tried, {bad} did not take it,")
     if bad:
         raise typer.Exit(1)
 

@@ -17,7 +17,7 @@ import signal
 import sys
 from typing import Any, Final
 
-from holdfast.cli.main import main
+from holdfast.cli.main import NOUNS, commands_of, main
 
 __all__: list[str] = []
 
@@ -43,6 +43,8 @@ def serve() -> int:
     """Until stdin ends."""
     for name in _LOADED:
         importlib.import_module(name)
+    for noun in NOUNS:
+        commands_of(noun)
     ended, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -41,7 +43,7 @@ from holdfast.cli.worker import app as worker_app
 from holdfast.errors import HoldfastError
 from holdfast.version import VERSION
 
-__all__ = ["app", "main", "program"]
+__all__ = ["NOUNS", "app", "commands_of", "main", "program"]
 
 app = typer.Typer(
     name="holdfast",
@@ -108,13 +110,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def program() -> Any:
     """All commands, with what several of them have in common."""
-    command = typer.main.get_command(app)
+    return _made(app)
+
+
+@functools.cache
+def commands_of(noun: str) -> Any:
+    """The program with the commands of one noun only, made once in a process; with all of them for what is no noun.
+
+    To make all of them takes as long as everything else in a short command.
+    """
+    if noun not in NOUNS:
+        return program()
+    only = copy.copy(app)
+    only.registered_groups = [one for one in app.registered_groups if one.name == noun]
+    only.registered_commands = [one for one in app.registered_commands if _name(one) == noun]
+    return _made(only)
+
+
+def _made(commands: typer.Typer) -> Any:
+    command = typer.main.get_command(commands)
     add_servers(command)
     return command
 
 
+def _name(command: Any) -> str:
+    """As Typer names it."""
+    return command.name or typer.main.get_command_name(command.callback.__name__)
+
+
+NOUNS = frozenset(str(one.name) for one in app.registered_groups) | {_name(one) for one in app.registered_commands}
+"""The first words of all commands; some are commands themselves."""
+
+
 def _run(given: list[str], *, json: bool) -> int:
-    command = program()
+    command = commands_of(given[0] if given and given[0] in NOUNS else "")
     try:
         with command.make_context("holdfast", given) as context:
             command.invoke(context)

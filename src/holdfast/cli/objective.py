@@ -99,6 +99,7 @@ Stands = Callable[["Vault | None", "DeclaredAsset", "float | None"], "Stood | No
 def _stands(sites: DeclaredSites) -> Stands:
     """How an asset stands; past runs are read once for all of them."""
     from holdfast.control.authority.guarding import guard
+    from holdfast.control.evidencing.crediting import Drills, drills_at
     from holdfast.control.recovering.history import past_of
     from holdfast.control.recovering.journals import newest_runs
     from holdfast.control.recovering.opening import open_anywhere
@@ -106,6 +107,7 @@ def _stands(sites: DeclaredSites) -> Stands:
     from holdfast.errors import HoldfastError
 
     runs: dict[str, Mapping[str, Sequence[Entry]]] = {}
+    drills: dict[str, Drills] = {}
 
     def stands(vault: Vault | None, asset: DeclaredAsset, usual: float | None) -> Stood | None:
         if asset.set_name:
@@ -120,7 +122,9 @@ def _stands(sites: DeclaredSites) -> Stands:
             return None
         if opened.id not in runs:
             runs[opened.id] = newest_runs(sites, opened.handle.keys, _RUNS, opened.handle.clock)
-        return standing_of(sites, opened, asset, runs[opened.id], past_of(runs[opened.id]), usual)
+            drills[opened.id] = drills_at(sites, opened)
+        of = runs[opened.id]
+        return standing_of(sites, opened, asset, of, past_of(of), usual, drills[opened.id])
 
     return stands
 

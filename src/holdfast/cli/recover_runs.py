@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from holdfast.cli.output import Output
     from holdfast.control.recovering.plan_files import PlanFile
     from holdfast.control.recovering.recovering import Recoveries, Status
+    from holdfast.recovery.journal.state import RunState
     from holdfast.recovery.plans import Plan
     from holdfast.recovery.running.progress import Progress
 
 __all__ = ["add_to", "give_run", "require_meant"]
 
+_ENDED = ("done", "failed", "skipped", "undone")
 _RAN = exit_codes(
     2,
     7,
@@ -157,7 +159,12 @@ def status(
         output.finish(f"{count(len(record.runs), 'run')},")
         return
     if follow:
-        give_run(output, recoveries.follow(run, _watching(output)))
+        try:
+            found = recoveries.follow(run, _following(output))
+        except KeyboardInterrupt:
+            output.warn(f"{run} goes on without this: `holdfast recover status {run} --follow` watches it again")
+            raise
+        give_run(output, found)
         return
     one = run_facts(recoveries.status(run))
     output.give(one, run_lines)
@@ -213,6 +220,30 @@ def _watching(output: Output) -> Callable[[Plan, Progress], None]:
             output.say(line)
 
     return watch
+
+
+def _following(output: Output) -> Callable[[Plan, RunState], None]:
+    """A line for each step when it has ended, and for what people say to the run."""
+    told: set[tuple[str, int]] = set()
+    word: list[str] = []
+
+    def seen(plan: Plan, state: RunState) -> None:
+        from holdfast.recovery.running.progress import progress_of
+        from holdfast.units import format_duration
+
+        progress = progress_of(plan, state)
+        left = format_duration(progress.left.seconds)
+        left = left if progress.left.known else f"at least {left}"
+        ended = sorted((one.number, name) for name, one in state.steps.items() if one.phase.value in _ENDED)
+        for number, name in ended:
+            if (name, number) not in told:
+                told.add((name, number))
+                output.say(f"{name}: {state.steps[name].phase.value}")
+        if [state.word] != word and not state.verdict:
+            output.say(f"{state.word}, {progress.done} of {progress.steps} steps; left: {left}")
+        word[:] = [state.word]
+
+    return seen
 
 
 def give_run(output: Output, found: Status) -> None:

@@ -142,7 +142,7 @@ def _options() -> dict[str, Any]:
         server: Annotated[str, typer.Option("--server", metavar="URL", envvar=SERVER_VARIABLE, hidden=True)] = "",
     ) -> None: ...
 
-    commands = typer.main.get_command(made).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_group(made).commands
     return {name: command.params[0] for name, command in commands.items()}
 
 

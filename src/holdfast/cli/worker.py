@@ -119,7 +119,7 @@ def status(
     output: Output = context.obj
     sites = open_declared(config, output, ask=False)
     queue = open_queue(sites)
-    record = status_facts(queue, queue.open_work(), sites.clock.now_ns())
+    record = status_facts(queue, queue.open_work(), list(sites.config.webhooks), sites.clock.now_ns())
     output.give(record, worker_status_lines)
     queue.close()
     output.finish(f"{count(len(record.workers), 'worker')}, {record.queued:,} waiting,")
@@ -212,7 +212,8 @@ class _Teller:
 
 def _until_idle(worker: Worker, stop: threading.Event) -> None:
     worker.submit_due()
+    worker.look_for_events()
     while not stop.wait(_POLL_S):
-        if worker.is_idle():
+        if worker.is_idle() and not worker.look_for_events():
             return
         time.sleep(_POLL_S)

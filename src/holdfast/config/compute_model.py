@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from holdfast.config.section import Section
-from holdfast.config.words import Duration, FilePath, Name, Reference, Text
+from holdfast.config.words import Duration, FilePath, HourlyPrice, Name, Reference, Text
 
 __all__ = ["BUILT_KINDS", "Compute", "ComputeKind", "Health", "Service", "Stopping", "Traffic"]
 
@@ -23,7 +23,8 @@ class Compute(Section, frozen=True, kw_only=True):
 
     `machines`: so many there are (`local`: slots of this machine), or at most so many are taken (`slurm`; 0: all).
     `ready`: of these so many stand there for recoveries. `getting`: how long it takes until one that is free runs, as
-    long as nobody measured it. `partition`, `gres`, `account`, `qos`: as Slurm has them.
+    long as nobody measured it. `partition`, `gres`, `account`, `qos`: as Slurm has them. `gpus` of one machine, and
+    `price_per_hour` of one, in the currency of the price book: what evidence counts GPU-hours and money by.
     """
 
     kind: ComputeKind
@@ -35,6 +36,19 @@ class Compute(Section, frozen=True, kw_only=True):
     gres: Text = ""
     account: Text = ""
     qos: Text = ""
+    gpus: Count | None = None
+    price_per_hour: HourlyPrice | None = None
+
+    @property
+    def gpus_of_gres(self) -> int | None:
+        """GPUs of one machine as `gres` asks for them (`gpu:8`, `gpu:h100:8`; Slurm's `--gres` is for each node);
+        None where it asks for none, or does not say how many.
+        """
+        found = [one.split("(")[0].split(":") for one in self.gres.split(",") if one.split(":")[0] == "gpu"]
+        counts = [one[-1] for one in found if len(one) > 1]
+        if not counts or len(counts) < len(found) or not all(one.isascii() and one.isdigit() for one in counts):
+            return None
+        return sum(int(one[:6]) for one in counts)
 
 
 class Stopping(Section, frozen=True, kw_only=True):

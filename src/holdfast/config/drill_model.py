@@ -27,10 +27,12 @@ class Drill(Section, frozen=True, kw_only=True):
 
     `level`: `tabletop` (planned and reviewed), `component` (restored apart from all else), `simulation` (the scenario
     in a trial from nothing), `functional` (the scenario on copies of the asset). `scenario`: empty: `site-lost`.
+    `machines`: `functional` starts the asset's service, too, in isolation, on machines of the site that takes over.
     """
 
     recovery: Name
     level: Level
     every: Duration
     surprise_within: Duration | None = None
+    machines: bool = False
     scenario: ScenarioName = ""

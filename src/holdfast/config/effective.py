@@ -16,7 +16,7 @@ from holdfast.config.model import Asset, AssetKeep, ClassSpec, Config, Place, St
 from holdfast.config.words import Stripes, Tier
 from holdfast.objectives import AssetClass, Placement, objective_of
 
-__all__ = ["Value", "Effective", "Rules", "Wanted", "effective", "class_of", "kind_of", "restore_time", "landing_tier"]
+__all__ = ["Value", "Effective", "Rules", "Wanted", "effective", "kind_of", "restore_time", "landing_tier"]
 
 _MINUTE = 60.0
 _DAY = 86_400.0
@@ -104,15 +104,6 @@ def kind_of(config: Config, class_name: str) -> AssetClass | None:
     spec = config.classes.get(class_name)
     name = spec.like if spec is not None and spec.like else class_name
     return AssetClass(name) if name in list(AssetClass) else None
-
-
-def class_of(config: Config, class_name: str) -> Iterator[ClassSpec]:
-    """What the file says of it, the nearest first."""
-    spec = config.classes.get(class_name)
-    if spec is not None:
-        yield spec
-        if spec.like and spec.like != class_name and spec.like in config.classes:
-            yield config.classes[spec.like]
 
 
 def effective(config: Config, name: str) -> Effective:

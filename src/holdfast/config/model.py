@@ -18,6 +18,7 @@ from holdfast.config.identity_model import Identity
 from holdfast.config.notify_model import Notify, Pagerduty
 from holdfast.config.section import Section
 from holdfast.config.serving_model import Serve
+from holdfast.config.webhooks_model import Webhook
 from holdfast.config.words import (
     Approvers,
     AssetName,
@@ -311,6 +312,7 @@ class Config(Section, frozen=True, kw_only=True):
     drills: dict[Name, Drill] = {}
     detect: Detect = Detect()
     notify: Notify = Notify()
+    webhooks: dict[Name, Webhook] = {}
     identity: Identity = Identity()
     serve: Serve = Serve()
     work: Work = Work()

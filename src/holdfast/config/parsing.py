@@ -11,11 +11,14 @@ from holdfast.config.checking.detecting import check_detecting, look_at_detectin
 from holdfast.config.checking.links import check_links
 from holdfast.config.checking.machines import check_machines
 from holdfast.config.checking.names import check_names
+from holdfast.config.checking.people import check_people, look_at_people
 from holdfast.config.checking.placements import check_placements, look_at_domains
 from holdfast.config.checking.promises import check_promises
-from holdfast.config.checking.recoveries import check_recoveries, look_at_idle_sections
+from holdfast.config.checking.recoveries import check_recoveries
+from holdfast.config.checking.serving import check_serving
 from holdfast.config.checking.stores import check_stores
 from holdfast.config.checking.subject import Check, Subject
+from holdfast.config.checking.webhooks import check_webhooks
 from holdfast.config.checking.witnesses import check_witnesses
 from holdfast.config.model import Config
 from holdfast.config.reading import PROBLEMS_MAX, Path, Problem, read_config
@@ -35,8 +38,11 @@ _CHECKS: Final[tuple[Check, ...]] = (
     check_machines,
     check_witnesses,
     check_detecting,
+    check_webhooks,
+    check_serving,
+    check_people,
 )
-_LOOKS: Final[tuple[Check, ...]] = (look_at_domains, look_at_idle_sections, look_at_detecting)
+_LOOKS: Final[tuple[Check, ...]] = (look_at_domains, look_at_people, look_at_detecting)
 _LINE: Final = re.compile(r", line ([0-9]+): (.*)", re.DOTALL)
 _BARE: Final = re.compile(r"[:,\[]\s*(\$\{[A-Za-z_][A-Za-z0-9_]*\})")
 

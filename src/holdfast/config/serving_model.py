@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.config.section import Section
-from holdfast.config.words import FilePath, Text
+from holdfast.config.words import AssetName, FilePath, Text
 
 __all__ = ["Serve"]
 
@@ -17,8 +17,11 @@ class Serve(Section, frozen=True, kw_only=True):
 
     `targets`: folders of the machines that restore, below which a recovery may bring data that was asked for over a
     server. Rehearsals have a folder of their own.
+
+    `backup`: the asset as which a server saves its own databases, every `save_every` of it (1 h).
     """
 
     vouches: tuple[Text, ...] = ()
     hosts: tuple[Text, ...] = ()
     targets: tuple[FilePath, ...] = ()
+    backup: AssetName = ""

@@ -234,6 +234,7 @@ WORDS: Final[dict[str, Word]] = {
     "duration": Word(_duration, rf"^({_DURATION})$", "a duration: 90s, 30min, 2h, 7d", {"const": 0}),
     "rate": Word(_rate, rf"^({_RATE})$", "a rate: 10Gbit/s, 100MiB/s"),
     "price": Word(_price, "", "money for 10^9 bytes", {"minimum": 0, "maximum": 10**9}, "number"),
+    "hourly price": Word(_price, "", "money for one machine and hour", {"minimum": 0, "maximum": 10**9}, "number"),
     "dscp": Word(
         _dscp, f"^({'|'.join(_PHB)})$", "a mark of packets: 0 to 63, or its name", {"minimum": 0, "maximum": 63}
     ),

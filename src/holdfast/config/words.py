@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 __all__ = ["Cloud", "Tier", "Duration", "Rate", "Price", "Dscp", "Name", "AssetName", "Jurisdiction", "Text", "Url"]
+__all__ += ["HourlyPrice"]
 __all__ += ["Day", "Clock", "Stripes", "Home", "Reference", "Zone", "Strategy", "Level", "FilePath", "Version"]
 __all__ += ["Sites", "Priority", "ComponentName", "Approvers"]
 
@@ -51,6 +52,7 @@ class Day(StrEnum):
 Duration = Annotated[float, _word("duration")]  # seconds
 Rate = Annotated[float, _word("rate")]  # bytes per second
 Price = Annotated[float, _word("price")]  # money per 10^9 bytes
+HourlyPrice = Annotated[float, _word("hourly price")]  # money for one machine and hour
 Dscp = Annotated[int, _word("dscp")]  # 0 to 63
 Name = Annotated[str, _word("name")]  # of a site, class, link, recovery, drill
 AssetName = Annotated[str, _word("asset name")]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from holdfast.control.sites.declared import DeclaredSites
 
 __all__ = ["Arguments", "Phase", "Problem", "Schedule", "WorkState", "WorkerState", "Workflows", "open_workflows"]
-__all__ += ["require_key", "run_key", "submit_run"]
+__all__ += ["HookState", "require_key", "run_key", "submit_run"]
 
 Value: TypeAlias = str | int | float | bool
 Arguments: TypeAlias = Mapping[str, Value]
@@ -105,9 +105,27 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     running: tuple[str, ...] = ()
 
 
+class HookState(msgspec.Struct, frozen=True, kw_only=True):
+    """A receiver of holdfast.yaml. Times are ns since the epoch. `waiting`: messages that it did not take yet.
+
+    `since_ns`: what happened before is not told; `delivered_ns`: when it took one last; `failing_since_ns`: since when
+    it takes none; each None: not so far. `given_up`: messages that it will not get any more. `problem`: the last one.
+    """
+
+    name: str
+    waiting: int = 0
+    since_ns: int | None = None
+    delivered: int = 0
+    delivered_ns: int | None = None
+    given_up: int = 0
+    failing_since_ns: int | None = None
+    problem: str = ""
+
+
 States: TypeAlias = list[WorkState]
 Schedules: TypeAlias = list[Schedule]
 Workers: TypeAlias = list[WorkerState]
+Hooks: TypeAlias = list[HookState]
 
 
 class Workflows(Protocol):
@@ -158,6 +176,10 @@ class Workflows(Protocol):
 
     def workers(self) -> Workers:
         """Who said that it is there, and has not gone."""
+        ...
+
+    def hooks(self, names: Sequence[str]) -> Hooks:
+        """How receivers of webhooks of these names are."""
         ...
 
     def close(self) -> None:

@@ -83,4 +83,5 @@ def facts_of(
         deviations=tuple(stage.deviations),
         findings=tuple(findings),
         clean_up=clean_up,
+        planted=stage.plant,
     )

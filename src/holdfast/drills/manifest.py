@@ -10,22 +10,27 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from holdfast.durable import replace_file
 from holdfast.errors import DamageError, FailedError, RefusedError
 
 __all__ = ["Manifest", "Made", "began", "is_running", "remove_folder"]
 
 _MARK: Final = ".holdfast-drill"
 _BYTES_MAX: Final = 1 << 20
+_NOBODY: Final = "it is not known whether it has ended; `holdfast drill clear` beside its holdfast.yaml sees to it"
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A `folder` (of that path) or a `process` (of that pid, which `began` then)."""
+    """A `folder` (of that path), a `process` (of that pid, which `began` then), or a `run` at the declared stores (of
+    that id, in `path`).
+    """
 
     kind: str
     what: str
@@ -120,13 +125,27 @@ class Manifest:
         """A process that was just started by this one."""
         self._add(Made(kind="process", what=what, pid=pid, began=began(pid)))
 
-    def clear(self) -> tuple[list[str], list[str]]:
-        """End and remove all of it, the last first: what was removed, and what is left over, in words."""
+    def note_run(self, run: str, what: str) -> None:
+        """A run that is about to begin: it has to end before what it made may go."""
+        self._add(Made(kind="run", what=what, path=run))
+
+    def clear(self, take_back: Callable[[str], str] | None = None) -> tuple[list[str], list[str]]:
+        """End and remove all of it, the last first: what was removed, and what is left over, in words.
+
+        `take_back`: sees to it that a run has ended, and nothing of it is in effect; why not, or empty. What was made
+        before a run that has not ended stays, as it needs that.
+        """
         removed: list[str] = []
         left: list[str] = []
         for one in reversed(self.made):
             try:
-                if one.kind == "process":
+                if one.kind == "run":
+                    why = _NOBODY if take_back is None else take_back(one.path)
+                    if why:
+                        left.append(f"the run {one.path} ({one.what}): {why}")
+                        break
+                    removed.append(f"the run {one.path} ({one.what}): it has ended")
+                elif one.kind == "process":
                     how = "was ended" if self._here and _end(one) else "had ended"
                     removed.append(f"process {one.pid} ({one.what}): {how}")
                 elif remove_folder(Path(one.path), self.drill):
@@ -146,14 +165,9 @@ class Manifest:
         self._write()
 
     def _write(self) -> None:
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with beside.open("wb") as file:
-                file.write(msgspec.json.encode(self._kept))
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._path)
+            replace_file(self._path, msgspec.json.encode(self._kept))
         except OSError as error:
             raise FailedError(
                 f"{self._path} cannot be written ({error.strerror})", object_name=str(self._path)

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from holdfast.durable import replace_file
 from holdfast.errors import DamageError, FailedError, NotFoundError
 from holdfast.evidence.drill_facts import DrillFacts
 from holdfast.evidence.record_outcome import Outcome
@@ -86,10 +87,8 @@ def read_outcome(path: Path) -> DrillOutcome:
 
 def write_outcome(path: Path, outcome: DrillOutcome) -> None:
     """Replace the file. Raises FailedError."""
-    beside = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        beside.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")
-        beside.replace(path)
+        replace_file(path, msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")
     except OSError as error:
         raise FailedError(f"{path} cannot be written ({error.strerror})", object_name=str(path)) from error

@@ -37,6 +37,10 @@ class Source:
         self.snapshot, self.digest, self.content_ns, self.step = snapshot, digest, content_ns, step
 
 
+def _forget(run: str) -> None:
+    return
+
+
 class Stage:
     """One drill while it is played. `plant`: what is to go wrong on purpose, so that the drill itself is tried."""
 
@@ -80,6 +84,8 @@ class Stage:
         self.restored = self.verified = False
         self.line: Link | None = None
         """To the sites that are left, where the trial has a network of its own."""
+        self.note_run: Callable[[str], None] = _forget
+        """Told of a run at the declared stores before it begins, so that whoever clears up can end it."""
         self.works = False
         """Whether something works in the trial, whose steps can be lost: else nobody can tell how many were."""
         self._heals: list[tuple[int, Callable[[], None]]] = []

@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     sys.stdout.write(f"{headline_of(verified.record)}\n")
     trusted = "whom you trust" if options.signer else "whom you have yet to trust: compare the fingerprint"
-    sys.stderr.write(f"record {verified.record.identity.record_id}: intact, signed by {verified.signer}, {trusted}\n")
+    by = verified.signer + (f" and countersigned by {verified.countersigner}" if verified.countersigner else "")
+    sys.stderr.write(f"record {verified.record.identity.record_id}: intact, signed by {by}, {trusted}\n")
     return 0
 
 

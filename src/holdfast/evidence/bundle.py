@@ -9,6 +9,7 @@ evidence.pdf           the same for who files paper; left out where nobody can m
 journal.json           the entries of the run's journal, with the hashes that chain them; of runs that have one
 manifest.json          these files by SHA-256
 manifest.sig           the signature over the manifest; written last
+countersign.sig        another one, by whoever ran a drill whose own key is gone; of drills in a trial
 proofs/N.tlog-proof    that entry N of the audit log is about this run; each verifies by itself
 =====================  ==================================================================================
 """
@@ -28,11 +29,13 @@ from holdfast.evidence.encoding import ASK_AGAIN, decode_record, encode_record
 from holdfast.evidence.evidence_page import Seal, render_page
 from holdfast.evidence.log_proofs import PROOFS, ProvenEntry, check_proofs
 from holdfast.evidence.manifest import (
+    COUNTERSIGNATURE,
     MANIFEST,
     SIGNATURE,
     SUITES,
     check_files,
     make_manifest,
+    open_countersignature,
     open_manifest,
     sign_manifest,
 )
@@ -68,7 +71,8 @@ class EvidenceFiles(NamedTuple):
 
 class VerifiedEvidence(NamedTuple):
     """A record whose signature, digests, chain, proofs and figures hold. Whether `signer` deserves trust is the
-    reader's to say, unless it was named. `proven`: entries of the audit log about it.
+    reader's to say, unless it was named. `proven`: entries of the audit log about it. `countersigner`: who has signed
+    it besides, empty for nobody: of a drill, whose own key is gone, whoever ran it.
     """
 
     record: Evidence
@@ -76,6 +80,7 @@ class VerifiedEvidence(NamedTuple):
     signer: str  # fingerprint
     proven: tuple[ProvenEntry, ...] = ()
     files: tuple[str, ...] = ()
+    countersigner: str = ""
 
 
 def make_files(record: Evidence, signer: SigningKey, *, journal: bytes | None = None) -> dict[str, bytes]:
@@ -176,7 +181,8 @@ def verify_files(
     """Check signature, digests, the journal's chain, proofs of the log, the record's form, and its figures.
 
     `signer`: the fingerprint that the reader trusts, learnt on another way; without it only integrity is shown.
-    Raises DamageError, UntrustedError, UnsupportedFormatError, NotFoundError (a file is missing).
+    Who countersigned it counts as much. Raises DamageError, UntrustedError, UnsupportedFormatError, NotFoundError (a
+    file is missing).
     """
     if SIGNATURE not in files and SIGNATURE_V1 in files:
         content, actual = open_v1(files, signer=signer)
@@ -188,9 +194,12 @@ def verify_files(
     for name in (SIGNATURE, MANIFEST, EVIDENCE):
         if name not in files:
             raise NotFoundError(f"{name} is missing", hint=ASK_AGAIN, object_name=name)
-    manifest, actual = open_manifest(files[MANIFEST], files[SIGNATURE], signer=signer)
+    counter = files.get(COUNTERSIGNATURE)
+    countersigner = open_countersignature(files[MANIFEST], counter) if counter is not None else ""
+    manifest, actual = open_manifest(files[MANIFEST], files[SIGNATURE], signer=signer, countersigner=countersigner)
+    beside = (MANIFEST, SIGNATURE, COUNTERSIGNATURE)
     proofs = {name: data for name, data in files.items() if name.startswith(PROOFS)}
-    signed = {name: data for name, data in files.items() if name not in (MANIFEST, SIGNATURE) and name not in proofs}
+    signed = {name: data for name, data in files.items() if name not in beside and name not in proofs}
     check_files(manifest, signed)
     record = decode_record(files[EVIDENCE], EVIDENCE)
     wrong = contradictions(record)
@@ -202,7 +211,9 @@ def verify_files(
         wrong.append("The record names a journal that is not here.")
     _require_agreeing(wrong)
     proven = check_proofs(record, files[MANIFEST], proofs, log_keys=log_keys, witnesses=witnesses)
-    return VerifiedEvidence(record, _sha256(files[EVIDENCE]), actual, tuple(proven), tuple(sorted(files)))
+    return VerifiedEvidence(
+        record, _sha256(files[EVIDENCE]), actual, tuple(proven), tuple(sorted(files)), countersigner
+    )
 
 
 def _require_agreeing(wrong: list[str]) -> None:

@@ -13,13 +13,15 @@ from typing import Final
 import msgspec
 
 from holdfast.errors import DamageError, HoldfastError
+from holdfast.evidence.costing import journal_problems
 from holdfast.evidence.encoding import ASK_AGAIN, decode_json, require_version, tidy
-from holdfast.evidence.gathered import RunOfJournal
+from holdfast.evidence.gathered import Reviewed, RunOfJournal
 from holdfast.evidence.record import SCHEMA_VERSION, Evidence
 from holdfast.evidence.record_outcome import Outcome
 from holdfast.evidence.run_timeline import step_rows
 from holdfast.recovery.journal.entries import FIRST, Deed, Entry
 from holdfast.recovery.journal.state import run_state
+from holdfast.recovery.reviewing.warned import warned_of
 from holdfast.recovery.running.executor import plan_of
 
 __all__ = ["JOURNAL", "JournalFile", "chain_problems", "decode_journal", "journal_file"]
@@ -67,11 +69,12 @@ def decode_journal(content: bytes, name: str) -> JournalFile:
 def chain_problems(journal: JournalFile, record: Evidence) -> list[str]:
     """One sentence for each place where the chain is broken, or is not the one of this record. Pure."""
     found = []
-    before = FIRST
+    before, number = FIRST, -1
     for place, one in enumerate(journal.entries):
-        if (one.entry.run, one.entry.number, one.entry.before) != (journal.run, place, before):
+        # A number that is left out is a place that somebody filled with what is nothing.
+        if (one.entry.run, one.entry.before) != (journal.run, before) or one.entry.number <= number:
             found.append(f"Entry {place} of the journal does not continue the one before it.")
-        before = one.stored_sha256
+        before, number = one.stored_sha256, one.entry.number
     trust, plan = record.trust.journal, record.identity.plan
     if trust is None or (trust.run, trust.entries, trust.head, trust.stores) != (
         journal.run,
@@ -98,6 +101,12 @@ def _other_figures(journal: JournalFile, record: Evidence, head: str) -> Iterato
     run = RunOfJournal(run=journal.run, stores=journal.stores, entries=entries, head=head, plan=plan, state=state)
     if record.steps != step_rows(run):
         yield "The steps of the record are not those of the journal: a time, a state or a result differs."
+    said = {one if isinstance(one, str) else one.text for one in record.deviations}
+    for one in warned_of(entries):
+        if Reviewed(code=one.code, about=one.about, reason=one.reason, refused=False).sentence not in said:
+            yield f"The record leaves out what the review warned of: {one.code}."
+    if record.costs is not None:
+        yield from journal_problems(run, record.costs)
     told = not record.identity.drill or record.results.outcome is Outcome.PASSED  # a drill can fail where a run passed
     if told and record.results.outcome != state.verdict:
         ended = state.verdict or "not at all"

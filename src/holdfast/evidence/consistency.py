@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast.clock import from_rfc3339
+from holdfast.evidence.costing import arithmetic_problems
 from holdfast.evidence.record import READ_VERSIONS, Evidence
 from holdfast.evidence.record_outcome import CheckResult, MomentKind, Outcome, split_of
 from holdfast.objectives import NotMeasured, State, judge
@@ -19,9 +20,11 @@ def contradictions(record: Evidence) -> list[str]:
 
     Checked: the verdict is what the objective and the measured figures give; the parts of the RTO are the distances
     between the moments of the timeline, which goes forward; the RPO counts from its fault, and to the content time of
-    a snapshot of the record; each site is one of the scope; PASSED means met, and all checks passed.
+    a snapshot of the record; each site is one of the scope; PASSED means that all checks passed (and in version 1 that
+    the objective was met); costs follow from their inputs, and work lost from them.
     """
-    return [*_about_verdict(record), *_about_timeline(record), *_about_recovery_point(record), *_about_sites(record)]
+    parts = (_about_verdict, _about_timeline, _about_recovery_point, _about_sites, _about_costs)
+    return [problem for part in parts for problem in part(record)]
 
 
 def _about_verdict(record: Evidence) -> Iterator[str]:
@@ -91,3 +94,21 @@ def _about_sites(record: Evidence) -> Iterator[str]:
     named |= {arrival.site for row in record.snapshots for arrival in row.arrivals}
     for name in sorted(named - known - {""}):
         yield f"The site {name} is not in the scope."
+
+
+def _about_costs(record: Evidence) -> Iterator[str]:
+    costs, results = record.costs, record.results
+    if costs is None:
+        return
+    yield from arithmetic_problems(costs)
+    drill = bool(record.identity.drill)  # may have counted by itself what it lost
+    lost = results.work_lost
+    if not drill and (lost.gpu_hours != costs.gpu_hours or (lost.usd != costs.lost_amount and costs.currency == "USD")):
+        yield "The GPU-hours or the money that were lost are told twice, and differ."
+    parts = [value for _, value in results.measured.split.parts()]
+    known = [value for value in parts if not isinstance(value, NotMeasured)]
+    for one in costs.lost:
+        if isinstance(one.idle_seconds, NotMeasured):
+            continue
+        if len(known) < len(parts) or not _same(one.idle_seconds, sum(known)):
+            yield f"The GPUs of {one.asset} are said to have been idle for another time than the RTO."

@@ -74,6 +74,7 @@ class DrillFacts(msgspec.Struct, frozen=True, kw_only=True):
     FAULT, DETECTED, DECIDED, EXECUTED and VERIFIED are among them, the parts of the RTO are their distances, and the
     journal's clock is not used for them. `phases`: the round trip, a verdict each. `checks`: comparisons with the
     undamaged source. `absent`: people whose absence was exercised. `real`, `simulated`: sentences for a reader.
+    `planted`: what was made to go wrong on purpose, to try the drill itself.
     `source_count`, `compared_count`: things (files, tensors, chunks) at the source, and of these compared.
     """
 
@@ -110,3 +111,4 @@ class DrillFacts(msgspec.Struct, frozen=True, kw_only=True):
     deviations: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     clean_up: CleanUp = CleanUp(created=(), removed=(), left=())
+    planted: str = ""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from holdfast.evidence.gantt import gantt_svg
 from holdfast.evidence.headline import Headline, headline_of
 from holdfast.evidence.markup import Markup, join, tag
+from holdfast.evidence.page_costs import costs_section
 from holdfast.evidence.page_facts import (
     bytes_table,
     checks_list,
@@ -105,6 +106,8 @@ def _what_happened(record: Evidence) -> list[Markup]:
     if record.steps or results.capacity:
         told = [capacity_table(results.capacity), tag("h3", "Predicted and actual"), predicted_facts(results)]
         shown.append(section("Work lost and capacity", work_facts(results), *told))
+    if record.costs is not None:
+        shown.append(section("Costs", costs_section(record.costs)))
     return shown
 
 

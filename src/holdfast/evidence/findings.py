@@ -3,7 +3,8 @@
 A finding is about a recovery, a scenario, and what went wrong (its *subject*). Its id is made of these, so that the
 same thing found twice is one finding. It is closed by a later PASSED run of the same recovery and scenario that went at
 least as far, and in which that very target was met. A run in which the target was not measured closes nothing: neither
-does a plan that was talked through where a failover had failed.
+does a plan that was talked through where a failover had failed. What failed in earnest is closed by a failover on
+copies, too. A drill in which something was made to go wrong to try the drill itself opens and closes nothing.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from holdfast.objectives import State
 __all__ = ["DUE_DAYS", "OpenFinding", "closed_by", "findings_of", "goes_as_far", "open_findings"]
 
 DUE_DAYS: Final = 30  # as long as the credit of a drill lasts
-_FAR: Final = {one: place for place, one in enumerate(Exercise)}  # declared from the least to the most
+_FAR: Final = {  # declared from the least to the most; a failover on copies is as good as one in earnest
+    one: min(place, list(Exercise).index(Exercise.FUNCTIONAL_FAILOVER)) for place, one in enumerate(Exercise)
+}
 _DUE: Final = round(timedelta(days=DUE_DAYS).total_seconds()) * NANOSECONDS
 
 
 class OpenFinding(NamedTuple):
     """A finding that no later run has closed. `seen`: how many records have it; `last_utc`: the newest of them;
-    `exercise`: how far those went in which it was found, at the most.
+    `exercise`: how far those went in which it was found, at the most. `assets`: that it was found of.
     """
 
     finding: Finding
@@ -39,6 +42,21 @@ class OpenFinding(NamedTuple):
     last_utc: str
     seen: int
     exercise: Exercise
+    assets: tuple[str, ...] = ()
+
+    @property
+    def credit(self) -> str:
+        """What it costs its assets in credit, in words (`holdfast.objectives.credit`)."""
+        names = ", ".join(self.assets) or "its assets"
+        if self.finding.subject == "outcome" and self.finding.severity is Severity.CRITICAL:
+            return f"all of it: no drill or recovery of {names} counts until the retest passes"
+        if self.finding.subject == "outcome":
+            return "none is taken, and none was given: the drill says nothing"
+        if self.finding.subject.startswith("check "):
+            return f"all of it, where the drill FAILED for it: none of {names} counts until the retest passes"
+        if self.finding.subject in ("rpo", "rto", "copies"):
+            return "none is taken: what was measured counts as it is, above its target"
+        return "none"
 
 
 def goes_as_far(exercise: Exercise, wanted: Exercise) -> bool:
@@ -60,11 +78,15 @@ def finding_id(recovery: str, scenario: str, subject: str) -> str:
 
 def findings_of(record: Evidence, ended_ns: int, owner: str) -> tuple[Finding, ...]:
     """What this run found, besides what its author wrote down. `owner`: who asked for the run."""
+    if record.scenario.planted:
+        return ()
     recovery, scenario = subject_of(record)
     due = to_rfc3339(ended_ns + _DUE)[:10]
 
     def finding(severity: Severity, subject: str, text: str) -> Finding:
-        retest = f"a PASSED run of {recovery}, scenario {scenario}, with this met"
+        any_ = record.identity.exercise is Exercise.FULL_INTERRUPTION
+        what = "whatever the scenario" if any_ else f"scenario {scenario}"
+        retest = f"a PASSED run of {recovery}, {what}, that goes as far, with this met"
         number = finding_id(recovery, scenario, subject)
         return Finding(
             severity=severity, text=text, owner=owner, due=due, retest=retest, finding_id=number, subject=subject
@@ -76,9 +98,10 @@ def findings_of(record: Evidence, ended_ns: int, owner: str) -> tuple[Finding, .
 def _problems(record: Evidence) -> Iterable[tuple[Severity, str, str]]:
     results = record.results
     if results.outcome is Outcome.FAILED:
-        yield Severity.CRITICAL, "outcome", "The recovery FAILED."
+        yield Severity.CRITICAL, "outcome", f"The recovery FAILED{f': {results.why}' if results.why else ''}."
     if results.outcome is Outcome.ERROR:
-        yield Severity.HIGH, "outcome", "The drill broke: nothing is proven about the recovery."
+        why = f" ({results.why})" if results.why else ""
+        yield Severity.HIGH, "outcome", f"The drill broke{why}: nothing is proven about the recovery."
     for name, judgement in (
         ("rpo", results.verdict.rpo),
         ("rto", results.verdict.rto),
@@ -101,14 +124,15 @@ def open_findings(records: Iterable[Evidence]) -> list[OpenFinding]:
         for one in closed_by(record, tuple(found.values())):
             found.pop(one.finding_id, None)
         for finding in record.findings:
-            if not finding.finding_id:
+            if not finding.finding_id or record.scenario.planted:
                 continue
             recovery, scenario = subject_of(record)
             before = found.get(finding.finding_id)
             when = record.identity.ended_utc or record.identity.started_utc
             if before is None:
                 number, exercise = record.identity.record_id, record.identity.exercise
-                before = OpenFinding(finding, recovery, scenario, number, when, when, 0, exercise)
+                names = tuple(one.name for one in record.scope.assets)
+                before = OpenFinding(finding, recovery, scenario, number, when, when, 0, exercise, names)
             furthest = max(before.exercise, record.identity.exercise, key=_FAR.__getitem__)
             found[finding.finding_id] = before._replace(last_utc=when, seen=before.seen + 1, exercise=furthest)
     return sorted(found.values(), key=lambda one: (one.opened_utc, one.finding.finding_id))
@@ -116,7 +140,7 @@ def open_findings(records: Iterable[Evidence]) -> list[OpenFinding]:
 
 def closed_by(record: Evidence, before: Sequence[OpenFinding]) -> tuple[ClosedFinding, ...]:
     """Which of the findings that were open this run closes."""
-    if record.results.outcome is not Outcome.PASSED:
+    if record.results.outcome is not Outcome.PASSED or record.scenario.planted:
         return ()
     subject = subject_of(record)
     return tuple(
@@ -127,10 +151,16 @@ def closed_by(record: Evidence, before: Sequence[OpenFinding]) -> tuple[ClosedFi
             opened_utc=one.opened_utc,
         )
         for one in before
-        if (one.recovery, one.scenario) == subject
+        if _is_retest(one, subject)
         and goes_as_far(record.identity.exercise, one.exercise)
         and _is_met(record, one.finding.subject)
     )
+
+
+def _is_retest(one: OpenFinding, subject: tuple[str, str]) -> bool:
+    """What failed in earnest happens again by chance alone: any failover of that recovery will do."""
+    earnest = one.exercise is Exercise.FULL_INTERRUPTION and one.recovery == subject[0]
+    return earnest or (one.recovery, one.scenario) == subject
 
 
 def _is_met(record: Evidence, subject: str) -> bool:

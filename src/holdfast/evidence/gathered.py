@@ -9,6 +9,7 @@ import msgspec
 from holdfast.evidence.record import Evidence
 from holdfast.evidence.record_setting import Machine, ScopedAsset, Site, Targets
 from holdfast.evidence.record_trust import LogTrust
+from holdfast.evidence.terms import CostTerms
 from holdfast.objectives import NOT_MEASURED, NotMeasured
 from holdfast.recovery.journal.entries import Entry
 from holdfast.recovery.journal.state import RunState
@@ -36,11 +37,16 @@ class Reviewed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     refused: bool
 
+    @property
+    def sentence(self) -> str:
+        """As the record has it among its deviations."""
+        return f"The review warned: {self.about}: {self.reason} ({self.code})"
+
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """Everything else. `copies`: sites with a verified copy of what came back (the fewest, of several assets).
 
-    `machine_cost_usd_per_hour`, `gpus_per_machine`: of the shape that the plan counts on, where they are declared.
+    `terms`: what costs are counted by; None: nothing was gathered.
     `earlier`: records of before, for the findings that this run closes. `log_words`: what there is to say of the log.
     """
 
@@ -52,8 +58,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     assets: tuple[ScopedAsset, ...]
     third_parties: tuple[str, ...] = ()
     copies: int | NotMeasured = NOT_MEASURED
-    gpus_per_machine: float | NotMeasured = NOT_MEASURED
-    machine_usd_per_hour: float | NotMeasured = NOT_MEASURED
+    terms: CostTerms | None = None
     reviewed: tuple[Reviewed, ...] = ()
     log: LogTrust | None = None
     log_words: str = "the vault has no audit log"

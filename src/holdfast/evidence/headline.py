@@ -71,7 +71,8 @@ def _recovery(record: Evidence) -> str:
 def _objective(record: Evidence) -> str:
     results = record.results
     if results.outcome is Outcome.ERROR:
-        return "The drill itself broke: it says nothing about the system."
+        why = f" ({results.why})" if results.why else ""
+        return f"The drill itself broke{why}: it says nothing about the system."
     words = {
         State.MET: "Objective MET.",
         State.MISSED: "Objective MISSED.",
@@ -82,7 +83,9 @@ def _objective(record: Evidence) -> str:
     failed = [check.name for check in record.integrity.checks if check.result is CheckResult.FAILED]
     if failed:
         return f"{sentence} But checks FAILED: {', '.join(failed)}."
-    return sentence if results.outcome is Outcome.PASSED else f"{sentence} The run {results.outcome}."
+    if results.outcome is Outcome.PASSED:
+        return sentence
+    return f"{sentence} The run {results.outcome}{f': {results.why}' if results.why else ''}."
 
 
 def _state(record: Evidence) -> State:

@@ -18,20 +18,25 @@ from holdfast.trust.signing import SigningKey, fingerprint, verify
 from holdfast.trust.suites import Suite
 
 __all__ = [
+    "COUNTERSIGNATURE",
     "MANIFEST",
     "SIGNATURE",
     "SUITES",
     "Manifest",
     "check_files",
+    "countersign_manifest",
     "make_manifest",
+    "open_countersignature",
     "open_manifest",
     "sign_manifest",
 ]
 
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
+COUNTERSIGNATURE: Final = "countersign.sig"
 SUITES: Final = {Suite.HYBRID_1: "Ed25519 + ML-DSA-65", Suite.HYBRID_2: "Ed25519 + ML-DSA-87"}
 _DOMAIN: Final = b"holdfast 1 evidence manifest\0"
+_COUNTER_DOMAIN: Final = b"holdfast 1 evidence countersignature\0"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,30 +99,50 @@ def _written(suite: str, public: bytes, signature: bytes) -> bytes:
     return json.dumps(said, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def open_manifest(manifest: bytes, signature: bytes, *, signer: str = "") -> tuple[Manifest, str]:
-    """The manifest and the fingerprint of who signed it: `signer`, where that is given.
+def countersign_manifest(manifest: bytes, signer: SigningKey) -> bytes:
+    """The bytes of `countersign.sig`: by whoever had it signed with a key that nobody has any more."""
+    return _written(SUITES[signer.suite], signer.public, signer.sign(_COUNTER_DOMAIN + manifest))
+
+
+def open_countersignature(manifest: bytes, countersignature: bytes) -> str:
+    """The fingerprint of who signed it. Raises DamageError, UnsupportedFormatError, UntrustedError."""
+    return _checked(countersignature, COUNTERSIGNATURE, _COUNTER_DOMAIN + manifest)[0]
+
+
+def _checked(signature: bytes, name: str, message: bytes) -> tuple[str, str]:
+    """Fingerprint and suite of a signature over that message. Raises as `open_manifest`."""
+    require_version(signature, name, (SCHEMA_VERSION,))
+    signed = decode_json(signature, _SIGNATURE_DECODER, name)
+    if signed.suite not in SUITES.values():
+        raise UnsupportedFormatError(f"{name} is of an unknown suite", object_name=name)
+    actual = fingerprint(signed.public_key)
+    if signed.fingerprint != actual:
+        raise UntrustedError(f"{name} names another signer than its key has", object_name=name)
+    if signature != _written(signed.suite, signed.public_key, signed.signature):
+        raise DamageError(f"{name} was not written like this", hint=ASK_AGAIN, object_name=name)
+    verify(signed.public_key, message, signed.signature)
+    return actual, signed.suite
+
+
+def open_manifest(
+    manifest: bytes, signature: bytes, *, signer: str = "", countersigner: str = ""
+) -> tuple[Manifest, str]:
+    """The manifest and the fingerprint of who signed it. `signer`: who is trusted, where that is given: it must be by
+    them, or countersigned by them.
 
     Raises DamageError, UnsupportedFormatError, UntrustedError.
     """
-    require_version(signature, SIGNATURE, (SCHEMA_VERSION,))
-    signed = decode_json(signature, _SIGNATURE_DECODER, SIGNATURE)
-    if signed.suite not in SUITES.values():
-        raise UnsupportedFormatError(f"{SIGNATURE} is of an unknown suite", object_name=SIGNATURE)
-    actual = fingerprint(signed.public_key)
-    if signed.fingerprint != actual:
-        raise UntrustedError(f"{SIGNATURE} names another signer than its key has", object_name=SIGNATURE)
-    if signature != _written(signed.suite, signed.public_key, signed.signature):
-        raise DamageError(f"{SIGNATURE} was not written like this", hint=ASK_AGAIN, object_name=SIGNATURE)
-    if signer and actual != signer.strip().lower():
+    actual, suite = _checked(signature, SIGNATURE, _DOMAIN + manifest)
+    if signer and signer.strip().lower() not in {actual, countersigner or actual}:
+        more = f", and countersigned by {countersigner}" if countersigner else ""
         raise UntrustedError(
-            f"{SIGNATURE} is by {actual}, not by {signer}",
+            f"{SIGNATURE} is by {actual}{more}, not by {signer}",
             hint="ask whoever ran it for the fingerprint of their signing key",
             object_name=SIGNATURE,
         )
-    verify(signed.public_key, _DOMAIN + manifest, signed.signature)
     require_version(manifest, MANIFEST, (SCHEMA_VERSION,))
     found = decode_json(manifest, _MANIFEST_DECODER, MANIFEST)
-    if found.signer != actual or found.suite != signed.suite:
+    if found.signer != actual or found.suite != suite:
         raise DamageError(f"{MANIFEST} names another signer than it has", hint=ASK_AGAIN, object_name=MANIFEST)
     return found, actual
 

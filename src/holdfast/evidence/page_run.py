@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from holdfast.evidence.controls import answers_of
 from holdfast.evidence.markup import Child, Markup, join, tag
+from holdfast.evidence.page_costs import money
 from holdfast.evidence.page_parts import badge, bullets, code, duration, facts, number, shortened, table
 from holdfast.evidence.record import Evidence
 from holdfast.evidence.record_outcome import Capacity, Phase, RecoveryPoint, Results, StepRow
@@ -133,7 +134,7 @@ def work_facts(results: Results) -> Markup:
     lost = results.work_lost
     rows = [("Training steps", lost.steps, ""), ("Tokens", lost.tokens, ""), ("GPU-hours", lost.gpu_hours, "")]
     told: list[tuple[str, Child]] = [(name, number(value, unit)) for name, value, unit in rows]
-    return facts([*told, ("Money", number(lost.usd, "USD")), ("Capacity", number(results.capacity_percent, "%"))])
+    return facts([*told, ("Money", money(lost.usd, "USD")), ("Capacity", number(results.capacity_percent, "%"))])
 
 
 def origins_list(results: Results) -> Markup:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
+from holdfast.evidence.record_costs import Costs
 from holdfast.evidence.record_outcome import (
     Bytes,
     Deviation,
@@ -60,6 +61,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     trust: Trust
     steps: tuple[StepRow, ...] = ()
     closed: tuple[ClosedFinding, ...] = ()
+    costs: Costs | None = None  # None: nothing was gathered, as in records before November 2026
 
     def moment(self, kind: MomentKind) -> Moment | None:
         """The first moment of that kind, if there is one."""

@@ -271,7 +271,8 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
 class Results(msgspec.Struct, frozen=True, kw_only=True):
     """What came out. `verdict` is `judge(objective, measured)` and nothing else: anyone can compute it again.
 
-    `outcome` is the run's own state; whether the objective was met, the verdict says.
+    `outcome` is the run's own state; whether the objective was met, the verdict says. `why`: the reason of an outcome
+    other than PASSED, as far as anybody gave one.
     """
 
     outcome: Outcome
@@ -287,6 +288,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     phases: tuple[Phase, ...] = ()
     predicted: Predicted | None = None
     origins: tuple[Origin, ...] = ()
+    why: str = ""
 
 
 class CheckLevel(StrEnum):

@@ -156,7 +156,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """The fault, and what about it was real. `fault_step` is the last training step seen before the fault."""
+    """The fault, and what about it was real. `fault_step` is the last training step seen before the fault. `planted`:
+    what was made to go wrong on purpose, to try the drill itself: its verdict says nothing of the recovery then.
+    """
 
     disruption: Disruption
     summary: str
@@ -167,6 +169,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     fault_step: int | NotMeasured = NOT_MEASURED
     name: str = ""
     faults: tuple[Fault, ...] = ()
+    planted: str = ""
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):

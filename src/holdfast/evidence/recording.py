@@ -41,6 +41,7 @@ from holdfast.evidence.record_setting import (
     Scope,
 )
 from holdfast.evidence.record_trust import JournalTrust, Trust
+from holdfast.evidence.restored import restored_points
 from holdfast.evidence.run_results import results_of
 from holdfast.evidence.run_timeline import deviations_of, moments_of, step_rows
 from holdfast.objectives import NOT_MEASURED
@@ -49,6 +50,7 @@ from holdfast.recovery.plans import Kind, plan_hash
 
 __all__ = ["record_of"]
 
+_PLANTED: Final = "{}: made to go wrong on purpose, to try the drill itself. Its verdict says nothing of the recovery."
 _NO_DRILL_CLEAN_UP: Final = CleanUp(created=(), removed=(), left=())
 
 
@@ -62,14 +64,15 @@ def record_of(run: RunOfJournal | None, setting: Setting, drill: DrillFacts | No
     if run is not None and not run.state.verdict:
         raise RefusedError(f"the run {run.run} has not ended: there is no evidence of it yet")
     timeline = moments_of(run, drill)
-    results = results_of(run, setting, drill, timeline)
+    results, costs = results_of(run, setting, drill, timeline)
     deviations: list[Deviation] = deviations_of(run) if run is not None else []
     if drill is not None:
         deviations += [Deviation(kind=DeviationKind.OTHER, text=text) for text in drill.deviations]
+        deviations += (
+            [Deviation(kind=DeviationKind.OTHER, text=_PLANTED.format(drill.planted))] if drill.planted else []
+        )
     deviations += [
-        Deviation(kind=DeviationKind.OTHER, text=f"The review warned: {one.about}: {one.reason} ({one.code})")
-        for one in setting.reviewed
-        if not one.refused
+        Deviation(kind=DeviationKind.OTHER, text=one.sentence) for one in setting.reviewed if not one.refused
     ]
     ended = _ended(run, drill)
     record = Evidence(
@@ -89,6 +92,7 @@ def record_of(run: RunOfJournal | None, setting: Setting, drill: DrillFacts | No
         clean_up=drill.clean_up if drill is not None else _clean_up(run),
         trust=_trust(run, setting),
         steps=step_rows(run) if run is not None else (),
+        costs=costs,
     )
     owner = run.plan.intent.by if run is not None else ""
     record = msgspec.structs.replace(record, findings=(*record.findings, *findings_of(record, ended, owner)))
@@ -140,7 +144,7 @@ def _identity(
 
 def _scope(run: RunOfJournal | None, setting: Setting, drill: DrillFacts | None) -> Scope:
     names = ", ".join(one.name for one in setting.assets)
-    point = {one.asset: one for one in run.plan.chosen} if run is not None else {}
+    point = {one.asset: one for one in restored_points(run)} if run is not None else {}
     assets = tuple(
         msgspec.structs.replace(
             asset,
@@ -177,6 +181,7 @@ def _scenario(run: RunOfJournal | None, drill: DrillFacts | None) -> Scenario:
             simulated=drill.simulated,
             fault_step=drill.fault_step,
             name=drill.scenario,
+            planted=drill.planted,
             faults=tuple(
                 Fault(
                     what=one.what,
@@ -244,7 +249,7 @@ def _snapshots(
         return ()
     begin = from_rfc3339(timeline[0].utc) / 1e9 - timeline[0].offset_seconds if timeline else 0.0
     rows = []
-    for chosen in run.plan.chosen:
+    for chosen in restored_points(run):
         arrivals = {chosen.site: Arrival(site=chosen.site, state=ArrivalState.COMPLETE)}
         for one in drill.held if drill is not None else ():
             if one.snapshot_id == chosen.snapshot:

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from holdfast.clock import NANOSECONDS
+from holdfast.evidence.costing import costs_of
 from holdfast.evidence.drill_facts import DrillFacts
 from holdfast.evidence.gathered import RunOfJournal, Setting
+from holdfast.evidence.record_costs import Costs
 from holdfast.evidence.record_outcome import (
     Capacity,
     ClockKind,
@@ -22,9 +25,12 @@ from holdfast.evidence.record_outcome import (
     WorkLost,
     split_of,
 )
-from holdfast.evidence.run_timeline import fault_time
-from holdfast.objectives import NOT_MEASURED, Measured, NotMeasured, judge, rpo_seconds
+from holdfast.evidence.record_setting import Disruption
+from holdfast.evidence.restored import restored_points
+from holdfast.evidence.run_timeline import clock_went_back, fault_time
+from holdfast.objectives import NOT_MEASURED, Measured, NotMeasured, judge
 from holdfast.recovery.estimates import in_a_row
+from holdfast.recovery.journal.entries import Deed
 from holdfast.recovery.plans import Chosen, Kind, Machines, critical_path
 
 __all__ = ["results_of"]
@@ -32,14 +38,17 @@ __all__ = ["results_of"]
 
 def results_of(
     run: RunOfJournal | None, setting: Setting, drill: DrillFacts | None, timeline: Sequence[Moment]
-) -> Results:
-    """What came out, and the verdict against the targets of the setting."""
+) -> tuple[Results, Costs | None]:
+    """What came out, the verdict against the targets of the setting, and what it cost."""
     measured = _measured(run, setting, drill, timeline)
     worst = _worst(run)
-    lost = _work_lost(run, setting, drill, measured, worst)
+    steps = _steps_lost(run, drill)
+    fault = drill.disruption is not Disruption.NONE if drill is not None else _has_failed(run)
+    costs = costs_of(run, setting.terms, steps, _idle(measured), fault)
+    lost = _work_lost(drill, steps, costs)
     capacity = tuple(_capacities(run))
     passed = run is not None and run.state.verdict == "PASSED"
-    return Results(
+    results = Results(
         outcome=drill.outcome
         if drill is not None
         else Outcome(run.state.verdict)
@@ -53,16 +62,23 @@ def results_of(
         work_lost=lost,
         capacity_percent=_percent(capacity),
         capacity=capacity,
-        points=tuple(_point(one) for one in run.plan.chosen) if run is not None else (),
+        points=tuple(map(_point, restored_points(run))) if run is not None else (),
         phases=drill.phases if drill is not None else (),
         predicted=_predicted(run, measured),
-        origins=tuple(_origins(run, drill, timeline, measured, lost)),
+        origins=tuple(_origins(run, drill, timeline, measured, lost, costs)),
+        why=drill.why if drill is not None else _why_not(run),
     )
+    return results, costs
+
+
+def _has_failed(run: RunOfJournal | None) -> bool:
+    """In a rehearsal nothing did, and what is stopped in good order has not failed either."""
+    return run is not None and not run.plan.intent.isolated and not run.plan.intent.graceful
 
 
 def _worst(run: RunOfJournal | None) -> Chosen | None:
     """Of several assets the one that loses most: its recovery point is the one that counts."""
-    return min(run.plan.chosen, key=lambda one: one.content, default=None) if run is not None else None
+    return min(restored_points(run), key=lambda one: one.content, default=None) if run is not None else None
 
 
 def _measured(
@@ -98,24 +114,51 @@ def _fault_ns(run: RunOfJournal | None, drill: DrillFacts | None, timeline: Sequ
     return from_rfc3339(next(one.utc for one in timeline if one.kind is MomentKind.FAULT))
 
 
-def _work_lost(
-    run: RunOfJournal | None, setting: Setting, drill: DrillFacts | None, measured: Measured, worst: Chosen | None
-) -> WorkLost:
+def _why_not(run: RunOfJournal | None) -> str:
+    """What the journal says of a run that did not pass: of a stopped one who stopped it, else the last failure."""
+    if run is None or run.state.verdict == "PASSED":
+        return ""
+    said = [one for one in run.entries if one.number not in run.state.ignored]
+    if run.state.verdict == "STOPPED":
+        stopped = next((one for one in said if one.deed is Deed.STOPPED), None)
+        return "" if stopped is None else f"{stopped.by} stopped it" + (f": {stopped.text}" if stopped.text else "")
+    failed = next((one for one in reversed(said) if one.deed is Deed.FAILED), None)
+    return "" if failed is None else f"{failed.step}: {failed.text}"
+
+
+def _steps_lost(run: RunOfJournal | None, drill: DrillFacts | None) -> dict[str, int]:
+    """Asset → training steps after its recovery point, where somebody saw at which step it was. One heartbeat was
+    watched: of several assets nobody can tell which it was of.
+    """
+    points = restored_points(run) if run is not None else ()
+    if drill is None or len(points) != 1:
+        return {}
+    [chosen] = points
+    told, last = drill.work_lost.steps, drill.fault_step
+    if not isinstance(told, NotMeasured):
+        return {chosen.asset: told}
+    if chosen.step is None or isinstance(last, NotMeasured) or last < chosen.step:
+        return {}
+    return {chosen.asset: last - chosen.step}
+
+
+def _work_lost(drill: DrillFacts | None, steps: dict[str, int], costs: Costs | None) -> WorkLost:
+    """In other coin. What a drill counted itself stands."""
     lost = drill.work_lost if drill is not None else WorkLost()
-    last = drill.fault_step if drill is not None else NOT_MEASURED
-    first = worst.step if worst is not None else None
-    if lost.steps is NOT_MEASURED and first is not None and not isinstance(last, NotMeasured) and last >= first:
-        lost = msgspec.structs.replace(lost, steps=last - first)
-    seconds = rpo_seconds(measured)
-    machines = sum(one.wanted for one in run.plan.machines) if run is not None else 0
-    if isinstance(seconds, NotMeasured) or seconds < 0 or not machines:
-        return lost
-    hours = seconds / 3600 * machines
-    if lost.gpu_hours is NOT_MEASURED and not isinstance(setting.gpus_per_machine, NotMeasured):
-        lost = msgspec.structs.replace(lost, gpu_hours=round(hours * setting.gpus_per_machine, 6))
-    if lost.usd is NOT_MEASURED and not isinstance(setting.machine_usd_per_hour, NotMeasured):
-        lost = msgspec.structs.replace(lost, usd=round(hours * setting.machine_usd_per_hour, 4))
+    if isinstance(lost.steps, NotMeasured) and steps:
+        lost = msgspec.structs.replace(lost, steps=sum(steps.values()))
+    if costs is not None and isinstance(lost.gpu_hours, NotMeasured):
+        lost = msgspec.structs.replace(lost, gpu_hours=costs.gpu_hours)
+    if costs is not None and isinstance(lost.usd, NotMeasured) and costs.currency == "USD":
+        lost = msgspec.structs.replace(lost, usd=costs.lost_amount)
     return lost
+
+
+def _idle(measured: Measured) -> float | NotMeasured:
+    """The RTO, as its parts add up; NOT_MEASURED where one of them is."""
+    parts = [value for _, value in measured.split.parts()]
+    known = [value for value in parts if not isinstance(value, NotMeasured)]
+    return sum(known) if len(known) == len(parts) else NOT_MEASURED
 
 
 def _point(chosen: Chosen) -> RecoveryPoint:
@@ -189,9 +232,6 @@ def _predicted(run: RunOfJournal | None, measured: Measured) -> Predicted | None
 
 def _from_taken(run: RunOfJournal) -> float | NotMeasured:
     """Without a fault there is no RTO; the steps took their time all the same."""
-    from holdfast.clock import NANOSECONDS
-    from holdfast.recovery.journal.entries import Deed
-
     taken = next((one.at for one in run.entries if one.deed is Deed.TAKEN), None)
     done = [one.at for one in run.entries if one.deed is Deed.DONE]
     if taken is None or not done or max(done) < taken:
@@ -205,6 +245,7 @@ def _origins(
     timeline: Sequence[Moment],
     measured: Measured,
     lost: WorkLost,
+    costs: Costs | None,
 ) -> Iterable[Origin]:
     clock = {moment.kind: moment.clock for moment in reversed(timeline)}
     ends = (
@@ -216,7 +257,10 @@ def _origins(
     for name, first, last in ends:
         missing = [str(kind) for kind in (first, last) if kind not in clock]
         if missing or MomentKind.FAULT not in clock:
-            yield Origin(figure=f"RTO: {name}", source=f"NOT_MEASURED: no time of {', '.join(missing or ['fault'])}")
+            why = f"no time of {', '.join(missing or ['fault'])}"
+            if run is not None and {"executed", "verified"} & set(missing) and clock_went_back(run):
+                why += ": a clock went back in the midst of the run"
+            yield Origin(figure=f"RTO: {name}", source=f"NOT_MEASURED: {why}")
             continue
         kinds = {clock[first], clock[last]}
         words = {
@@ -227,12 +271,30 @@ def _origins(
         yield Origin(figure=f"RTO: {name}", source=source)
     if isinstance(measured.fault_ns, NotMeasured):
         yield Origin(figure="RPO", source="NOT_MEASURED: nothing failed at a time that anybody knows")
+    elif not measured.restored or not measured.verified:
+        why = "what was restored was not verified" if measured.restored else "no snapshot was restored"
+        yield Origin(figure="RPO", source=f"NOT_MEASURED: {why}")
     else:
         told = "the drill, which injected it" if drill is not None and drill.faults else "whoever asked for the plan"
         yield Origin(figure="RPO", source=f"content time of the recovery point; the fault's time by {told}")
-    if lost.gpu_hours is NOT_MEASURED:
-        yield Origin(figure="GPU-hours lost", source="NOT_MEASURED: no machines, or their GPUs are not declared")
-    if lost.usd is NOT_MEASURED:
-        yield Origin(figure="money lost", source="NOT_MEASURED: no price of the machines is declared")
+    yield Origin(figure="GPU-hours lost", source=_why(lost.gpu_hours, costs, "gpu_hours"))
+    yield Origin(figure="money lost", source=_why(lost.usd, costs, "amount"))
     if isinstance(measured.copies, NotMeasured):
         yield Origin(figure="copies", source="NOT_MEASURED: the verified copies could not be counted")
+
+
+def _why(value: float | NotMeasured, costs: Costs | None, name: str) -> str:
+    """Where it is from, or which inputs it lacks."""
+    if not isinstance(value, NotMeasured):
+        return "counted: see the costs, where each input says where it is from"
+    if costs is None:
+        return "NOT_MEASURED: nothing was gathered to count it by"
+    if not costs.lost:
+        return "NOT_MEASURED: nothing failed"
+    open_ = [one for one in costs.lost if isinstance(getattr(one, name), NotMeasured)]
+    if not open_:
+        return f"NOT_MEASURED: it is counted in {costs.currency}: see the costs"
+    missing = [note for one in open_ for note in one.notes if ": NOT_MEASURED" in note]
+    if name == "gpu_hours":
+        missing = [note for note in missing if not note.startswith("price")]
+    return "NOT_MEASURED: " + "; ".join(dict.fromkeys(one.replace(": NOT_MEASURED", "") for one in missing))

@@ -21,7 +21,7 @@ from holdfast.objectives import NOT_MEASURED
 from holdfast.recovery.journal.entries import Deed, Entry
 from holdfast.recovery.plans import Kind, Plan, Step
 
-__all__ = ["deviations_of", "fault_time", "moments_of", "noticed_time", "result_hash", "step_rows"]
+__all__ = ["clock_went_back", "deviations_of", "fault_time", "moments_of", "noticed_time", "result_hash", "step_rows"]
 
 _PROVING: Final = frozenset({Kind.VERIFY, Kind.WAIT_HEALTHY, Kind.HTTP_CHECK})
 _BOUNDS: Final = (
@@ -37,12 +37,12 @@ _PEOPLE: Final = (Deed.PAUSED, Deed.RESUMED, Deed.STOPPED, Deed.SKIPPED)
 
 def fault_time(plan: Plan) -> int | None:
     """When the fault happened, as the plan was told (ns); None: nobody said."""
-    return getattr(plan.intent, "fault_at", None)
+    return plan.intent.fault_at
 
 
 def noticed_time(plan: Plan) -> int | None:
     """When it was noticed, as the plan was told (ns); None: nobody said."""
-    return getattr(plan.intent, "noticed_at", None)
+    return plan.intent.noticed_at
 
 
 def moments_of(run: RunOfJournal | None, drill: DrillFacts | None) -> tuple[Moment, ...]:
@@ -141,9 +141,10 @@ def _of_entry(entry: Entry, plan: Plan, run: RunOfJournal, moment: _Maker) -> It
 
 def _bounds(entry: Entry, run: RunOfJournal, moment: _Maker) -> Iterable[Moment]:
     """EXECUTED: the last step that changed something; VERIFIED: the last one that proved something, or EXECUTED where
-    nothing is put into service before it was proven.
+    nothing is put into service before it was proven. Neither has a time where a clock went back since the run began:
+    differences across that are none.
     """
-    if entry.deed is not Deed.DONE:
+    if entry.deed is not Deed.DONE or clock_went_back(run):
         return
     last: dict[str, int] = {}
     for one in run.entries:
@@ -157,6 +158,13 @@ def _bounds(entry: Entry, run: RunOfJournal, moment: _Maker) -> Iterable[Moment]
         before = entry.number not in proving
         how = "All was verified before it was put into service." if before else "The last check passed."
         yield moment(MomentKind.VERIFIED, entry.at, how, entry.by)
+
+
+def clock_went_back(run: RunOfJournal) -> bool:
+    """Whether, from its first being taken to its end, an entry is dated before the one that it follows."""
+    first = _first(run.entries, Deed.TAKEN)
+    counting = [one.at for one in run.entries if one.number >= first >= 0 and one.number not in run.state.ignored]
+    return any(after < before for before, after in pairwise(counting))
 
 
 def _is_proving(plan: Plan, name: str) -> bool:

@@ -19,7 +19,7 @@ from holdfast.evidence.findings import OpenFinding, goes_as_far, open_findings
 from holdfast.evidence.record import Evidence
 from holdfast.evidence.record_outcome import Outcome
 from holdfast.evidence.record_setting import Exercise
-from holdfast.objectives import NOT_MEASURED, NotMeasured
+from holdfast.objectives import NOT_MEASURED, NotMeasured, State
 
 __all__ = ["AssetTrend", "Calibration", "Declared", "Due", "Point", "Trends", "calibrate", "trends_of"]
 
@@ -45,10 +45,10 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
     rto: Figure
     rto_target: float | None
-    rto_state: str
+    rto_state: State
     rpo: Figure
     rpo_target: float | None
-    rpo_state: str
+    rpo_state: State
     predicted: Figure
     predicted_error: float
     took: Figure  # what was predicted, as it was

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import ssl
-import threading
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 from holdfast.notifying.model import Outcome
-from holdfast.outgoing import cut_after
+from holdfast.outgoing import is_loopback, posted
 
-__all__ = ["is_loopback", "outcome_of", "post"]
+__all__ = ["outcome_of", "post"]
 
 _TIMEOUT_S: Final = 10.0
-_ANSWER_MAX: Final = 64 << 10
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent there never leaves this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def post(
@@ -40,7 +29,7 @@ def post(
     """`good`: statuses that mean that it arrived. `plain`: `http` is good enough off this machine, too."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
+        host, _ = parts.hostname or "", parts.port
     except ValueError:
         return Outcome(False, "its address cannot be read", again=False)
     if parts.scheme not in ("http", "https") or not host:
@@ -48,26 +37,14 @@ def post(
     if parts.scheme == "http" and not plain and not is_loopback(host):
         return Outcome(False, "its address is not https, and it is another machine's", again=False)
     try:
-        connection = (
-            http.client.HTTPSConnection(host, port, timeout=timeout_s, context=_context(ca))
-            if parts.scheme == "https"
-            else http.client.HTTPConnection(host, port, timeout=timeout_s)
-        )
+        context = _context(ca) if parts.scheme == "https" else None
     except (OSError, ssl.SSLError) as error:
         return Outcome(False, f"its certificates cannot be read ({type(error).__name__})", again=False)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    done = threading.Event()
-    threading.Thread(target=cut_after, args=(connection, timeout_s, done), name=f"cut {host}", daemon=True).start()
     try:
-        connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
-        answer = connection.getresponse()
-        answer.read(_ANSWER_MAX)
-        return outcome_of(answer.status, answer.getheader("Retry-After", "") or "", good)
+        answer = posted(url, body, headers, timeout_s, context)
+        return outcome_of(answer.status, answer.retry_after, good)
     except (OSError, http.client.HTTPException, ValueError, UnicodeError, AttributeError) as error:
         return Outcome(False, f"{host} does not answer ({_why(error)})")
-    finally:
-        done.set()
-        connection.close()
 
 
 def outcome_of(status: int, retry_after: str, good: tuple[int, ...]) -> Outcome:

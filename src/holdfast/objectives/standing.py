@@ -5,9 +5,11 @@ Pure: it judges what it is handed. For both RPO and RTO:
 * *current*: what would be true of a fault now. RPO: the exposure, the age of the newest content that survives any one
   site and was read back there. RTO: what the last drill that counts took.
 * *achievable*: the best that the present set-up can do. RPO: interval + copy + reading back (a fault just before the
-  next snapshot is safe costs all three). RTO: what a plan of today estimates.
+  next snapshot is safe costs all three); where one of these is not known, what a functional drill measured. RTO: what a
+  plan of today estimates; without an estimate, what the last drill that counts measured.
 
-A proof and a drill count for 30 days. Exclusions are shown, and gain nothing: what is excluded is not met.
+A proof and a drill count for 30 days; which drill counts, `objectives.credit` says. Exclusions are shown, and gain
+nothing: what is excluded is not met.
 """
 
 from __future__ import annotations
@@ -52,11 +54,14 @@ class State(StrEnum):
 
 
 class Drilled(msgspec.Struct, frozen=True, kw_only=True):
-    """The last recovery of the asset that was run to its end, real or rehearsed: seconds, and when (ns)."""
+    """The last recovery of the asset that counts, real or rehearsed: seconds, when (ns), and the RPO where a drill of a
+    failover measured one.
+    """
 
     seconds: float
     at: int
     drill: str = ""
+    rpo: float | NotMeasured = NOT_MEASURED
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +94,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `exposure`: the worst over its sites. `interval`: between snapshots, as they come; `copying` and `verifying`: until
     a snapshot is whole elsewhere, and read back there. `planned`: the estimate of a recovery plan of today.
+    `undrilled`: why no drill counts, where one might be thought to.
     """
 
     asset: str
@@ -100,6 +106,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     copying: float | NotMeasured = NOT_MEASURED
     verifying: float | NotMeasured = NOT_MEASURED
     drilled: Drilled | None = None
+    undrilled: str = ""
     planned: float | NotMeasured = NOT_MEASURED
     changes: tuple[Change, ...] = ()
     exclusion: Exclusion | None = None
@@ -154,7 +161,11 @@ def _rpo(observed: Observed) -> Target:
             f"{name} {format_duration(value)}" for name, value in parts.items() if not isinstance(value, NotMeasured)
         )
     )
-    return _target("RPO", observed.rpo, observed.exposure, best, by_parts, unknown, [], observed.changes)
+    drilled, risks = observed.drilled, []
+    if missing and drilled is not None and _counts(observed, drilled) and _is_met(drilled.rpo, observed.rpo):
+        risks.append(f"what is achievable was measured on copies alone, by {drilled.drill[:12]} ({by_parts})")
+        best, by_parts = drilled.rpo, f"measured on copies by {drilled.drill[:12]}"
+    return _target("RPO", observed.rpo, observed.exposure, best, by_parts, unknown, risks, observed.changes)
 
 
 def _rto(observed: Observed) -> Target:
@@ -162,7 +173,7 @@ def _rto(observed: Observed) -> Target:
     current: float | NotMeasured = NOT_MEASURED
     unknown, risks = "", []
     if drilled is None:
-        unknown = "it was never recovered, not even in a drill"
+        unknown = observed.undrilled or "it was never recovered, not even in a drill"
     else:
         age = (observed.at - drilled.at) / NANOSECONDS
         if drilled.at > observed.at + _SKEW_NS:
@@ -175,7 +186,21 @@ def _rto(observed: Observed) -> Target:
                 risks.append(f"its last drill counts for {format_duration(CREDIT_SECONDS - age)} more")
     best = observed.planned
     by_parts = "no plan of today has an estimate" if isinstance(best, NotMeasured) else "as a plan of today estimates"
+    if isinstance(best, NotMeasured) and drilled is not None and not isinstance(current, NotMeasured):
+        risks.append(f"what is achievable now is not known ({by_parts})")
+        best, by_parts = current, f"measured by {drilled.drill[:12]}"
     return _target("RTO", observed.rto, current, best, by_parts, unknown, risks, observed.changes)
+
+
+def _is_met(measured: float | NotMeasured, target: float | None) -> bool:
+    """What a drill measured above the target it missed: its finding says so."""
+    return not isinstance(measured, NotMeasured) and (target is None or measured <= target)
+
+
+def _counts(observed: Observed, drilled: Drilled) -> bool:
+    """Neither too old nor of the future."""
+    age = (observed.at - drilled.at) / NANOSECONDS
+    return age <= CREDIT_SECONDS and drilled.at <= observed.at + _SKEW_NS
 
 
 def _target(

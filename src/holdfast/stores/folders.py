@@ -51,7 +51,10 @@ def _translated(error: OSError, what: str, object_name: str) -> HoldfastError:
 
 
 def sync_folder(descriptor: int) -> None:
-    """Make the names in a folder durable, as far as the file system knows what that means."""
+    """Make the names in a folder durable, as far as the file system knows what that means.
+
+    `durable.sync_folder` takes a name. A store holds its folders open, so that a link put in the way leads nowhere.
+    """
     try:
         os.fsync(descriptor)
     except OSError as error:

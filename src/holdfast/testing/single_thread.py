@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor as RealPool
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from holdfast.replication.copying import asking
+from holdfast.fanout import beside
 
 __all__ = ["AtOnce", "without_pools"]
 
@@ -42,11 +42,11 @@ def without_pools() -> Iterator[None]:
     """While it lasts, the modules of Holdfast have no pools of threads, and copies no others. Not to be nested."""
     with _lock:
         _replace(RealPool, AtOnce)
-        begin_thread, asking.begin_thread = asking.begin_thread, _no_thread
+        begin_thread, beside.begin_thread = beside.begin_thread, _no_thread
         try:
             yield
         finally:
-            asking.begin_thread = begin_thread
+            beside.begin_thread = begin_thread
             _replace(AtOnce, RealPool)
 
 

@@ -12,9 +12,9 @@ from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.testing.gcs_bucket import Bucket
 from holdfast.testing.gcs_double import GcsDouble, _Server
 from holdfast.testing.networks import Site
-from holdfast.testing.servers import AzuriteServer, SeaweedServer
+from holdfast.testing.servers import SeaweedServer
 
-__all__ = ["AzuriteAt", "GcsAt", "SeaweedAt"]
+__all__ = ["GcsAt", "SeaweedAt"]
 
 _LOOPBACK = "127.0.0.1"
 
@@ -39,29 +39,6 @@ class SeaweedAt(SeaweedServer):
 
     def _launch(self) -> None:
         with self._site.inside():  # the probes ask from there too: they tell nothing about the links
-            super()._launch()
-
-
-class AzuriteAt(AzuriteServer):
-    """Azurite that listens at a site's address."""
-
-    def __init__(self, site: Site, folder: Path) -> None:
-        super().__init__(folder)
-        self._site = site
-
-    @property
-    def endpoint(self) -> str:
-        return super().endpoint.replace(_LOOPBACK, self._site.address)
-
-    def _command(self) -> list[str]:
-        return [each.replace(_LOOPBACK, self._site.address) for each in super()._command()]
-
-    def _choose_ports(self) -> list[int]:
-        with self._site.inside():
-            return super()._choose_ports()
-
-    def _launch(self) -> None:
-        with self._site.inside():
             super()._launch()
 
 

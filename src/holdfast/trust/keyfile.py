@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from holdfast.durable import sync_folder
 from holdfast.errors import (
     CredentialError,
     FailedError,
@@ -101,7 +102,7 @@ def _write_durably(descriptor: int, content: bytes, path: Path) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         complete = True
     finally:
         if not complete:  # half a key file would be in the way, and looks like a key file
@@ -113,15 +114,7 @@ def _make_private_folder(folder: Path) -> None:
         return
     _make_private_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder.parent)
 
 
 def _writing_failed(path: Path, error: Exception) -> HoldfastError:

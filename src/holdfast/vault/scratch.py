@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Planes", "Unsigned", "BLOCK_ELEMENTS", "unsigned_dtype", "planes_scratch", "block_scratch", "bytes_scratch"]
+__all__ = ["Planes", "Unsigned", "BLOCK_ELEMENTS", "unsigned_dtype", "block_scratch", "bytes_scratch"]
 
 Planes: TypeAlias = NDArray[np.uint8]  # shape (width, elements): row k holds byte k of every element
 Unsigned: TypeAlias = NDArray[np.unsignedinteger[Any]]  # shape (elements,): the elements' bits, little endian
@@ -46,11 +46,6 @@ def bytes_scratch(purpose: str, size: int) -> NDArray[np.uint8]:
     if kept is None or kept.size < size:
         kept = _SCRATCH.bytes[purpose] = np.empty(size, np.uint8)
     return kept[:size]
-
-
-def planes_scratch(width: int, elements: int) -> Planes:
-    """Uninitialised planes, valid until this thread asks again."""
-    return bytes_scratch("planes", width * elements).reshape(width, elements)
 
 
 def block_scratch(purpose: str, width: int) -> Unsigned:

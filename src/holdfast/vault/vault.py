@@ -16,7 +16,8 @@ from holdfast.events import SILENT, Progress
 from holdfast.ids import is_snapshot_id
 from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
-from holdfast.vault.access.configuration import load_config, pins_for_passphrase, unlock
+from holdfast.vault.access.configuration import pins_for_passphrase, trusted_config, unlock
+from holdfast.vault.access.generations import Generations, read_generations
 from holdfast.vault.format.records import Finding, Ref, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.saving.validation import NORM_JUMP, Policy
@@ -386,17 +387,21 @@ def open_vault(
     passphrase: str | KeyServices | None = None,
     clock: Clock = SYSTEM_CLOCK,
     progress: Progress = SILENT,
+    generations: Generations | None = None,
 ) -> Vault:
     """Open the vault on a store: with a credential, else a passphrase, or key services.
 
+    `generations`: its configuration, where that was read just now.
+
     Raises NotFoundError (no vault), WrongKeyError, UntrustedError, DamageError.
     """
+    found = generations if generations is not None else read_generations(store)
     if credential is not None:
         pins: Sequence[str] = credential.keepers
     else:
-        pins = pins_for_passphrase(store, passphrase) if passphrase is not None else ()
+        pins = pins_for_passphrase(found, passphrase) if passphrase is not None else ()
     expected = credential.vault_id if credential is not None else ""
-    keys = unlock(load_config(store, pins, expected_vault=expected), credential, passphrase)
+    keys = unlock(trusted_config(found, pins, expected_vault=expected), credential, passphrase)
     return Vault(Handle(store, keys, clock, progress))
 
 

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -24,6 +27,7 @@ from holdfast.errors import HoldfastError
 from holdfast.web.api.health import health_routes
 from holdfast.web.api.metrics import Metrics, metrics_page
 from holdfast.web.api.openapi import describe, openapi_routes
+from holdfast.web.api.shared import Shared
 from holdfast.web.front import Front
 from holdfast.web.problems import answer_error
 from holdfast.web.security.devices import device_routes
@@ -39,6 +43,13 @@ if TYPE_CHECKING:
     from holdfast.control.service.operations import Operation
 
 __all__ = ["Server", "create_app"]
+
+_THREADS: Final = 48
+_TOLD_OF: Final = {
+    "run": ("recover.", "evidence."),
+    "incident": ("incident.",),
+    "work": ("worker.", "drill.", "evidence."),
+}
 
 
 class Server(Litestar):
@@ -74,7 +85,7 @@ def create_app(
 
     warm_types()  # before any other thread decodes; once more below, with the bodies of routes
     how = settings or ServerSettings()
-    kept = Kept(kept_place(service.organisation, service.environment))
+    kept = Kept(kept_place(service.organisation, service.environment), service.clock)
     health, metrics = Health(service, kept), Metrics()
     monotonic = service.clock.monotonic
     state: dict[str, Any] = {
@@ -87,9 +98,11 @@ def create_app(
         "failures": Limits(how.tries, how.tries / 60, monotonic),
         "codes": Limits(10, 1 / 6, monotonic),
         "events": EventLine(service, how.poll_s),
+        "shared": Shared(service.clock),
         "viewers": 0,
         "leaving": threading.Event(),
     }
+    state["events"].before = partial(_outdated, state["shared"])
     shown: list[ControllerRouterHandler] = [metrics_page, *health_routes, *session_routes, *device_routes]
     shown += [*openapi_routes, *api_routes(operations), *(_pages() if routes is None else routes)]
     app = Server(
@@ -120,12 +133,21 @@ def _pages() -> Sequence[ControllerRouterHandler]:
     return page_routes
 
 
+def _outdated(shared: Shared, kind: str) -> None:
+    """Who is told of an event, and looks, does not get what was made before it."""
+    if kind in _TOLD_OF:
+        shared.forget(*_TOLD_OF[kind])
+
+
 @asynccontextmanager
 async def _living(app: Litestar) -> AsyncIterator[None]:
+    # As many as the stores may keep waiting, and some that are free to say who asks.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="holdfast-web"))
     try:
         yield
     finally:
         app.state.leaving.set()
         app.state.events.close()
+        app.state.shared.close()
         app.state.health.close()
         app.state.kept.close()

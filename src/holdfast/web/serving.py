@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import uvicorn
 
+from holdfast.config.checking.people import unknown_people
+from holdfast.control.service.backing_up import Backups
+from holdfast.control.service.readying import make_ready
 from holdfast.control.service.refreshing import Refresher
 from holdfast.errors import FailedError, HoldfastError, PermissionDeniedError, RefusedError, UsageError
 from holdfast.web.app import Server, create_app
 from holdfast.web.connections import Patient, end_idle
+from holdfast.web.pages.rendering import prepare_pages
 from holdfast.web.settings import ServerSettings, is_loopback
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ __all__ = ["Listening", "serve", "settings_of", "spare_collecting"]
 _LOG: Final = logging.getLogger("holdfast.serve")
 _GRACE_S: Final = 20
 _TICKS: Final = 10  # of uvicorn, ten a second
+_SWITCH_S: Final = 0.001  # a request waits for no longer than that while another thread computes; Python's is 5 ms
 
 
 class Listening(NamedTuple):
@@ -84,6 +89,9 @@ def serve(
     Raises RefusedError, UsageError, FailedError (the address is taken), and what `create_app` raises.
     """
     listening.require_safe()
+    unknown = unknown_people(service.loaded.config)
+    if unknown:
+        _LOG.warning("holdfast.yaml: %s", unknown)
     listener = _bound(listening)
     listening = listening._replace(port=listener.getsockname()[1])
     try:
@@ -132,7 +140,7 @@ def _run(
     host = f"[{listening.host}]" if ":" in listening.host else listening.host
     shown = f"http{'s' if listening.certificate else ''}://{host}:{listening.port}"
     server = _Server(config, app, lambda: told(shown))
-    spare_collecting()
+    sys.setswitchinterval(_SWITCH_S)
     try:
         companions.start()
         server.run(sockets=[listener])
@@ -144,12 +152,13 @@ def _run(
 def _bound(listening: Listening) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in listening.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio sends at once (TCP_NODELAY) where the protocol is said: else the end of an answer waits for 40 ms.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((listening.host, listening.port))
             listener.listen(2048)
-        except BaseException:
+        except BaseException:  # also a Ctrl-C: nobody else closes it
             listener.close()
             raise
     except (OSError, OverflowError) as error:
@@ -168,6 +177,8 @@ class _Server(uvicorn.Server):
         self._app, self._listens = app, listens
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.to_thread(make_ready, self._app.state.service, prepare_pages)
+        spare_collecting()
         await super().startup(sockets)
         self._listens()
 
@@ -189,12 +200,14 @@ class _Companions:
     def __init__(self, service: Service, *, work: bool, watch: bool, every: float) -> None:
         self._service, self._work, self._watch = service, work, watch
         self._refresher = Refresher(service, every) if every else None
+        self._backups = Backups(service)
         self._worker: Any = None
         self._watcher: Any = None
 
     def start(self) -> None:
         if self._refresher is not None:
             self._refresher.start()
+        self._backups.start()
         if self._work and self._service.workflows is not None:
             self._worker = self._tried("worker", self._begin_worker)
         if self._watch:
@@ -231,7 +244,7 @@ class _Companions:
 
     def stop(self) -> list[str]:
         """Keys of work that goes on elsewhere."""
-        for one in (self._watcher, self._refresher):
+        for one in (self._watcher, self._refresher, self._backups):
             if one is not None:
                 with suppress(HoldfastError):
                     one.stop()

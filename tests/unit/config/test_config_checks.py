@@ -262,6 +262,6 @@ def test_the_design_s_example_has_the_mistakes_that_it_has() -> None:
     assert found == [
         "2+1 need 3 sites that fail independently, and there is 1: it may lie only in EU, which use1 is not",
         "there is no asset `serving-config`: there are llama-pretrain, llama-weights, tokenizer, "
-        "llama-release, customer-data",
+        "llama-release, control-plane, customer-data",
     ]
     assert config_of(example())

@@ -126,9 +126,22 @@ def test_a_component_that_is_stopped_is_stopped_and_so_is_its_run(
 
     monkeypatch.setattr("holdfast.drills.lever.Lever.pulled", pulled)
     order = levels.component_drill(_order(lambda stage: None, level="component"), None, "x")  # type: ignore[arg-type]
-    ended = conduct(order._replace(evidence_of=None), environment, SYSTEM_CLOCK, lambda text: None)
+    asked: list[str] = []
+
+    def take_back(sites: object, run: str) -> str:
+        asked.append(run)
+        return "" if len(asked) == 1 else "no store answers"
+
+    monkeypatch.setattr("holdfast.control.drilling.conducting.take_back", take_back)
+    order = order._replace(evidence_of=SimpleNamespace())  # type: ignore[arg-type]
+    ended = conduct(order, environment, SYSTEM_CLOCK, lambda text: None)
     assert ended.state is Outcome.STOPPED and "enough" in ended.facts.why and ended.runs == ("f" * 20,)
     assert _Recoveries.said == [("f" * 20, "stopped", "the lever was pulled: enough")]
+    assert asked == ["f" * 20] and not ended.facts.clean_up.left
+    looked.clear()
+    again = conduct(order._replace(id="1" * 20), environment, SYSTEM_CLOCK, lambda text: None)
+    assert again.state is Outcome.ERROR and "no store answers" in again.facts.why  # what the run needs stays
+    assert list(Path(environment["XDG_STATE_HOME"]).glob(f"holdfast/drills/{'1' * 20}/trial"))
 
 
 def test_an_empty_folder_equals_nothing(tmp_path: Path) -> None:

@@ -159,15 +159,6 @@ def test_a_run_that_goes_on_has_no_evidence() -> None:
         record_of(None, example_setting())
 
 
-def test_gpu_hours_and_money_are_measured_only_where_they_are_declared() -> None:
-    bare = record_of(example_run(), example_setting(), example_drill())
-    assert bare.results.work_lost.gpu_hours is NOT_MEASURED and bare.results.work_lost.usd is NOT_MEASURED
-    told = example_setting(gpus_per_machine=8.0, machine_usd_per_hour=20.0)
-    lost = record_of(example_run(), told, example_drill()).results.work_lost
-    assert lost.gpu_hours == pytest.approx(61 / 3600 * 4 * 8, abs=1e-5)
-    assert lost.usd == pytest.approx(61 / 3600 * 4 * 20, abs=1e-3)
-
-
 def test_the_record_is_read_back_as_it_was() -> None:
     record = record_of(example_run(), example_setting(), example_drill())
     assert decode_record(encode_record(record), "it") == record

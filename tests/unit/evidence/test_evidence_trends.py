@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 
 import msgspec
 import pytest
-from runs import SECOND, START, example_drill, example_run, example_setting, instant
+from runs import SECOND, START, Said, example_drill, example_run, example_setting, instant
 
 from holdfast.clock import to_rfc3339
 from holdfast.evidence.controls import CONTROLS, answers_of, controls_csv
@@ -22,6 +22,7 @@ from holdfast.evidence.recording import record_of
 from holdfast.evidence.trends import Declared, Point, calibrate, trends_of
 from holdfast.evidence.trends_svg import trends_svg
 from holdfast.objectives import NOT_MEASURED, judge
+from holdfast.recovery.journal.entries import Deed
 
 change = msgspec.structs.replace
 DAY = 86_400
@@ -182,3 +183,45 @@ def test_a_drill_that_broke_or_went_less_far_was_not_held() -> None:
 def test_what_is_still_to_be_cleared_away_is_not_said_to_be_gone() -> None:
     later = record(0, clean_up=CleanUp(created=("x",), removed=(), left=(), later=True))
     assert "signed before what the drill had made was cleared away" in render_page(later, Seal("ab", "cd", "suite"))
+
+
+def test_a_finding_stays_open_until_its_scenario_passes_as_far_and_says_what_it_costs() -> None:
+    failed = record_of(example_run(), example_setting(), example_drill(outcome=Outcome.FAILED, why="it differs"))
+    [one] = [finding for finding in open_findings([failed]) if finding.finding.subject == "outcome"]
+    assert one.assets == ("run",) and one.credit.startswith("all of it: no drill or recovery of run counts")
+    assert "it differs" in one.finding.text and "scenario site-lost" in one.finding.retest
+
+    def after(**changes: object) -> list[str]:
+        later = example_drill(started=instant(100.0), ended=instant(120.0), **changes)
+        passed = record_of(example_run(), example_setting(record_id="01k5e7mzq4w8x2y6z0a3b7c1d9"), later)
+        return [found.finding.subject for found in open_findings([failed, passed])]
+
+    assert after() == []
+    assert after(scenario="keys-lost") == ["outcome"]
+    assert after(exercise=Exercise.COMPONENT_RESTORE) == ["outcome"]
+    assert after(planted="stale-replica") == ["outcome"]
+    broke = record_of(None, example_setting(), example_drill(outcome=Outcome.ERROR, phases=(), checks=()))
+    assert [found.credit for found in open_findings([broke])] == [
+        "none is taken, and none was given: the drill says nothing"
+    ]
+
+
+def test_what_failed_in_earnest_is_closed_by_a_failover_on_copies_and_not_by_less() -> None:
+    said: list[Said] = [(5.0, Deed.TAKEN, {"text": "started"}), (9.0, Deed.ENDED, {"text": "FAILED", "facts": {}})]
+    failed = record_of(example_run(said), example_setting())
+    [one] = open_findings([failed])
+    assert one.exercise is Exercise.FULL_INTERRUPTION and "whatever the scenario" in one.finding.retest
+
+    def after(**changes: object) -> int:
+        later = example_drill(started=instant(100.0), ended=instant(120.0), **changes)
+        return len(open_findings([failed, record_of(example_run(), example_setting(), later)]))
+
+    assert after() == 0 and after(scenario="keys-lost") == 0
+    assert after(exercise=Exercise.SIMULATION) == 1 and after(outcome=Outcome.STOPPED) == 1
+
+
+def test_what_was_made_to_go_wrong_opens_no_finding() -> None:
+    planted = record_of(
+        example_run(), example_setting(), example_drill(outcome=Outcome.FAILED, planted="wrong-checksum")
+    )
+    assert planted.findings == () and open_findings([planted]) == []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,18 @@ from holdfast.infra.calling import webhooks
 from holdfast.infra.calling.commands import run_command, without_keys
 from holdfast.infra.calling.playbooks import play
 from holdfast.infra.calling.python_calls import call_function, decode_told
-from holdfast.infra.calling.signing import HEADER, KEY_HEADER, signature_of, signature_problem
 from holdfast.infra.calling.webhooks import post_signed, reach_problem, url_problem
 from holdfast.infra.traffic_file import Sent, TrafficFile
+from holdfast.testing.certificates import make_certificate
+from holdfast.trust.webhook_signatures import (
+    ID_HEADER,
+    SIGNATURE_HEADER,
+    TIME_HEADER,
+    key_of,
+    message_id,
+    signature_problem,
+    signed_headers,
+)
 
 MODULE = """
 import os, time
@@ -159,42 +171,88 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_a_webhook_is_signed_and_named(receiver: Receiver) -> None:
-    assert post_signed(receiver.url, {"site": "euw4"}, b"shared", "run/step", 10) == 204
+    assert post_signed(receiver.url, {"site": "euw4"}, ["shared", "next"], "run/step", 10) == 204
     [(headers, body)] = receiver.got
-    assert body == b'{"site":"euw4"}' and headers[KEY_HEADER] == "run/step"
-    at = int(headers[HEADER].partition(",")[0].removeprefix("t="))
-    assert signature_problem(headers[HEADER], b"shared", body, at) is None
-    assert signature_problem(headers[HEADER], b"other", body, at) == "its signature is not one of this secret"
-    assert signature_problem(headers[HEADER], b"shared", body + b" ", at) == "its signature is not one of this secret"
-    assert signature_problem(headers[HEADER], b"shared", body, at + 301) == "it is too old, or of the future"
-    assert signature_problem("t=1", b"shared", body, at) == "it has no signature of the form t=…,v1=…"
+    headers = {name.lower(): value for name, value in headers.items()}
+    assert body == b'{"site":"euw4"}' and headers[ID_HEADER] == "run/step"
+    at = int(headers[TIME_HEADER])
+    for secret in (b"shared", b"next"):
+        assert signature_problem(headers, [secret], body, at) is None
+    assert signature_problem(headers, [b"other"], body, at) == "its signature is not one of this secret"
+    assert signature_problem(headers, [b"shared"], body + b" ", at) == "its signature is not one of this secret"
+    for changed in ({ID_HEADER: "run/other"}, {TIME_HEADER: str(at + 1)}):
+        assert signature_problem(headers | changed, [b"shared"], body, at) == "its signature is not one of this secret"
+    assert signature_problem(headers, [b"shared"], body, at + 301) == "it is too old, or of the future"
+    assert "v1,…" in (signature_problem(headers | {SIGNATURE_HEADER: "v1,x v1a,y"}, [b"shared"], body, at) or "")
+    assert "webhook-id" in (signature_problem(headers | {ID_HEADER: "a.b"}, [b"shared"], body, at) or "")
 
 
-def test_the_signature_is_the_one_that_is_written_down() -> None:
-    """Computed by `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret`."""
-    digits = "49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686"
-    assert signature_of(b"secret", b'{"a":1}', 1_700_000_000) == f"t=1700000000,v1={digits}"
+def test_the_signature_is_the_one_that_the_standard_publishes() -> None:
+    """The example of the reference libraries of Standard Webhooks."""
+    body, secret = b'{"test": 2432232314}', "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    made = signed_headers([key_of(secret)], "msg_p5jXN8AQM9LWM0D4loKWxJek", body, 1614265330)
+    assert made[SIGNATURE_HEADER] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    assert key_of("plain") == b"plain" and key_of("whsec_*") == b"whsec_*"
+    assert message_id("r1/step") == "r1/step" and message_id("a.b") == message_id("a.b") != message_id("a.c")
+    assert "." not in message_id("a.b") and message_id("a\nb").isprintable()
+
+
+def test_who_answers_byte_by_byte_is_not_waited_for() -> None:
+    """Each byte would come in time, and the answer never ends."""
+    ending = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            with listener.accept()[0] as connection, suppress(OSError):
+                while not ending.wait(0.05):
+                    connection.sendall(b"H")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            with pytest.raises(FailedError, match="does not answer") as raised:
+                post_signed(f"http://127.0.0.1:{listener.getsockname()[1]}/", {}, "s", "k", 0.5)
+        finally:
+            ending.set()
+            thread.join()
+    assert raised.value.retry
 
 
 @pytest.mark.parametrize(("status", "again"), [(500, True), (503, True), (429, True), (400, False), (307, False)])
 def test_what_a_webhook_answers_decides(receiver: Receiver, status: int, again: bool) -> None:
     receiver.status = status
     with pytest.raises(FailedError, match=f"says {status}") as raised:
-        post_signed(receiver.url, {}, b"s", "k", 10)
+        post_signed(receiver.url, {}, "s", "k", 10)
     assert raised.value.retry is again and len(receiver.got) == 1 and "hidden" not in str(raised.value)
-    assert post_signed(receiver.url, {}, b"s", "k", 10, expect=status) == status
+    assert post_signed(receiver.url, {}, "s", "k", 10, expect=status) == status
 
 
 def test_nothing_is_sent_plainly_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any, **more: Any) -> Any:
         raise AssertionError("something was sent")
 
-    monkeypatch.setattr(webhooks.urllib.request, "build_opener", refuse)
+    monkeypatch.setattr(webhooks, "posted", refuse)
     for url in ("http://example.org/x", "ftp://127.0.0.1/", "https://u:p@127.0.0.1/", "https:///x", "http://[::1"):
         with pytest.raises(RefusedError, match="nothing is sent to"):
-            post_signed(url, {}, b"s", "k", 1)
+            post_signed(url, {}, "s", "k", 1)
     for url in ("http://localhost:1/", "http://[::1]:1/", "https://example.org/"):
         assert url_problem(url) is None
+
+
+def test_over_tls_who_receives_has_to_be_known(receiver: Receiver, tmp_path: Path) -> None:
+    made = make_certificate(tmp_path, "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.certificate, made.key)
+    receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+    url = receiver.url.replace("http:", "https:")
+    with pytest.raises(FailedError, match="certificate") as unknown:
+        post_signed(url, {}, "s", "k", 10)
+    assert unknown.value.retry and receiver.got == []
+    assert post_signed(url, {}, "s", "k", 10, ca=str(made.root)) == 204
+    for path in (tmp_path / "none.pem", made.key):
+        with pytest.raises(FailedError, match="cannot be read"):
+            post_signed(url, {}, "s", "k", 10, ca=str(path))
+    assert len(receiver.got) == 1
 
 
 def test_whether_somebody_listens_is_seen(receiver: Receiver) -> None:

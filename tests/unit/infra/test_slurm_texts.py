@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from holdfast.infra.compute.port import Launch
-from holdfast.infra.compute.slurm_texts import Job, jobs_of, nodes_of, service_script, start_of, waiting_script
+from holdfast.infra.compute.slurm_texts import (
+    Job,
+    ended_of,
+    jobs_of,
+    nodes_of,
+    service_script,
+    start_of,
+    waiting_script,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +57,39 @@ def test_the_script_runs_exactly_the_command(tmp_path: Path) -> None:
     awkward = ("printf", "%s\\n", "it's {machine}", "$HOME `id`", "{machine}{machine}", "")
     given = {"TEXT": "a 'b' $c", "SLURM_JOB_ID": "7", "not-a-name": "x"}
     launch = Launch(asset="llama", command=awkward, folder=str(tmp_path), environment=given, first=2, of=4)
-    assert _run(service_script(launch, 1)) == "it's 2\n$HOME `id`\n22\n\n"
+    assert _run(service_script(launch, 1, tmp_path / "ended")) == "it's 2\n$HOME `id`\n22\n\n"
     shown = Launch(asset="llama", command=("env",), folder=str(tmp_path), environment=given, first=2, of=4)
-    lines = _run(service_script(shown, 1)).splitlines()
+    lines = _run(service_script(shown, 1, tmp_path / "ended")).splitlines()
     assert "TEXT=a 'b' $c" in lines and {"HOLDFAST_MACHINE=2", "HOLDFAST_MACHINES=4"} <= set(lines)
     assert not [line for line in lines if line.startswith("SLURM_JOB_ID")]
+
+
+@pytest.mark.parametrize(("command", "state"), [(("true",), "COMPLETED"), (("sh", "-c", "exit 3"), "FAILED")])
+def test_a_job_writes_how_it_ended(tmp_path: Path, command: tuple[str, ...], state: str) -> None:
+    launch = Launch(asset="llama", command=command, folder=str(tmp_path), environment={})
+    script = service_script(launch, 1, tmp_path / "it's ended")
+    done = subprocess.run(["/bin/sh", "-c", script], env={**os.environ, "SLURM_JOB_ID": "42"}, check=False, timeout=20)
+    noted = ended_of((tmp_path / "it's ended").read_text(), 2)
+    assert noted is not None and (noted.id, noted.state, noted.nodes) == (42, state, 2)
+    assert done.returncode == (0 if state == "COMPLETED" else 3)
+    for garbage in ("", "42", "x 0", "42 0 1", "42 -1", "9" * 40 + " 0"):
+        assert ended_of(garbage, 1) is None
+
+
+def test_a_signal_reaches_the_command_and_the_shell_notes_its_end(tmp_path: Path) -> None:
+    """As `scancel --full` sends it: to all of the job. The command does what it does with it, also with INT."""
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        ended, ready = tmp_path / f"ended {name}", tmp_path / f"ready {name}"
+        text = f"trap 'exit 7' {int(name)}; : > '{ready}'; while :; do sleep 0.05; done"
+        launch = Launch(asset="llama", command=("sh", "-c", text), folder=str(tmp_path), environment={})
+        script = service_script(launch, 1, ended)
+        given = {**os.environ, "SLURM_JOB_ID": "7"}
+        process = subprocess.Popen(["/bin/sh", "-c", script], env=given, start_new_session=True)
+        while not ready.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, name)
+        assert process.wait(20) == 7 and ended.read_text() == "7 7\n"
 
 
 def test_on_several_nodes_each_knows_its_number(tmp_path: Path) -> None:
@@ -61,7 +99,7 @@ def test_on_several_nodes_each_knows_its_number(tmp_path: Path) -> None:
     srun.chmod(0o700)
     command = ("printf", "%s\\n", "it's {machine} of", "$HOLDFAST_MACHINES", "{machine}")
     launch = Launch(asset="llama", command=command, folder=str(tmp_path), first=1, of=3)
-    said = _run(f"PATH={tmp_path}:$PATH; export PATH\n{service_script(launch, 2)}")
+    said = _run(f"PATH={tmp_path}:$PATH; export PATH\n{service_script(launch, 2, tmp_path / 'ended')}")
     assert said.splitlines() == ["it's 1 of", "$HOLDFAST_MACHINES", "1", "it's 2 of", "$HOLDFAST_MACHINES", "2"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -21,7 +22,6 @@ import pytest
 
 from holdfast.config.notify_model import Channel
 from holdfast.config.words import Reference
-from holdfast.infra.calling.signing import signature_problem
 from holdfast.notifying.channels.alertmanager import AlertmanagerSender
 from holdfast.notifying.channels.mail import MailSender
 from holdfast.notifying.channels.opening import open_channel
@@ -29,6 +29,7 @@ from holdfast.notifying.channels.pagerduty import PagerDutySender
 from holdfast.notifying.channels.slack import SlackSender
 from holdfast.notifying.channels.webhook import WebhookSender
 from holdfast.notifying.model import Action, Message, Notice
+from holdfast.trust.webhook_signatures import signature_problem
 
 S = 1_000_000_000
 T0 = 1_795_000_000 * S
@@ -152,10 +153,11 @@ def test_a_webhook_is_signed_and_each_attempt_has_the_same_key(server: _Server) 
     sender = WebhookSender(f"{server.url}/in?x=1", KEY, "acme", seconds=lambda: 1_795_000_000.9)
     assert sender.send([_message()]).sent and sender.send([_message()]).sent
     (path, headers, body), (_, again, _) = server.got
-    expected = hmac.new(KEY.encode(), b"1795000000." + body, hashlib.sha256).hexdigest()
-    assert headers["Holdfast-Signature"] == f"t=1795000000,v1={expected}" and path == "/in?x=1"
-    assert signature_problem(headers["Holdfast-Signature"], KEY.encode(), body, 1_795_000_100) is None
-    assert headers["Idempotency-Key"] == again["Idempotency-Key"] == "abc-000001/s/c"
+    signed = b"abc-000001/s/c.1795000000." + body
+    expected = base64.b64encode(hmac.new(KEY.encode(), signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}" and path == "/in?x=1"
+    assert signature_problem(headers, [KEY.encode()], body, 1_795_000_100) is None
+    assert headers["webhook-id"] == again["webhook-id"] == "abc-000001/s/c"
     assert json.loads(body)["dedup_key"] == "abc-000001"
 
 

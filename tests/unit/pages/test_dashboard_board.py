@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import pytest
 from sqlalchemy import Connection
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from holdfast.catalog.opening import open_catalog
 from holdfast.clock import ManualClock
 from holdfast.control.service.reading.board import Board, Seen
-from holdfast.errors import DamageError, NotFoundError
+from holdfast.errors import DamageError, NotFoundError, StoreUnreachableError
 
 if TYPE_CHECKING:
     from holdfast.control.service.context import Service
@@ -36,6 +36,9 @@ class Catalogued:
             raise self.gone
         with self._database.reading() as connection:
             yield connection
+
+    def sites(self) -> NoReturn:
+        raise StoreUnreachableError("no store answers: this is about the catalog")
 
     def close(self) -> None:
         self._database.close()

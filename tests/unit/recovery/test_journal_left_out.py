@@ -11,7 +11,14 @@ from msgspec.structs import replace
 from test_run_journal import Flaky, Signed
 
 from holdfast.clock import ManualClock
-from holdfast.errors import DamageError, HoldfastError, RefusedError, StoreUnreachableError, UntrustedError
+from holdfast.errors import (
+    ConflictError,
+    DamageError,
+    HoldfastError,
+    RefusedError,
+    StoreUnreachableError,
+    UntrustedError,
+)
 from holdfast.recovery.journal.entries import Deed, VoidError
 from holdfast.recovery.journal.journal import Journal
 from holdfast.recovery.journal.leaving import LeavingOut, approval_facts, approval_name, encode_leaving_out
@@ -214,3 +221,17 @@ def test_what_is_signed_and_wrong_stays_loud(stores: list[Flaky], seal: Voiding)
         store.create("runs/r1/0000000000", nonsense)
     with pytest.raises(HoldfastError, match="no entry"):
         journal_at(again, seal, "x").read()
+
+
+def test_garbage_where_a_store_is_gone_is_not_decided_without_it(stores: list[Flaky], seal: Voiding) -> None:
+    """With it the place was filled by two of three: who goes on without it must not take it for nothing."""
+    journal = started(stores, seal)
+    stores[1].create("runs/r1/0000000002", b"void garbage")
+    journal.append(Deed.BEGUN, step="x")
+    stores[2].trouble = "silent"
+    with pytest.raises(ConflictError, match="the third does not answer"):
+        journal_at(stores, seal, "y").read()
+    with pytest.raises(ConflictError, match="known at the store that is gone"):
+        journal_at(stores, seal, "y").left_with("c/warm").read()
+    stores[2].trouble = ""
+    assert journal_at(stores, seal, "y").read().steps["x"].begun

@@ -17,6 +17,7 @@ from holdfast.recovery.journal.journal import Journal
 from holdfast.recovery.journal.state import RunState, StepPhase
 from holdfast.recovery.plans import Kind, Plan, plan_hash
 from holdfast.recovery.reviewing.review import Finding, Review
+from holdfast.recovery.reviewing.warned import warned_facts, warned_of
 from holdfast.recovery.running.actors import Facts, Task
 from holdfast.recovery.running.executor import Executor
 from holdfast.recovery.running.progress import Progress
@@ -134,6 +135,28 @@ def test_the_review_refuses(stores: list[MemoryStore], tmp_path: Path) -> None:
     assert not actor.acts() and not person(stores).state.owner
 
 
+def test_what_the_review_warns_of_is_in_the_journal(stores: list[MemoryStore], tmp_path: Path) -> None:
+    doubts = tuple(
+        Finding(code="RTO_MISSED", about=f"run {number}", reason="it takes 9 s: too long") for number in range(22)
+    )
+
+    def warns(plan: Plan, state: RunState) -> Review:
+        return Review(plan=plan_hash(plan), at=0, refusals=(), warnings=doubts)
+
+    journal = Journal(RUN, stores, Signed(), "plane:1")
+    executor = Executor(
+        journal, dict.fromkeys(Kind, Counting(tmp_path)), review=warns, poll=0.02, terms={"target": "/there"}
+    )
+    assert executor.run().verdict == "PASSED"
+    entries = person(stores).entries
+    [taken] = [one for one in entries if one.deed is Deed.TAKEN]
+    assert taken.facts["target"] == "/there"
+    told = warned_of(entries)
+    assert told[0] == ("RTO_MISSED", "run 0", "it takes 9 s: too long")
+    assert len(told) == 21 and told[-1].reason == "the review warned of 2 things more"
+    assert warned_facts(()) == {} and warned_of([]) == []
+
+
 def test_a_plane_from_which_the_run_was_taken(stores: list[MemoryStore], tmp_path: Path) -> None:
     def taken() -> None:
         journal = person(stores, "plane:2")
@@ -167,7 +190,9 @@ def test_a_step_that_takes_too_long(tmp_path: Path) -> None:
     late = threading.Event()
     journal = Journal(RUN, stores, Signed(), "plane:1")
     actor = Doing(tmp_path, {"restore-a": lambda: late.wait(30) and None})
-    executor = Executor(journal, dict.fromkeys(Kind, actor), review=passes, poll=0.02, back_off=0.0, grace=0.1)
+    executor = Executor(
+        journal, dict.fromkeys(Kind, actor), review=passes, poll=0.02, back_off=0.0, grace=0.1, linger=0.1
+    )
     state = executor.run()
     late.set()
     assert state.verdict == "FAILED"

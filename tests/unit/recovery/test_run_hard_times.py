@@ -35,6 +35,10 @@ class Losable(MemoryStore):
         self._require()
         return super().get(key)
 
+    def head(self, key: str) -> ObjectInfo:
+        self._require()
+        return super().head(key)
+
     def create(self, key: str, data: Any) -> ObjectInfo:
         self._require()
         return super().create(key, data)

@@ -63,6 +63,11 @@ class Flaky(MemoryStore):
             raise StoreUnreachableError(f"{self.url} does not answer")
         return super().get(key)
 
+    def head(self, key: str) -> ObjectInfo:
+        if self.trouble:
+            raise StoreUnreachableError(f"{self.url} does not answer")
+        return super().head(key)
+
 
 @pytest.fixture
 def stores() -> list[Flaky]:

@@ -62,7 +62,46 @@ def test_steps_stand_where_the_runbook_says() -> None:
 def test_a_rehearsal_calls_nobody() -> None:
     plan = inserted(GOOD, plan_recovery(replace(INTENT, isolated=True), BASE))
     assert {step.kind for step in plan.steps}.isdisjoint({Kind.HUMAN, Kind.WEBHOOK, Kind.FENCE, Kind.PROMOTE})
-    assert plan.step("shell-drain").id in plan.step("restore-llama").after
+    assert {step.id for step in plan.steps}.isdisjoint({"shell-drain", "human-owner"})
+    assert plan.step("http-check-probe").with_["expect"] == 200, "it only looks"
+    assert "left out in isolation, of the runbook: drain, owner" in plan.notes
+
+
+_ACTING = {
+    "shell": "command: [drain, hard]",
+    "python": "call: acme.queues:drain",
+    "ansible": "playbook: drain.yaml",
+}
+
+
+@pytest.mark.parametrize("kind", list(_ACTING))
+def test_a_rehearsal_acts_outside_of_its_place_only_where_the_runbook_says_so(kind: str) -> None:
+    """Of others their check is run, and nothing where they have none."""
+    isolated = plan_recovery(replace(INTENT, isolated=True), BASE)
+
+    def step(more: str) -> str:
+        return f"version: 1\nsteps:\n  - {{id: drain, kind: {kind}, title: x, {_ACTING[kind]}, undo: [fill], {more}}}\n"
+
+    for more in ("attempts: 2", "done: [is, empty]", "rehearse: false"):
+        assert f"{kind}-drain" not in {one.id for one in inserted(step(more).encode(), isolated).steps}
+    looks = inserted(step("check: [could, it], done: [is, empty]").encode(), isolated)
+    only = looks.step(f"{kind}-drain")
+    assert (only.kind, dict(only.with_), only.undo) == (Kind.SHELL, {"command": ("could", "it")}, "")
+    assert any("only the check is run, of the runbook: drain" in note for note in looks.notes)
+    acts = inserted(step("check: [could, it], rehearse: true").encode(), isolated).step(f"{kind}-drain")
+    real = inserted(step("check: [could, it]").encode()).step(f"{kind}-drain")
+    assert acts.with_ == real.with_ and acts.kind is Kind(kind) and acts.undo == "fill"
+
+
+def test_nobody_is_called_in_a_rehearsal_whatever_the_runbook_says() -> None:
+    for kind, needs in (
+        ("human", ""),
+        ("webhook", 'url: "https://x", secret: "${X}",'),
+        ("http-check", 'url: "x://x",'),
+    ):
+        text = f"version: 1\nsteps: [{{id: x, kind: {kind}, title: x, {needs} no_undo: x, rehearse: true}}]"
+        with pytest.raises(UsageError, match=r"`rehearse` is of the kinds|line"):
+            parse_runbook(text.encode(), "book.yaml")
 
 
 @pytest.mark.parametrize(

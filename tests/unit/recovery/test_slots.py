@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slot_writers import Writer
 
-from holdfast.errors import ConflictError, HoldfastError, StoreUnreachableError, UsageError
-from holdfast.recovery.journal.slots import Answer, Ask, Slots, filling, looking
+from holdfast.errors import ConflictError, StoreUnreachableError, UsageError
+from holdfast.recovery.journal.deciding import NOTHING, filling, looking
+from holdfast.recovery.journal.slots import Slots
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.readonly import ReadOnlyStore
 
 
-class Writer:
-    """One control plane that fills the place, an operation at a time. `sees`: the stores that answer it."""
-
-    def __init__(self, name: bytes, count: int, sees: frozenset[int], *, looks: bool = False) -> None:
-        self.sees = sees
-        self.steps: Generator[Ask, Answer, bytes | None] = looking(count) if looks else filling(count, name)
-        self.asked: Ask | None = None
-        self.result: bytes | HoldfastError | None = None
-        self.heard: list[object] = []
-        self.ended = False
-        self._go(first=True)
-
-    def _go(self, answer: Answer = None, *, first: bool = False) -> None:
-        self.heard.append(answer if isinstance(answer, bytes) else answer is None)
-        try:
-            self.asked = next(self.steps) if first else self.steps.send(answer)
-        except StopIteration as ended:
-            self.ended, self.result = True, ended.value
-        except HoldfastError as error:
-            self.ended, self.result = True, error
-
-    def act(self, stores: list[bytes | None], *, lost: bool = False) -> None:
-        """One operation. `lost`: it is done, and its answer is lost."""
-        asked = self.asked
-        assert asked is not None
-        if asked.store not in self.sees:
-            self._go(StoreUnreachableError("silent"))
-            return
-        if asked.data is not None and stores[asked.store] is None:
-            stores[asked.store] = asked.data
-        self._go(StoreUnreachableError("the answer was lost") if lost else stores[asked.store])
+def writer(name: bytes, count: int, sees: frozenset[int], *, looks: bool = False) -> Writer:
+    """One control plane that fills the place with its name, or only looks."""
+    return Writer(looking(count) if looks else filling(count, name), sees)
 
 
 def orders(count: int, views: tuple[frozenset[int], ...]) -> Iterator[tuple[list[bytes | None], list[Writer]]]:
@@ -53,7 +27,7 @@ def orders(count: int, views: tuple[frozenset[int], ...]) -> Iterator[tuple[list
 
     def replay(order: tuple[int, ...]) -> tuple[list[bytes | None], list[Writer]]:
         stores: list[bytes | None] = [None] * count
-        writers = [Writer(bytes([number]), count, view) for number, view in enumerate(views)]
+        writers = [writer(bytes([number]), count, view) for number, view in enumerate(views)]
         for one in order:
             writers[one].act(stores)
         return stores, writers
@@ -96,7 +70,7 @@ def test_every_order_of_two_and_three_writers(count: int) -> None:
                 if told:
                     assert majority(stores) in told
                 if all(one.ended for one in writers):
-                    later = Writer(b"later", count, frozenset(range(count)))
+                    later = writer(b"later", count, frozenset(range(count)))
                     while not later.ended:
                         later.act(stores)
                     assert isinstance(later.result, bytes), "with all stores answering there is a majority"
@@ -115,7 +89,7 @@ def test_answers_that_are_lost(
 ) -> None:
     stores: list[bytes | None] = [None] * count
     writers = [
-        Writer(bytes([number]), count, frozenset(view), looks=look)
+        writer(bytes([number]), count, frozenset(view), looks=look)
         for number, (view, look) in enumerate(zip(views, looks, strict=True))
     ]
     for number, lost in acts:
@@ -150,3 +124,106 @@ def test_stores() -> None:
     for wrong in ([], [first, first], [MemoryStore(name=name) for name in "abcd"]):
         with pytest.raises(UsageError):
             Slots(wrong, "runs/z/")
+
+
+class Vandal:
+    """Puts bytes that are nothing into the place at one store, once, if it is free."""
+
+    def __init__(self, store: int) -> None:
+        self.store, self.ended, self.result = store, False, None
+        self.heard: list[object] = []
+
+    def act(self, stores: list[bytes | None]) -> None:
+        if stores[self.store] is None:
+            stores[self.store] = b"!%d" % self.store  # others at each store
+        self.ended = True
+
+
+def is_nothing(data: bytes) -> bool:
+    return data == NOTHING or data.startswith(b"!")
+
+
+def fills(count: int, proposal: bytes, sees: frozenset[int], *, looks: bool = False) -> Writer:
+    writer = Writer.__new__(Writer)
+    writer.sees = sees
+    writer.steps = looking(count, void=is_nothing) if looks else filling(count, proposal, void=is_nothing)
+    writer.asked, writer.result, writer.heard, writer.ended = None, None, [], False
+    writer._go(first=True)
+    return writer
+
+
+def replayed(
+    count: int, views: tuple[frozenset[int], ...], dirty: tuple[int, ...], order: tuple[int, ...]
+) -> tuple[list[bytes | None], list[Writer | Vandal]]:
+    stores: list[bytes | None] = [None] * count
+    acting: list[Writer | Vandal] = [fills(count, bytes([number]), view) for number, view in enumerate(views)]
+    acting += [Vandal(store) for store in dirty]
+    for one in order:
+        acting[one].act(stores)
+    return stores, acting
+
+
+def settled(stores: list[bytes | None]) -> Writer:
+    """Somebody who comes later, and whom all stores answer."""
+    later = fills(len(stores), b"later", frozenset(range(len(stores))))
+    while not later.ended:
+        later.act(stores)
+    return later
+
+
+@pytest.mark.parametrize(
+    ("count", "dirty"),
+    [(1, (0,)), (2, (0,)), (2, (1,)), (2, (0, 1)), (3, (0,)), (3, (2,)), (3, (0, 1)), (3, (1, 2)), (3, (0, 1, 2))],
+)
+def test_every_order_with_somebody_who_fills_places_with_nothing(count: int, dirty: tuple[int, ...]) -> None:
+    """Nobody is told two things, and whoever comes later is told the same, or may go on with the next place."""
+    everywhere = frozenset(range(count))
+    told_something = told_nothing = 0
+    for views in product([everywhere, everywhere - {0}, everywhere - {count - 1}], repeat=2):
+        waiting: list[tuple[int, ...]] = [()]
+        known: set[tuple[object, ...]] = set()
+        while waiting:
+            order = waiting.pop()
+            stores, acting = replayed(count, views, dirty, order)
+            state = (*stores, *(tuple(one.heard) for one in acting), *(one.ended for one in acting))
+            if state in known:
+                continue
+            known.add(state)
+            told = {one.result for one in acting if isinstance(one.result, bytes)}
+            assert len(told) <= 1, (views, order, stores, told)
+            later = settled(list(stores))
+            assert isinstance(later.result, bytes), "with all stores answering everybody can go on"
+            assert not told or told == {later.result}, (views, order, stores, told, later.result)
+            told_something += bool(told - {NOTHING})
+            told_nothing += NOTHING in told
+            waiting += [(*order, number) for number, one in enumerate(acting) if not one.ended]
+    assert told_something
+    assert told_nothing or (count, len(dirty)) == (3, 1), "two stores that are clean are enough"
+
+
+def test_one_store_full_of_nothing_costs_a_place_only_where_two_are_needed() -> None:
+    for count, expected in ((3, b"mine"), (2, NOTHING), (1, NOTHING)):
+        for store in range(count):
+            stores: list[bytes | None] = [b"!" if number == store else None for number in range(count)]
+            writer = fills(count, b"mine", frozenset(range(count)))
+            while not writer.ended:
+                writer.act(stores)
+            assert writer.result == expected, (count, store)
+            looker = fills(count, b"", frozenset(range(count)), looks=True)
+            while not looker.ended:
+                looker.act(stores)
+            assert looker.result == expected
+
+
+def test_what_is_too_large_is_nothing_and_is_not_fetched() -> None:
+    class Counting(MemoryStore):
+        fetched = 0
+
+        def get(self, key: str) -> bytes:
+            self.fetched += 1
+            return super().get(key)
+
+    store = Counting(name="a")
+    store.create("p/0000000000", b"x" * 101)
+    assert Slots([store], "p/", 100).look(0) == NOTHING and store.fetched == 0
+    assert Slots([store], "p/", 101).look(0) == b"x" * 101

@@ -10,9 +10,10 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slot_writers import Writer
 
-from holdfast.errors import HoldfastError, StoreUnreachableError
-from holdfast.recovery.journal.slots import Answer, Ask, filling, looking
+from holdfast.errors import HoldfastError
+from holdfast.recovery.journal.deciding import Answer, Ask, filling, looking
 
 LOST = (0, 1)
 SAYS = b"the other one is gone"
@@ -34,38 +35,6 @@ def saying(left: int) -> Generator[Ask, Answer, bytes]:
         raise answer
     assert answer is not None
     return answer
-
-
-class Writer:
-    """One of those who fill, look, or leave out, an operation at a time. `sees`: the stores that answer it."""
-
-    def __init__(self, steps: Generator[Ask, Answer, bytes | None], sees: frozenset[int]) -> None:
-        self.steps, self.sees = steps, sees
-        self.asked: Ask | None = None
-        self.result: bytes | HoldfastError | None = None
-        self.heard: list[object] = []
-        self.ended = False
-        self._go(first=True)
-
-    def _go(self, answer: Answer = None, *, first: bool = False) -> None:
-        self.heard.append(answer if isinstance(answer, bytes) else answer is None)
-        try:
-            self.asked = next(self.steps) if first else self.steps.send(answer)
-        except StopIteration as ended:
-            self.ended, self.result = True, ended.value
-        except HoldfastError as error:
-            self.ended, self.result = True, error
-
-    def act(self, stores: list[bytes | None], *, lost: bool = False) -> None:
-        """One operation. `lost`: it is done, and its answer is lost."""
-        asked = self.asked
-        assert asked is not None
-        if asked.store not in self.sees:
-            self._go(StoreUnreachableError("silent"))
-            return
-        if asked.data is not None and stores[asked.store] is None:
-            stores[asked.store] = asked.data
-        self._go(StoreUnreachableError("the answer was lost") if lost else stores[asked.store])
 
 
 VIEWS = [frozenset({0, 1}), frozenset({0}), frozenset({1})]

@@ -10,7 +10,8 @@ import pytest
 
 from holdfast.clock import ManualClock
 from holdfast.errors import AlreadyExistsError, ObjectNotFoundError, StoreUnreachableError
-from holdfast.replication.copying.asking import AskedStore, at_once, for_each
+from holdfast.fanout.beside import at_once, for_each
+from holdfast.replication.copying.asking import AskedStore
 from holdfast.replication.following.waiting import GIVEN_UP_S, Waiters
 from holdfast.stores.faulty import FaultyStore
 from holdfast.stores.memory import MemoryStore

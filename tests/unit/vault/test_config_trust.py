@@ -16,6 +16,7 @@ from holdfast.trust.recipients import Recipient, passphrase_recipient
 from holdfast.trust.signing import SigningKey
 from holdfast.vault.access import epochs
 from holdfast.vault.access.configuration import append_config, load_config, pins_for_passphrase, trusted_generations
+from holdfast.vault.access.generations import read_generations
 from holdfast.vault.access.members import admit_reader, admit_writer, revoke_signer
 from holdfast.vault.format.documents import write_config
 from holdfast.vault.format.names import config_key
@@ -134,7 +135,7 @@ def test_a_thousand_passphrases_are_not_tried(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(epochs, "unwrap", counting)
     with pytest.raises(WrongKeyError):
-        pins_for_passphrase(trial.store, "abc")
+        pins_for_passphrase(read_generations(trial.store), "abc")
     assert len(tried) == 16
 
 
@@ -160,4 +161,4 @@ def test_epochs_are_numbered_upwards_in_four_bytes(numbers: list[int]) -> None:
     [epoch] = trial.open().handle.keys.config.epochs
     key = planted(trial, 2, epochs=[Epoch(number, epoch.public, epoch.recipients) for number in numbers])
     with pytest.raises(DamageError, match=f"{key} contradicts itself"):
-        pins_for_passphrase(trial.store, "correct horse")
+        pins_for_passphrase(read_generations(trial.store), "correct horse")

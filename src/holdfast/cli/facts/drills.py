@@ -64,6 +64,7 @@ def planned_facts(plan: DrillPlan) -> DrillPlanned:
         bytes=plan.size,
         where=clean(str(plan.where)),
         sites=list(plan.sites),
+        isolated=clean(plan.isolated),
         refusals=[Refused(code=one.code, reason=clean(one.reason), change=clean(one.change)) for one in plan.refusals],
     )
 

@@ -10,15 +10,18 @@ import msgspec
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.evidence import (
     CalibrationFacts,
+    CostFacts,
     DrillDueFacts,
     EvidenceExported,
     EvidenceFacts,
+    EvidenceFindings,
     EvidenceList,
     EvidenceRow,
     EvidenceShown,
     EvidenceTrends,
     EvidenceVerified,
     FigureFacts,
+    JournalAtStores,
     OpenFindingFacts,
     ProofFacts,
     TrendFacts,
@@ -28,11 +31,13 @@ from holdfast.clock import to_rfc3339
 from holdfast.control.evidencing.reading import Exported, Shown, Summary, Unreadable
 from holdfast.evidence.bundle import VerifiedEvidence
 from holdfast.evidence.controls import gaps_in
+from holdfast.evidence.page_costs import notes_of
+from holdfast.evidence.record_costs import Costs
 from holdfast.evidence.trends import Figure, Point, Trends
 from holdfast.objectives import Judgement, NotMeasured
 from holdfast.units import format_duration
 
-__all__ = ["exported_facts", "list_facts", "shown_facts", "trends_facts", "verified_facts"]
+__all__ = ["exported_facts", "findings_facts", "list_facts", "shown_facts", "trends_facts", "verified_facts"]
 
 
 def evidence_facts(found: VerifiedEvidence) -> EvidenceFacts:
@@ -50,6 +55,7 @@ def evidence_facts(found: VerifiedEvidence) -> EvidenceFacts:
         began=identity.started_utc,
         ended=identity.ended_utc,
         outcome=results.outcome.value,
+        why=clean(results.why),
         rpo=_figure(verdict.rpo, "s"),
         rto=_figure(verdict.rto, "s"),
         copies=_figure(verdict.copies, "sites"),
@@ -59,6 +65,7 @@ def evidence_facts(found: VerifiedEvidence) -> EvidenceFacts:
         closed=len(record.closed),
         gaps=len(set(gaps_in(msgspec.to_builtins(record), ""))),
         signer=found.signer,
+        countersigner=found.countersigner,
         sha256=found.sha256,
         files=list(found.files),
         proven=[
@@ -71,6 +78,21 @@ def evidence_facts(found: VerifiedEvidence) -> EvidenceFacts:
             )
             for one in found.proven
         ],
+        costs=_costs(record.costs),
+    )
+
+
+def _costs(costs: Costs | None) -> CostFacts | None:
+    if costs is None:
+        return None
+    notes = [note for _, note in notes_of(costs) if ": NOT_MEASURED: " in note]
+    return CostFacts(
+        currency=clean(costs.currency),
+        as_of=clean(costs.as_of),
+        spent=_known(costs.spent),
+        gpu_hours_lost=_known(costs.gpu_hours),
+        money_lost=_known(costs.lost_amount),
+        missing=[clean(one.replace(": NOT_MEASURED: ", ": ", 1)) for one in dict.fromkeys(notes)],
     )
 
 
@@ -89,8 +111,14 @@ def _known(value: Figure) -> float | None:
 
 
 def shown_facts(found: Shown) -> EvidenceShown:
+    journal = found.journal
     return EvidenceShown(
-        evidence=evidence_facts(found.verified), stores=list(found.stores), signed_by=clean(found.label)
+        evidence=evidence_facts(found.verified),
+        stores=list(found.stores),
+        signed_by=clean(found.label),
+        journal=None
+        if journal is None
+        else JournalAtStores(entries=journal.entries, same=journal.same, problems=list(map(clean, journal.problems))),
     )
 
 
@@ -167,24 +195,35 @@ def trends_facts(found: Trends, svg: Path | None) -> EvidenceTrends:
             )
             for one in found.due
         ],
-        findings=[
-            OpenFindingFacts(
-                id=one.finding.finding_id,
-                severity=one.finding.severity.value,
-                text=clean(one.finding.text),
-                recovery=clean(one.recovery),
-                scenario=clean(one.scenario),
-                owner=clean(one.finding.owner),
-                due=one.finding.due,
-                overdue=bool(one.finding.due) and one.finding.due < to_rfc3339(found.at)[:10],
-                opened=one.opened_utc,
-                seen=one.seen,
-            )
-            for one in found.open
-        ],
+        findings=_open(found),
         closed=found.closed,
         svg=None if svg is None else clean(str(svg)),
     )
+
+
+def findings_facts(found: Trends) -> EvidenceFindings:
+    return EvidenceFindings(at=to_rfc3339(found.at), records=found.records, findings=_open(found), closed=found.closed)
+
+
+def _open(found: Trends) -> list[OpenFindingFacts]:
+    return [
+        OpenFindingFacts(
+            id=one.finding.finding_id,
+            severity=one.finding.severity.value,
+            text=clean(one.finding.text),
+            recovery=clean(one.recovery),
+            scenario=clean(one.scenario),
+            owner=clean(one.finding.owner),
+            due=one.finding.due,
+            overdue=bool(one.finding.due) and one.finding.due < to_rfc3339(found.at)[:10],
+            opened=one.opened_utc,
+            seen=one.seen,
+            retest=clean(one.finding.retest),
+            assets=[clean(name) for name in one.assets],
+            credit=clean(one.credit),
+        )
+        for one in found.open
+    ]
 
 
 def _point(one: Point) -> TrendPointFacts:
@@ -195,9 +234,9 @@ def _point(one: Point) -> TrendPointFacts:
         scenario=clean(one.scenario),
         outcome=one.outcome,
         rto=_seconds(one.rto),
-        rto_state=one.rto_state,  # type: ignore[arg-type]
+        rto_state=one.rto_state.value,
         rpo=_seconds(one.rpo),
-        rpo_state=one.rpo_state,  # type: ignore[arg-type]
+        rpo_state=one.rpo_state.value,
         predicted=_seconds(one.predicted),
         predicted_error=one.predicted_error,
         took=_seconds(one.took),

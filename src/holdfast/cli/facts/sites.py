@@ -9,6 +9,7 @@ from holdfast.cli.facts.workers import worker_facts
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.sites import (
     ArrivalFacts,
+    ConfiguredFacts,
     CopiedFacts,
     CopyFacts,
     ExposureFacts,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from holdfast.control.sites.following import SitesRound, SitesStatus
     from holdfast.control.sites.spreading import SiteCarriers
     from holdfast.control.sites.striped import Healing, SetStatus
+    from holdfast.replication.following.configuring import Configured
     from holdfast.replication.following.exposing import Exposure
     from holdfast.replication.following.rounds import Copied
     from holdfast.replication.following.routes import Copy
@@ -101,6 +103,7 @@ def site_status_facts(sites: DeclaredSites, status: SitesStatus) -> SiteStatus:
         stripes=[_set(one) for one in status.sets],
         exposures=_exposures(sites, status.exposures),
         copies=[_copy(one) for one in status.plan.copies],
+        outdated=list(status.plan.outdated),
         stuck=[clean(one) for one in status.plan.stuck],
     )
 
@@ -153,7 +156,9 @@ def planned_sync_facts(sites: DeclaredSites, status: SitesStatus, healings: Iter
     return SiteSynced(
         at=to_rfc3339(status.now_ns),
         dry_run=True,
-        settled=not status.plan.copies and not status.plan.stuck and all(one.settled for one in planned),
+        settled=not any((status.plan.copies, status.plan.stuck, status.plan.outdated))
+        and all(one.settled for one in planned),
+        configured=[ConfiguredFacts(store=one, source="", generations=0, error="") for one in status.plan.outdated],
         copied=[],
         copies=[_copy(one) for one in status.plan.copies],
         healed=[healed_facts(one) for one in planned],
@@ -172,12 +177,22 @@ def synced_facts(
         at=to_rfc3339(now_ns),
         dry_run=False,
         settled=done.settled,
+        configured=[_configured(one) for one in report.configured],
         copied=[copied_facts(one) for one in report.copied],
         copies=[],
         healed=[healed_facts(one) for one in done.healings],
         exposures=_exposures(sites, done.exposures),
         stuck=[clean(one) for one in dict.fromkeys((*report.plan.stuck, *report.left.stuck))],
         workers=worker_facts(carriers),
+    )
+
+
+def _configured(one: Configured) -> ConfiguredFacts:
+    return ConfiguredFacts(
+        store=one.store,
+        source=one.source,
+        generations=one.generations,
+        error="" if one.error is None else clean(one.error.message),
     )
 
 

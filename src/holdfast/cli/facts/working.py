@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from holdfast.cli.phrases import clean
 from holdfast.cli.schemas.working import (
     ScheduleFacts,
+    WebhookFacts,
     WorkerCancelled,
     WorkerEvent,
     WorkerFactsOfQueue,
@@ -40,8 +41,10 @@ def event_facts(one: Happened) -> WorkerEvent:
     )
 
 
-def status_facts(workflows: Workflows, open_work: Sequence[WorkState], now_ns: int) -> WorkerStatus:
-    """Who works, what waits, what comes."""
+def status_facts(
+    workflows: Workflows, open_work: Sequence[WorkState], hooks: Sequence[str], now_ns: int
+) -> WorkerStatus:
+    """Who works, what waits, what comes. `hooks`: names of receivers of webhooks."""
     return WorkerStatus(
         queue=clean(workflows.shown),
         at=to_rfc3339(now_ns),
@@ -70,6 +73,19 @@ def status_facts(workflows: Workflows, open_work: Sequence[WorkState], now_ns: i
                 last=_time(one.last_ns),
             )
             for one in workflows.schedules()
+        ],
+        webhooks=[
+            WebhookFacts(
+                name=clean(one.name),
+                waiting=one.waiting,
+                told_since=_time(one.since_ns),
+                taken=one.delivered,
+                taken_at=_time(one.delivered_ns),
+                given_up=one.given_up,
+                failing_since=_time(one.failing_since_ns),
+                problem=clean(one.problem),
+            )
+            for one in (workflows.hooks(hooks) if hooks else [])
         ],
     )
 

@@ -35,6 +35,7 @@ from holdfast.cli.schemas.drills import (
 )
 from holdfast.cli.schemas.evidence import (
     EvidenceExported,
+    EvidenceFindings,
     EvidenceList,
     EvidenceShown,
     EvidenceTrends,
@@ -183,6 +184,7 @@ OUTPUTS: dict[str, Any] = {
     "evidence-show": EvidenceShown,
     "evidence-export": EvidenceExported,
     "evidence-verify": EvidenceVerified,
+    "evidence-findings": EvidenceFindings,
     "evidence-trends": EvidenceTrends,
     "key-list": KeyList,
     "key-create": KeyCreated,

@@ -97,7 +97,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DrillPlanned(Record, frozen=True, kw_only=True, tag="holdfast/drill-plan/1"):
-    """`drill plan`: what a drill would do. `bytes`: of the snapshots that are copied. It is run without `refusals`."""
+    """`drill plan`: what a drill would do. `bytes`: of the snapshots that are copied. It is run without `refusals`.
+
+    `isolated`: why it is played where the data lie, with a site cut off from the drill; empty: on copies.
+    """
 
     name: str
     recovery: str
@@ -109,6 +112,7 @@ class DrillPlanned(Record, frozen=True, kw_only=True, tag="holdfast/drill-plan/1
     bytes: Bytes
     where: str
     sites: list[str]
+    isolated: str
     refusals: list[Refused]
 
 
@@ -222,12 +226,17 @@ class DrillStatus(Record, frozen=True, kw_only=True, tag="holdfast/drill-status/
 
 
 class DrillStopped(Record, frozen=True, kw_only=True, tag="holdfast/drill-stop/1"):
-    """`drill stop`. `all`: nobody begins one until the lever is released. `was_stopped`: with --release."""
+    """`drill stop`. `all`: nobody begins one until the lever is released. `was_stopped`: with --release.
+
+    `places`: stores that know of it by now; none for one drill, and with --here. `silent`: others, and why not.
+    """
 
     drill: str
     all: bool
     released: bool
     was_stopped: bool
+    places: list[str]
+    silent: dict[str, str]
 
 
 class DrillCleared(Record, frozen=True, kw_only=True, tag="holdfast/drill-clear/1"):
@@ -248,8 +257,26 @@ class ActivityFacts(msgspec.Struct, frozen=True, kw_only=True):
     tolerance_met: bool | None
 
 
+class PlannedActivity(msgspec.Struct, frozen=True, kw_only=True):
+    """What would be run. `does`: the process, the request (without what its headers say), or the call.
+
+    `missing`: why it would be refused; empty: it would not.
+    """
+
+    section: str
+    name: str
+    kind: str
+    provider: str
+    does: str
+    timeout_seconds: Seconds
+    background: bool
+    missing: str
+
+
 class DrillExperiment(Record, frozen=True, kw_only=True, tag="holdfast/drill-experiment/1"):
-    """`drill experiment`. `status`: as the journal has it: `completed`, `failed`, `aborted`, `interrupted`."""
+    """`drill experiment`. `status`: as the journal has it: `completed`, `failed`, `aborted`, `interrupted`; `read` with
+    --dry-run, where `planned` is all that would be run.
+    """
 
     title: str
     status: str
@@ -258,4 +285,5 @@ class DrillExperiment(Record, frozen=True, kw_only=True, tag="holdfast/drill-exp
     steady_before: bool | None
     steady_after: bool | None
     activities: list[ActivityFacts]
+    planned: list[PlannedActivity]
     journal: str

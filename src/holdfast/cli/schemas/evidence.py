@@ -9,7 +9,16 @@ import msgspec
 from holdfast.cli.schemas.common import Count, Record, Seconds, SnapshotRef, Time
 
 __all__ = ["EvidenceExported", "EvidenceFacts", "EvidenceList", "EvidenceShown", "EvidenceTrends", "EvidenceVerified"]
-__all__ += ["CalibrationFacts", "DrillDueFacts", "EvidenceRow", "FigureFacts", "OpenFindingFacts", "ProofFacts"]
+__all__ += [
+    "CalibrationFacts",
+    "CostFacts",
+    "DrillDueFacts",
+    "EvidenceRow",
+    "FigureFacts",
+    "OpenFindingFacts",
+    "ProofFacts",
+]
+__all__ += ["EvidenceFindings", "JournalAtStores"]
 __all__ += ["TrendFacts", "TrendPointFacts"]
 
 RunId = Annotated[str, msgspec.Meta(description="20 hex digits")]
@@ -37,8 +46,24 @@ class ProofFacts(msgspec.Struct, frozen=True, kw_only=True):
     of_evidence: bool
 
 
+class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the recovery cost (machines until the service was good, bytes that were read) and what the fault cost (GPU
+    time done again and idle), by the prices of `as_of`. Null: not measured; `missing` says for want of what.
+    """
+
+    currency: str
+    as_of: str
+    spent: float | None
+    gpu_hours_lost: float | None
+    money_lost: float | None
+    missing: list[str]
+
+
 class EvidenceFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A record whose signature, digests, chain, proofs and figures hold. `gaps`: figures that say NOT_MEASURED."""
+    """A record whose signature, digests, chain, proofs and figures hold. `gaps`: figures that say NOT_MEASURED.
+    `costs`: null where nobody gathered any. `why`: the reason of an outcome other than PASSED. `countersigner`: who
+    signed it besides, by a fingerprint; empty: nobody.
+    """
 
     record: str
     run: str
@@ -51,6 +76,7 @@ class EvidenceFacts(msgspec.Struct, frozen=True, kw_only=True):
     began: Time
     ended: str
     outcome: str
+    why: str
     rpo: FigureFacts
     rto: FigureFacts
     copies: FigureFacts
@@ -60,21 +86,34 @@ class EvidenceFacts(msgspec.Struct, frozen=True, kw_only=True):
     closed: Count
     gaps: Count
     signer: str
+    countersigner: str
     sha256: Sha256
     files: list[str]
     proven: list[ProofFacts]
+    costs: CostFacts | None
+
+
+class JournalAtStores(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the `entries` in the evidence `same` lie, byte by byte, at a majority of the journal's stores."""
+
+    entries: Count
+    same: Count
+    problems: list[str]
 
 
 class EvidenceShown(Record, frozen=True, kw_only=True, tag="holdfast/evidence-show/1"):
-    """`evidence show`, `evidence write`. `signed_by`: the keeper's label, empty where nobody knows it."""
+    """`evidence show`, `evidence write`. `signed_by`: the keeper's label, empty where nobody knows it. `journal`: what
+    the journal's stores have of it; null: it has none there.
+    """
 
     evidence: EvidenceFacts
     stores: list[str]
     signed_by: str
+    journal: JournalAtStores | None
 
 
 class EvidenceVerified(Record, frozen=True, kw_only=True, tag="holdfast/evidence-verify/1"):
-    """`evidence verify`. `trusted`: the signer is the one that was named."""
+    """`evidence verify`. `trusted`: the signer, or who countersigned it, is the one that was named."""
 
     evidence: EvidenceFacts
     folder: str
@@ -158,7 +197,9 @@ class DrillDueFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenFindingFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding that no later run has closed. `overdue`: its day is over."""
+    """A finding that no later run has closed. `overdue`: its day is over. `retest`: what closes it; `credit`: what it
+    costs `assets` until then.
+    """
 
     id: str
     severity: str
@@ -170,6 +211,18 @@ class OpenFindingFacts(msgspec.Struct, frozen=True, kw_only=True):
     overdue: bool
     opened: str
     seen: Count
+    retest: str
+    assets: list[str]
+    credit: str
+
+
+class EvidenceFindings(Record, frozen=True, kw_only=True, tag="holdfast/evidence-findings/1"):
+    """`evidence findings`: those that are open, the oldest first. `closed`: how many a later run has closed."""
+
+    at: Time
+    records: Count
+    findings: list[OpenFindingFacts]
+    closed: Count
 
 
 class EvidenceTrends(Record, frozen=True, kw_only=True, tag="holdfast/evidence-trends/1"):

@@ -106,9 +106,10 @@ class IncidentRound(Record, frozen=True, kw_only=True, tag="holdfast/incident-ro
 
 
 class IncidentTested(Record, frozen=True, kw_only=True, tag="holdfast/incident-test-alert/1"):
-    """`incident test-alert`: channel → why nothing got through, empty where it did."""
+    """`incident test-alert`: channel, or webhook → why nothing got through, empty where it did."""
 
     channels: dict[str, str]
+    webhooks: dict[str, str]
 
 
 class IncidentSilenced(Record, frozen=True, kw_only=True, tag="holdfast/incident-silence/1"):

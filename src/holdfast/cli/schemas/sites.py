@@ -16,6 +16,7 @@ __all__ = [
     "ExposureFacts",
     "CopyFacts",
     "SiteStatus",
+    "ConfiguredFacts",
     "CopiedFacts",
     "SiteSynced",
     "MoveFacts",
@@ -153,9 +154,20 @@ class HealedFacts(msgspec.Struct, frozen=True, kw_only=True):
     unhealed: list[str]
 
 
+class ConfiguredFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A store whose configuration (who reads, who writes, who was revoked) lay behind. `generations`: how many it was
+    given, 0 where it is only said what would be done. `error`: why it was not given all.
+    """
+
+    store: StoreName
+    source: str
+    generations: Count
+    error: str
+
+
 class SiteStatus(Record, frozen=True, kw_only=True, tag="holdfast/site-status/1"):
     """`site status`. `stuck`: what a round could not do now, and why. `stripes`: sets of stripes, whose assets have no
-    `arrivals`.
+    `arrivals`. `outdated`: stores whose configuration is not the newest.
     """
 
     at: Time
@@ -163,6 +175,7 @@ class SiteStatus(Record, frozen=True, kw_only=True, tag="holdfast/site-status/1"
     stripes: list[StripesFacts]
     exposures: list[ExposureFacts]
     copies: list[CopyFacts]
+    outdated: list[StoreName]
     stuck: list[str]
 
 
@@ -181,7 +194,8 @@ class CopiedFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SiteSynced(Record, frozen=True, kw_only=True, tag="holdfast/site-sync/1"):
-    """`site sync`: one round, or with --dry-run what it would copy (`copies`). `healed`: sets of stripes.
+    """`site sync`: one round, or with --dry-run what it would copy (`copies`). `healed`: sets of stripes. `configured`:
+    stores whose configuration lay behind.
 
     `workers`: with --fanout, who carried how much so far.
     """
@@ -189,6 +203,7 @@ class SiteSynced(Record, frozen=True, kw_only=True, tag="holdfast/site-sync/1"):
     at: Time
     dry_run: bool
     settled: bool
+    configured: list[ConfiguredFacts]
     copied: list[CopiedFacts]
     copies: list[CopyFacts]
     healed: list[HealedFacts]

@@ -6,7 +6,15 @@ import msgspec
 
 from holdfast.cli.schemas.common import Record, Seconds, Time
 
-__all__ = ["ScheduleFacts", "WorkFacts", "WorkProblem", "WorkerCancelled", "WorkerEvent", "WorkerFactsOfQueue"]
+__all__ = [
+    "ScheduleFacts",
+    "WebhookFacts",
+    "WorkFacts",
+    "WorkProblem",
+    "WorkerCancelled",
+    "WorkerEvent",
+    "WorkerFactsOfQueue",
+]
 __all__ += ["WorkerList", "WorkerStatus"]
 
 
@@ -77,6 +85,21 @@ class ScheduleFacts(msgspec.Struct, frozen=True, kw_only=True):
     last: Time | None
 
 
+class WebhookFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A receiver of webhooks. `waiting`: messages that it did not take yet; `given_up`: that it will not get any more.
+    `told_since`: what happened before is not told; `failing_since`: since when it takes nothing; `problem`: the last.
+    """
+
+    name: str
+    waiting: int
+    told_since: Time | None
+    taken: int
+    taken_at: Time | None
+    given_up: int
+    failing_since: Time | None
+    problem: str
+
+
 class WorkerStatus(Record, frozen=True, kw_only=True, tag="holdfast/worker-status/1"):
     """`worker status`. `queued`, `running`: how many pieces of work."""
 
@@ -86,6 +109,7 @@ class WorkerStatus(Record, frozen=True, kw_only=True, tag="holdfast/worker-statu
     running: int
     workers: list[WorkerFactsOfQueue]
     schedules: list[ScheduleFacts]
+    webhooks: list[WebhookFacts]
 
 
 class WorkerList(Record, frozen=True, kw_only=True, tag="holdfast/worker-list/1"):

@@ -103,7 +103,7 @@ OPERATIONS = (
     Operation(
         "audit.show", "GET", "/audit", "audit.show", ShowAudit, AuditEntries, _show,
         "The entries of the audit log, oldest first, each checked against the tree that was signed.",
-        on="vault", tag="audit",
+        on="vault", tag="audit", keeps=2,
     ),
     Operation(
         "audit.prove", "GET", "/audit/{number:int}/proof", "audit.prove", ProveEntry, AuditProof, _prove,

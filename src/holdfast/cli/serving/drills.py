@@ -52,7 +52,7 @@ class ReportDrill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 def _list(asking: Asking, given: Nothing) -> DrillList:
     sites = asking.service.sites()
     others = [one for one in kept_outcomes(sites.environment) if not one.facts.name]
-    stopped = Lever(sites.environment).pulled()
+    stopped = Lever(sites.environment, sites.config.organisation).pulled()
     return list_facts(str(sites.loaded.path), list_drills(sites), others[:10], stopped, sites.clock.now_ns())
 
 
@@ -65,16 +65,23 @@ def _start(asking: Asking, given: StartDrill) -> WorkState:
 
 
 def _stop(asking: Asking, given: StopDrills) -> DrillStopped:
-    was, drill = False, ""
     if given.drill:
         if given.release:
             raise UsageError("one drill is stopped, or all of them are let begin again")
         drill = _stop_one(asking, given)
-    elif given.release:
-        was = acting.release_drills(asking.service, asking.principal)
+        return DrillStopped(drill=drill, all=False, released=False, was_stopped=False, places=[], silent={})
+    if given.release:
+        done = acting.release_drills(asking.service, asking.principal)
     else:
-        acting.stop_drills(asking.service, asking.principal, given.reason)
-    return DrillStopped(drill=drill, all=not (given.release or drill), released=given.release, was_stopped=was)
+        done = acting.stop_drills(asking.service, asking.principal, given.reason)
+    return DrillStopped(
+        drill="",
+        all=not given.release,
+        released=given.release,
+        was_stopped=given.release and done.stops > 0,
+        places=list(done.places),
+        silent=dict(done.silent),
+    )
 
 
 def _stop_one(asking: Asking, given: StopDrills) -> str:
@@ -106,6 +113,7 @@ OPERATIONS = (
     Operation(
         "drill.list", "GET", "/drills", "drill.report", Nothing, DrillList, _list,
         "The declared drills, and how the last of each ended.", tag="drills", pages="drills",
+        keeps=2,
     ),
     Operation(
         "drill.scenarios", "GET", "/drills/scenarios", "drill.report", Nothing, DrillScenarios, _scenarios,
@@ -114,11 +122,11 @@ OPERATIONS = (
     Operation(
         "drill.status", "GET", "/drills/status", "drill.report", DrillsStatus, DrillStatus, _status,
         "Whether a drill is under way on the server's machine, whether they are stopped, how the newest ended.",
-        tag="drills",
+        tag="drills", keeps=1,
     ),
     Operation(
         "drill.report", "GET", "/drills/ended/{drill:str}", "drill.report", ReportDrill, DrillRan, _report,
-        "What came of a drill.", tag="drills",
+        "What came of a drill.", tag="drills", keeps=2,
     ),
     Operation(
         "drill.run", "POST", "/drills", "drill.run", StartDrill, WorkState, _start,

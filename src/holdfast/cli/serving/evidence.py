@@ -66,10 +66,11 @@ OPERATIONS = (
     Operation(
         "evidence.list", "GET", "/evidence", "drill.report", ListEvidence, EvidenceList, _list,
         "The evidence that the stores have, the newest first, each verified.", tag="evidence", pages="evidence",
+        keeps=10,
     ),
     Operation(
         "evidence.show", "GET", "/evidence/{run:str}", "drill.report", ShowEvidence, EvidenceShown, _show,
-        "What the evidence of a run says, and where it is kept. It is verified first.", tag="evidence",
+        "What the evidence of a run says, and where it is kept. It is verified first.", tag="evidence", keeps=5,
     ),
     Operation(
         "evidence.export", "GET", "/evidence/{run:str}/files", "drill.report", ShowEvidence, EvidenceBundle, _files,

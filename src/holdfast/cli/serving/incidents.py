@@ -75,11 +75,11 @@ def _shown(asking: Asking, incident: Incident, vault: Vault | None) -> IncidentS
 OPERATIONS = (
     Operation(
         "incident.list", "GET", "/incidents", "incident.show", ListIncidents, IncidentList, _list,
-        "The incidents, the newest first.", tag="incidents", pages="incidents",
+        "The incidents, the newest first.", tag="incidents", pages="incidents", keeps=2,
     ),
     Operation(
         "incident.show", "GET", "/incidents/{incident:str}", "incident.show", ShowIncident, IncidentShown, _show,
-        "An incident: what was noticed, what was done.", tag="incidents",
+        "An incident: what was noticed, what was done.", tag="incidents", keeps=1,
     ),
     Operation(
         "incident.ack", "POST", "/incidents/{incident:str}/acknowledgement", "incident.change", NoteIncident,

@@ -145,31 +145,32 @@ OPERATIONS = (
     Operation(
         "site.list", "GET", "/sites", "site.list", Nothing, SiteList, _sites,
         "The declared sites, and how many assets have their home or a copy at each. Asks no store.",
-        tag="sites", pages="sites",
+        tag="sites", pages="sites", keeps=2,
     ),
     Operation(
         "site.status", "GET", "/sites/status", "site.list", Nothing, SiteStatus, _status,
         "How far every store is with every asset, and what would be lost if a site died now.", tag="sites",
+        keeps=10,
     ),
     Operation(
         "site.exposure", "GET", "/sites/exposure", "site.list", Exposure, SiteExposure, _exposure,
         "How much would have been lost with a site, as rounds on the server's machine saw it. Asks no store.",
-        tag="sites",
+        tag="sites", keeps=2,
     ),
     Operation(
         "site.show", "GET", "/sites/{site:str}", "site.list", SiteName, SiteList, _site,
-        "One site: its stores, whether they answer, what they hold.", on="site", tag="sites",
+        "One site: its stores, whether they answer, what they hold.", on="site", tag="sites", keeps=2,
     ),
     Operation(
         "objective.status", "GET", "/objectives", "objective.show", Objectives, ObjectiveStatus, _objectives,
-        "How each asset stands against its RPO and RTO, and why.", tag="objectives", pages="assets",
+        "How each asset stands against its RPO and RTO, and why.", tag="objectives", pages="assets", keeps=5,
     ),
     Operation(
         "snapshot.list", "GET", "/assets/{asset:str}/snapshots", "list", Snapshots, SnapshotList, _snapshots,
-        "The snapshots of an asset, oldest first.", on="asset", tag="assets", pages="snapshots",
+        "The snapshots of an asset, oldest first.", on="asset", tag="assets", pages="snapshots", keeps=5,
     ),
     Operation(
         "snapshot.show", "GET", "/assets/{asset:str}/snapshots/{ref:str}", "show", ShowSnapshot, SnapshotShown,
-        _snapshot, "Everything about one snapshot of an asset.", on="asset", tag="assets",
+        _snapshot, "Everything about one snapshot of an asset.", on="asset", tag="assets", keeps=5,
     ),
 )  # fmt: skip

@@ -218,6 +218,7 @@ OPERATIONS = (
         "The runs whose journals were written to last, the newest first.",
         tag="recoveries",
         pages="runs",
+        keeps=2,
     ),
     Operation(
         "recover.run",
@@ -231,6 +232,7 @@ OPERATIONS = (
         on="plan",
         tag="recoveries",
         version=_version,
+        keeps=1,
     ),
     Operation(
         "recover.file",

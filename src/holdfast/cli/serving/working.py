@@ -40,7 +40,7 @@ def _list(asking: Asking, given: ListWork) -> WorkerList:
 def _status(asking: Asking, given: Nothing) -> WorkerStatus:
     queue = acting.workflows_of(asking.service)
     open_work = [one for one in queue.list("", _LISTED) if one.state in (Phase.QUEUED, Phase.RUNNING)]
-    return status_facts(queue, open_work, asking.service.clock.now_ns())
+    return status_facts(queue, open_work, list(asking.service.loaded.config.webhooks), asking.service.clock.now_ns())
 
 
 def _cancel(asking: Asking, given: CancelWork) -> WorkerCancelled:
@@ -51,11 +51,11 @@ def _cancel(asking: Asking, given: CancelWork) -> WorkerCancelled:
 OPERATIONS = (
     Operation(
         "worker.list", "GET", "/work", "work.show", ListWork, WorkerList, _list,
-        "What was submitted, the newest first, and what came of it.", tag="work", pages="work",
+        "What was submitted, the newest first, and what came of it.", tag="work", pages="work", keeps=2,
     ),
     Operation(
         "worker.status", "GET", "/work/status", "work.show", Nothing, WorkerStatus, _status,
-        "Who works, how much waits, and what comes again when.", tag="work",
+        "Who works, how much waits, and what comes again when.", tag="work", keeps=1,
     ),
     Operation(
         "worker.cancel", "POST", "/work/cancellations", "work.change", CancelWork, WorkerCancelled, _cancel,

@@ -41,7 +41,11 @@ def planned_lines(record: DrillPlanned, page: Page) -> Iterator[str]:
         ("scenario", f"{record.scenario.name}: {record.scenario.summary}"),
         ("expects", record.scenario.expects),
         ("level", record.level),
-        ("copies", f"{len(record.snapshots)} snapshots, {format_size(record.bytes)}, from {record.store}"),
+        (
+            "isolated" if record.isolated else "copies",
+            f"{len(record.snapshots)} snapshots, {format_size(record.bytes)}, from {record.store}",
+        ),
+        ("because", record.isolated),
         ("in", record.where),
     ]
     yield from fact_lines(facts, page.width)
@@ -129,6 +133,9 @@ def stopped_lines(record: DrillStopped, page: Page) -> Iterator[str]:
         yield "drills may be run again" if record.was_stopped else "drills were not stopped"
     else:
         yield "all drills stop, and none begins" if record.all else f"{record.drill} stops"
+    if record.places:
+        yield from folded([f"told: {', '.join(record.places)}"], page.width)
+    yield from folded([f"NOT told: {name}: {why}" for name, why in record.silent.items()], page.width)
 
 
 def cleared_lines(record: DrillCleared, page: Page) -> Iterator[str]:
@@ -160,6 +167,16 @@ def experiment_lines(record: DrillExperiment, page: Page) -> Iterator[str]:
     facts += [("deviated", "yes: the steady state was not kept" if record.deviated else "no")]
     facts += [("journal", record.journal)]
     yield from fact_lines(facts, page.width)
+
+
+def experiment_planned_lines(record: DrillExperiment, page: Page) -> Iterator[str]:
+    for number, one in enumerate(record.planned, 1):
+        behind = ", not waited for" if one.background else ""
+        yield from folded([f"{number}. {one.section}: {one.kind} {one.name} ({one.provider}{behind})"], page.width)
+        yield from folded([f"   {one.does}"], page.width)
+        if one.missing:
+            yield f"   REFUSED: {one.missing}"
+    yield from fact_lines([("experiment", record.title)], page.width)
 
 
 _PARTS = ("detect", "decide", "execute", "verify")

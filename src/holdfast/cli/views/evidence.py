@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from holdfast.cli.output import Page
 from holdfast.cli.phrases import age, count, moment
 from holdfast.cli.schemas.evidence import (
+    CostFacts,
     EvidenceExported,
     EvidenceFacts,
+    EvidenceFindings,
     EvidenceList,
     EvidenceShown,
     EvidenceTrends,
@@ -16,9 +18,10 @@ from holdfast.cli.schemas.evidence import (
     FigureFacts,
 )
 from holdfast.cli.views.layout import Column, fact_lines, folded, table
+from holdfast.economics.amounts import format_money
 from holdfast.units import format_duration
 
-__all__ = ["exported_lines", "list_lines", "shown_lines", "trends_lines", "verified_lines"]
+__all__ = ["exported_lines", "findings_lines", "list_lines", "shown_lines", "trends_lines", "verified_lines"]
 
 
 def _figure(one: FigureFacts) -> str:
@@ -45,30 +48,53 @@ def _lines(one: EvidenceFacts, page: Page, *more: tuple[str, str]) -> Iterator[s
         ("kind", f"{one.kind}, {one.exercise}, {one.environment}, {one.scenario}"),
         ("assets", ", ".join(one.assets)),
         ("ended", moment(one.ended or one.began, page.now_ns)),
-        ("outcome", one.outcome),
+        ("outcome", f"{one.outcome}{f': {one.why}' if one.why else ''}"),
         ("RPO", _figure(one.rpo)),
         ("RTO", _figure(one.rto)),
         ("copies", _figure(one.copies)),
         ("point", one.recovery_point),
+        *_costs(one.costs),
         ("deviations", str(one.deviations)),
         ("findings", "; ".join(one.findings) or "none"),
         ("closed", count(one.closed, "earlier finding") if one.closed else ""),
         ("gaps", f"{count(one.gaps, 'figure')} NOT_MEASURED" if one.gaps else "none"),
         ("log", "; ".join(proofs) or "nothing of it is proven to be in an audit log"),
         ("signer", one.signer),
+        ("countersigned", one.countersigner),
         ("sha256", one.sha256),
         *more,
     ]
     yield from fact_lines(facts, page.width)
 
 
+def _costs(one: CostFacts | None) -> list[tuple[str, str]]:
+    if one is None:
+        return []
+    hours = "NOT_MEASURED" if one.gpu_hours_lost is None else f"{one.gpu_hours_lost:,.4g} GPU-hours"
+    facts = [("spent", _money(one.spent, one)), ("lost", f"{hours}, {_money(one.money_lost, one)}")]
+    return [*facts, ("not counted", "; ".join(one.missing))] if one.missing else facts
+
+
+def _money(value: float | None, costs: CostFacts) -> str:
+    return "NOT_MEASURED" if value is None else format_money(value, costs.currency)
+
+
 def shown_lines(record: EvidenceShown, page: Page) -> Iterator[str]:
     who = record.signed_by or "a key that this vault does not know"
-    yield from _lines(record.evidence, page, ("signed by", who), ("kept at", ", ".join(record.stores)))
+    more = [("signed by", who), ("kept at", ", ".join(record.stores))]
+    journal = record.journal
+    if journal is not None:
+        told = f"{journal.same} of {count(journal.entries, 'entry')} at a majority of its stores, byte by byte"
+        more.append(("journal", "; ".join([told, *journal.problems])))
+    yield from _lines(record.evidence, page, *more)
 
 
 def verified_lines(record: EvidenceVerified, page: Page) -> Iterator[str]:
-    who = "the signer that was named" if record.trusted else "compare the fingerprint with one from elsewhere: --signer"
+    who = (
+        "one who signed it is whom you named"
+        if record.trusted
+        else "compare the fingerprint with one from elsewhere: --signer"
+    )
     yield from _lines(record.evidence, page, ("trust", who))
 
 
@@ -126,6 +152,28 @@ def trends_lines(record: EvidenceTrends, page: Page) -> Iterator[str]:
     yield from fact_lines(facts, page.width)
     yield from folded(_due(record), page.width)
     yield from folded(_findings(record), page.width)
+
+
+def findings_lines(record: EvidenceFindings, page: Page) -> Iterator[str]:
+    if not record.findings:
+        yield (
+            "no finding is open" if record.records else "no evidence yet: drills and `holdfast recover run` leave some"
+        )
+    for number, one in enumerate(record.findings):
+        if number:
+            yield ""
+        facts = [
+            ("finding", one.id),
+            ("severity", one.severity),
+            ("what", one.text),
+            ("recovery", f"{one.recovery}, {one.scenario}"),
+            ("opened", f"{moment(one.opened, page.now_ns)}, seen {count(one.seen, 'time')}"),
+            ("owner", one.owner or "nobody"),
+            ("due", f"{one.due}{', OVERDUE' if one.overdue else ''}" if one.due else "no day"),
+            ("closed by", one.retest),
+            ("credit", one.credit),
+        ]
+        yield from fact_lines(facts, page.width)
 
 
 def _cell(seconds: float | None, state: str) -> str:

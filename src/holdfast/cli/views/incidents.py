@@ -96,6 +96,7 @@ def round_lines(record: IncidentRound, page: Page) -> Iterator[str]:
 
 def tested_lines(record: IncidentTested, page: Page) -> Iterator[str]:
     rows = [(name, why or "it was taken") for name, why in record.channels.items()]
+    rows += [(f"webhook {name}", why or "it was taken") for name, why in record.webhooks.items()]
     yield from table([Column("CHANNEL"), Column("OUTCOME", elastic=True)], rows, page.width)
 
 

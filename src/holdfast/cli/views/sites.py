@@ -115,6 +115,8 @@ def site_status_lines(record: SiteStatus, page: Page) -> Iterator[str]:
         yield from _stripe_lines(record.stripes, page)
         yield ""
     yield from _exposure_lines(record.exposures, page)
+    for store in record.outdated:
+        yield f"{store}: the vault's configuration lies behind: `holdfast site sync` brings it"
     for text in record.stuck:
         yield f"stuck: {text}"
 
@@ -128,8 +130,15 @@ def site_synced_lines(record: SiteSynced, page: Page) -> Iterator[str]:
 
 
 def _synced(record: SiteSynced) -> Iterator[str]:
-    if not record.copies and not record.copied and not record.healed:
+    if not record.copies and not record.copied and not record.healed and not record.configured:
         yield "nothing to copy"
+    for one in record.configured:
+        if record.dry_run:
+            yield f"would bring the vault's configuration to {one.store}, which lies behind"
+        else:
+            yield f"configuration of {one.store}: {count(one.generations, 'generation')} from {one.source or 'nowhere'}"
+        if one.error:
+            yield f"  lies behind still: {one.error}"
     if record.dry_run:
         for copy in record.copies:
             size = format_size(copy.bytes)

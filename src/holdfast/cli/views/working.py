@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from holdfast.cli.output import Page
 from holdfast.cli.phrases import age, count
-from holdfast.cli.schemas.working import WorkerCancelled, WorkerList, WorkerStatus, WorkFacts
+from holdfast.cli.schemas.working import WebhookFacts, WorkerCancelled, WorkerList, WorkerStatus, WorkFacts
 from holdfast.cli.views.layout import Column, fact_lines, folded, table
 from holdfast.units import format_duration
 
@@ -48,6 +48,27 @@ def worker_status_lines(record: WorkerStatus, page: Page) -> Iterator[str]:
             ],
             page.width,
         )
+
+    if record.webhooks:
+        yield ""
+        columns = [
+            Column("WEBHOOK", elastic=True),
+            Column("TAKEN", right=True),
+            Column("WAITING", right=True),
+            Column("STATE"),
+        ]
+        yield from table(
+            columns,
+            [(one.name, f"{one.taken:,}", f"{one.waiting:,}", _hook(one, page.now_ns)) for one in record.webhooks],
+            page.width,
+        )
+        yield from folded([f"{one.name}: {one.problem}" for one in record.webhooks if one.problem], page.width)
+
+
+def _hook(one: WebhookFacts, now_ns: int) -> str:
+    if one.failing_since is not None:
+        return f"TAKES NOTHING, {age(one.failing_since, now_ns)}"
+    return "takes" if one.taken_at is not None else "not told of anything yet"
 
 
 def _next(begin: str, end: str, now_ns: int) -> str:

@@ -49,6 +49,10 @@ def _pool(pool: Compute, path: Path) -> Iterator[Said]:
         yield Said(path, "machines of the kind slurm are of a `partition`")
     if pool.machines and pool.ready > pool.machines:
         yield Said(path, f"{pool.ready} cannot stand `ready` of {pool.machines} `machines`")
+    if pool.gpus is not None and pool.gpus_of_gres not in (None, pool.gpus):
+        yield Said(
+            (*path, "gpus"), f"`gres` asks for {pool.gpus_of_gres} GPUs of a machine, and `gpus` says {pool.gpus}"
+        )
     for field in _SLURM_ONLY:
         if pool.kind != "slurm" and getattr(pool, field):
             yield Said(path, f"`{field}` is of the kind slurm, and this is {pool.kind}")

@@ -8,9 +8,7 @@ from holdfast.config.checking.subject import Said, Subject
 from holdfast.config.model import Config, Group, Recovery
 from holdfast.config.reading import Path
 
-__all__ = ["check_recoveries", "look_at_idle_sections"]
-
-_IDLE = ("identity",)
+__all__ = ["check_recoveries"]
 
 
 def check_recoveries(subject: Subject) -> Iterator[Said]:
@@ -66,10 +64,3 @@ def _jurisdictions(subject: Subject, recovery: Recovery, path: Path) -> Iterator
 def _assets(config: Config, recovery: Recovery) -> tuple[str, ...]:
     group = config.groups.get(recovery.group)
     return (recovery.asset,) if recovery.asset else group.assets if group is not None else ()
-
-
-def look_at_idle_sections(subject: Subject) -> Iterator[Said]:
-    """What is declared and not done: nobody should rely on it."""
-    for section in _IDLE:
-        if (section,) in subject.lines:
-            yield Said((section,), f"`{section}` is read and checked, and nothing acts on it yet")

@@ -256,6 +256,12 @@ def recorded_on(
     return recorded(vault.journal, action, names=names, objects=objects)
 
 
+def look_for_log(vault: Vault) -> None:
+    """Find out now where it is recorded: for who waits for something else meanwhile. Nothing else depends on it."""
+    if isinstance(vault, AuditedVault) and isinstance(vault.journal, _LateJournal):
+        vault.journal.resolved()
+
+
 def decision_logs(vault: Vault) -> tuple[DecisionLog, ...]:
     """Where decisions about this vault are recorded besides the local file: its audit log, where it has one.
 

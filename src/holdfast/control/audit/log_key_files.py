@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from holdfast.durable import sync_folder
 from holdfast.errors import CredentialError, FailedError
 from holdfast.trust.keyring import key_folder
 
@@ -83,11 +84,7 @@ def install_next_key(path: Path, generation: int) -> Path | None:
             with suppress(FileExistsError, FileNotFoundError):
                 os.link(path, retired)
             following.replace(path)
-            descriptor = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(path.parent)
         return retired if retired.exists() else None
     except OSError as error:
         raise FailedError(

@@ -17,7 +17,7 @@ from holdfast.authority.deciding import Circumstances, Decision, decide, roles_t
 from holdfast.authority.principals import Principal
 from holdfast.authority.resources import PLANE, Resource
 from holdfast.control.authority import identifying
-from holdfast.control.authority.acting import acting_for
+from holdfast.control.authority.acting import Noted, acting_for, note_decision
 from holdfast.control.authority.authority_home import AuthorityHome
 from holdfast.control.authority.decision_log import (
     DecisionLog,
@@ -92,12 +92,12 @@ class Authority:
         """
         now = self.home.clock.now_ns()
         try:
-            policies = self.home.in_force.policies
+            decision = self.home.decided(principal, action, resource, to, now)
         except CredentialError as error:
             self._refused(error)
             raise
         context = Circumstances(now, to)
-        decision = decide(policies, principal, action, resource, context)
+        note_decision(Noted(principal, action, resource, to, decision.allowed))
         if principal is None:
             self._record(denial_record(decision.reasons[0], at_ns=now, origin=self.origin), required=False)
         else:

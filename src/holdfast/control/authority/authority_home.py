@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from holdfast.authority.deciding import Circumstances, Decision, decide
 from holdfast.authority.policy_folder import InForce, check_owner, policies_in_force
 from holdfast.authority.settings import Settings, parse_settings
-from holdfast.clock import SYSTEM_CLOCK, Clock
+from holdfast.clock import NANOSECONDS, SYSTEM_CLOCK, Clock
 from holdfast.errors import CredentialError, UsageError
 from holdfast.events import SILENT, Progress
 from holdfast.homes import cache_home, state_home
@@ -24,12 +25,16 @@ from holdfast.trust.keyring import key_folder
 
 if TYPE_CHECKING:
     from holdfast.authority.issuer_keys import KeyCache
+    from holdfast.authority.principals import Principal
+    from holdfast.authority.resources import Resource
 
 __all__ = ["AuthorityHome", "HOME_VARIABLE", "TOKEN_VARIABLE", "API_KEY_VARIABLE"]
 
 HOME_VARIABLE: Final = "HOLDFAST_AUTHORITY"
 TOKEN_VARIABLE: Final = "HOLDFAST_TOKEN_FILE"  # noqa: S105 - the name of a variable that names a file
 API_KEY_VARIABLE: Final = "HOLDFAST_API_KEY_FILE"
+_DECIDED_NS: Final = NANOSECONDS
+_DECISIONS: Final = 1000
 
 
 @dataclass
@@ -98,6 +103,28 @@ class AuthorityHome:
         """The policies that decide. Raises CredentialError with file and line where none ever were good."""
         kept = None if self.state is None else self.state / "policies.kept"
         return policies_in_force(self.policy_folder, kept, self.progress)
+
+    def decided(
+        self, principal: Principal | None, action: str, resource: Resource, to: Resource | None, now_ns: int
+    ) -> Decision:
+        """By the policies in force, at most a second ago where the answer was yes to the same: a service is asked the
+        same on and on. Raises CredentialError, UsageError.
+        """
+        policies = self.in_force.policies
+        asked = (policies.digest, principal, action, repr(resource), repr(to))
+        known = self._permitted.get(asked)
+        if known is not None and 0 <= now_ns - known[0] <= _DECIDED_NS:
+            return known[1]
+        decision = decide(policies, principal, action, resource, Circumstances(now_ns, to))
+        if decision.allowed and principal is not None and principal.elevation is None:
+            if len(self._permitted) >= _DECISIONS:
+                self._permitted.clear()
+            self._permitted[asked] = (now_ns, decision)
+        return decision
+
+    @cached_property
+    def _permitted(self) -> dict[object, tuple[int, Decision]]:
+        return {}
 
     @cached_property
     def keys(self) -> KeyCache:

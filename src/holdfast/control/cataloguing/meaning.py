@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,8 @@ from holdfast.recovery.running.executor import plan_of
 from holdfast.vault.access.site_notices import SiteNotice
 
 __all__ = ["Meanings", "counting_entries"]
+
+_PLACES_MAX: Final = 100_000  # as in a journal
 
 
 class Meanings:
@@ -70,28 +73,34 @@ def counting_entries(run: str, entries: Mapping[str, Mapping[int, tuple[bytes, s
     JSON).
 
     Of different bytes in one place those count that most stores have, then those of the store that comes first in the
-    journal's own order: what whoever reads the journal next will carry to the others (`recovery.journal.slots`).
+    journal's own order: what whoever reads the journal next will carry to the others (`recovery.journal.deciding`).
+    Places where no entry goes on from the one before hold what is nothing, if a later one goes on from it.
     """
     found: list[Entry] = []
     before = FIRST
     order = sorted(entries)
-    while True:
-        number = len(found)
+    last = max((number for places in entries.values() for number in places), default=-1)
+    for number in range(min(last + 1, _PLACES_MAX)):
         votes = Counter(entries[store][number] for store in order if number in entries[store])
-        if not votes:
-            return found
-        (digest, text), _ = votes.most_common(1)[0]  # of equal counts the one that was met first
-        try:
-            entry = decode_entry(f"runs/{run}/{number}", text.encode())
-        except HoldfastError:
-            return found
-        if (entry.run, entry.number, entry.before) != (run, number, before):
-            return found
-        if number == 0:
+        best = votes.most_common(1)  # of equal counts the one that was met first
+        entry = _entry_at(run, number, before, best[0][0][1]) if best else None
+        if entry is None:
+            continue
+        digest = best[0][0][0]
+        if not found:
             said = str(entry.facts.get("journal", "")).split()
             order = [*(store for store in said if store in entries), *(store for store in order if store not in said)]
         found.append(entry)
         before = digest.hex()
+    return found
+
+
+def _entry_at(run: str, number: int, before: str, text: str) -> Entry | None:
+    try:
+        entry = decode_entry(f"runs/{run}/{number}", text.encode())
+    except HoldfastError:
+        return None
+    return entry if (entry.run, entry.number, entry.before) == (run, number, before) else None
 
 
 def _plan_fact(plan: Plan) -> PlanFact:

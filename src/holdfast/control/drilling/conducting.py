@@ -19,6 +19,7 @@ import msgspec
 
 from holdfast.clock import Clock
 from holdfast.control.drilling.recording import write_evidence
+from holdfast.control.drilling.taking_back import take_back
 from holdfast.control.drilling.terminating import termination
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.drills.judging import facts_of, measured_of, objective_of_trial
@@ -45,7 +46,8 @@ class Order(NamedTuple):
     """What is to be rehearsed. `name`: as declared, empty by hand. `where`: a folder in which the trial is made; None:
     below the state home. `plant`: something that is to go wrong on purpose. `keep`: the trial stays, and is said.
     `steady`: what is not as it should be outside of the trial, asked at the end. `evidence_of`: whose journals have
-    the run; None: the trial's. `commands`: whether the trial needs any.
+    the run; None: the trial's. `commands`: whether the trial needs any. `organisation`: whose stops
+    at stores it heeds; by default all that this machine heard of.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Order(NamedTuple):
     evidence_of: DeclaredSites | None = None
     asset_class: str = "development"
     commands: bool = True
+    organisation: str = ""
 
 
 class _Ended(NamedTuple):
@@ -79,7 +82,7 @@ def conduct(order: Order, environment: Mapping[str, str], clock: Clock, told: Ca
     can be kept about it, so that nothing is begun.
     """
     home = drills_home(environment) / order.id
-    lever = Lever(environment)
+    lever = Lever(environment, order.organisation)
     manifest = Manifest.begin(home / "manifest.json", order.id)
     folder = manifest.make_folder(
         (order.where or home) / (_TRIAL if order.where is None else f"drill-{order.id}"), _TRIAL
@@ -115,6 +118,7 @@ class _Conducted:
         trial = Trial(folder, order.terms, environment, clock, look)
         self._around = ExitStack()  # until the evidence is written: it reads what lies there
         self._stage = Stage(trial, clock, look=look, told=told, plant=order.plant)
+        self._stage.note_run = lambda run: manifest.note_run(run, "of this drill, at the declared stores")
 
     def run(self) -> DrillOutcome:
         stage = self._stage
@@ -124,12 +128,14 @@ class _Conducted:
         problems: list[str] = []
         files: list[str] = []
         trouble = ""
+        stays = self._order.evidence_of is not None  # signed by a key that stays, and kept: only when all is known
         try:
             problems = self._order.steady()
             if problems and ended.outcome in (Outcome.PASSED, Outcome.FAILED):
                 ended = _Ended(Outcome.ERROR, f"after it something outside was not as before: {'; '.join(problems)}")
-            first = self._outcome(stage, ended, self._clean_up_to_come(), problems)
-            files, trouble = write_evidence(stage.trial, self._order, first, self._home / "evidence")
+            if not stays:
+                first = self._outcome(stage, ended, self._clean_up_to_come(), problems)
+                files, trouble = write_evidence(stage.trial, self._order, first, self._home / "evidence")
         except Exception as error:  # noqa: BLE001 - whatever it is: what the drill made has to go
             trouble = f"the drill broke at its end: {type(error).__name__}: {error}"
             ended = _Ended(Outcome.ERROR, trouble) if ended.outcome is not Outcome.STOPPED else ended
@@ -141,6 +147,8 @@ class _Conducted:
         stage.mark(MomentKind.CLEANED, "left over: " + "; ".join(left) if left else "all that it made is removed")
         clean_up = CleanUp(created=self._created(), removed=tuple(removed), left=tuple(left))
         last = self._outcome(stage, ended, clean_up, problems)
+        if stays and not trouble:
+            files, trouble = write_evidence(stage.trial, self._order, last, self._home / "evidence")
         last = msgspec.structs.replace(last, evidence=tuple(files), evidence_problem=trouble)
         write_outcome(self._home / "report.json", last)
         return last
@@ -169,7 +177,8 @@ class _Conducted:
             return [], [f"what surrounded the trial could not be ended ({error})"]
         if self._order.keep:
             return [], [f"{self._folder}: it was to be kept"]
-        return self._manifest.clear()
+        sites = self._order.evidence_of
+        return self._manifest.clear(None if sites is None else lambda run: take_back(sites, run))
 
     def _play(self) -> None:
         stage = self._stage

@@ -12,16 +12,25 @@ import msgspec
 from holdfast.control.audit.audited_vault import recorded_on
 from holdfast.control.drilling.conducting import Order, conduct, drill_id
 from holdfast.control.drilling.copying import copy_into
+from holdfast.control.drilling.isolated import (
+    ISOLATED_PLANTS,
+    asset_service,
+    isolated_drill,
+    recovered_assets,
+    why_isolated,
+)
 from holdfast.control.drilling.keeping import keep_at_stores
 from holdfast.control.drilling.leftovers import clear_leftovers
 from holdfast.control.drilling.levels import component_drill, tabletop_drill
 from holdfast.control.drilling.listing import ListedDrill, begun_before, list_drills
-from holdfast.control.drilling.refusing import Chosen, Refusal, choose_snapshots, refusals_of
+from holdfast.control.drilling.refusing import Refusal, choose_snapshots, isolated_refusals, refusals_of
+from holdfast.control.drilling.stopping import StoreLever, looking_at_stores
 from holdfast.control.drilling.taking import taken
+from holdfast.control.drilling.taking_back import take_back
 from holdfast.control.recovering.asking import ask
 from holdfast.control.recovering.opening import open_anywhere
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
-from holdfast.drills.lever import Lever, drills_home
+from holdfast.drills.lever import drills_home
 from holdfast.drills.outcomes import DrillOutcome, write_outcome
 from holdfast.drills.plants import require_plant
 from holdfast.drills.scenarios.catalogue import scenario_called
@@ -30,18 +39,20 @@ from holdfast.drills.scenarios.scenario import Scenario
 from holdfast.drills.stage import Stage
 from holdfast.drills.trial.founding import admit, found, sandbox_terms, sync
 from holdfast.drills.trial.organisation import Terms, TrialSite
-from holdfast.errors import NotFoundError, RefusedError, UsageError
+from holdfast.errors import NotFoundError, RefusedError
 from holdfast.evidence.record_outcome import MomentKind, Outcome
 from holdfast.evidence.record_setting import Exclusion
 from holdfast.vault.vault import Vault
 
-__all__ = ["DrillPlan", "ListedDrill", "list_drills", "plan_drill", "release_all", "run_drill", "stop_all"]
+__all__ = ["DrillPlan", "ListedDrill", "list_drills", "plan_drill", "run_drill"]
 
 _USUAL: Final = "site-lost"
 
 
 class DrillPlan(NamedTuple):
-    """What a drill would do. `refusals`: all that speaks against it now; it is run only without any."""
+    """What a drill would do. `refusals`: all that speaks against it now; it is run only without any. `isolated`: why it
+    is played in isolation and not on copies; empty: it is not.
+    """
 
     name: str
     recovery: str
@@ -54,21 +65,30 @@ class DrillPlan(NamedTuple):
     where: Path
     sites: tuple[str, ...]
     refusals: tuple[Refusal, ...]
+    isolated: str = ""
 
 
 class _Prepared(NamedTuple):
+    """`why`: why it is played in isolation; empty: it is not."""
+
     plan: DrillPlan
-    asset: DeclaredAsset
+    assets: list[DeclaredAsset]
     vault: Vault
-    chosen: Chosen
     terms: Terms
+    why: str
 
 
 def plan_drill(
-    sites: DeclaredSites, name: str, *, scenario: str = "", level: str = "", where: Path | None = None
+    sites: DeclaredSites,
+    name: str,
+    *,
+    scenario: str = "",
+    level: str = "",
+    where: Path | None = None,
+    machines: bool = False,
 ) -> DrillPlan:
     """Look, and change nothing. `name`: of a drill, or of a recovery. Raises NotFoundError, and what opening raises."""
-    return _prepare(sites, name, scenario, level, where).plan
+    return _prepare(sites, name, scenario, level, where, machines).plan
 
 
 def run_drill(
@@ -82,21 +102,26 @@ def run_drill(
     key: str = "",
     plant: str = "",
     keep: bool = False,
+    machines: bool = False,
 ) -> DrillOutcome:
     """Rehearse a drill of the file (or a recovery of it, then `scenario` counts) on copies, and clean up.
 
-    `key`: the same key is the same drill, and happens once. Raises RefusedError with all that speaks against it,
-    NotFoundError, PermissionDeniedError, ConflictError (another one is under way). What goes wrong in the drill is in
-    its state.
+    `key`: the same key is the same drill, and happens once. `machines`: services begin, too, in isolation. Raises
+    RefusedError with all that speaks against it, NotFoundError, PermissionDeniedError, ConflictError (another one is
+    under way). What goes wrong in the drill is in its state.
     """
     require_plant(plant)
-    clear_leftovers(sites.environment, told)
+    clear_leftovers(sites.environment, told, lambda run: take_back(sites, run))
     drill = drill_id(key)
     before = begun_before(sites.environment, drill) if key else None
     if before is not None:
         return before
-    prepared = _prepare(sites, name, scenario, level, where)
+    prepared = _prepare(sites, name, scenario, level, where, machines)
     plan, vault = prepared.plan, prepared.vault
+    if prepared.why and plant not in ISOLATED_PLANTS:
+        raise RefusedError(f"{plant} cannot be planted: {prepared.why}", hint="`drill scenarios` lists plants")
+    lever = StoreLever(sites, None if prepared.assets[0].set_name else vault)
+    lever.look(spread=True)
     if plan.refusals:
         said = "; ".join(f"{one.code}: {one.reason}" for one in plan.refusals)
         helps = "; ".join(dict.fromkeys(one.change for one in plan.refusals if one.change))
@@ -106,31 +131,23 @@ def run_drill(
     order = _order(sites, prepared, drill, where, plant, keep)
     with (
         taken(sites.environment),
+        looking_at_stores(lever, told),
         recorded_on(vault, "drill.run", objects={"scenario": plan.scenario.name}, names={"drill": drill}) as facts,
     ):
         outcome = conduct(order, sites.environment, sites.clock, told)
         facts.outcome = "done" if outcome.state is Outcome.PASSED else outcome.state.value.lower()
     if outcome.evidence and order.evidence_of is None:
+        home = drills_home(sites.environment) / drill
         trouble = keep_at_stores(sites, vault, outcome)
-        if trouble:
-            outcome = msgspec.structs.replace(outcome, evidence_problem=trouble)
-            write_outcome(drills_home(sites.environment) / drill / "report.json", outcome)
+        files = tuple(sorted(str(path) for path in (home / "evidence").rglob("*") if path.is_file()))
+        outcome = msgspec.structs.replace(outcome, evidence=files, evidence_problem=trouble)
+        write_outcome(home / "report.json", outcome)
     return outcome
 
 
-def stop_all(sites: DeclaredSites, reason: str, by: str = "") -> None:
-    """Every drill of this installation stops at its next step; none begins until `release_all`."""
-    if not reason.isprintable():
-        raise UsageError("the reason is one line of text")
-    Lever(sites.environment).pull(sites.clock, reason or "no reason was given", by)
-
-
-def release_all(sites: DeclaredSites) -> bool:
-    """Whether they were stopped."""
-    return Lever(sites.environment).release()
-
-
-def _prepare(sites: DeclaredSites, name: str, scenario: str, level: str, where: Path | None) -> _Prepared:
+def _prepare(
+    sites: DeclaredSites, name: str, scenario: str, level: str, where: Path | None, machines: bool
+) -> _Prepared:
     sites.learn()
     declared = sites.config.drills.get(name)
     recovery_name = declared.recovery if declared is not None else name
@@ -140,38 +157,47 @@ def _prepare(sites: DeclaredSites, name: str, scenario: str, level: str, where: 
         raise NotFoundError(
             f"{sites.loaded.path} declares no drill and no recovery {name!r}", hint=f"it declares {known}"
         )
-    if not recovery.asset:
-        raise RefusedError(
-            f"{recovery_name} is of a group, and drills are of one asset so far",
-            hint="declare a recovery of one of its assets",
-            object_name=recovery_name,
-        )
     chosen_scenario = scenario_called(scenario or (declared.scenario if declared is not None else "") or _USUAL)
     chosen_level = level or (declared.level if declared is not None else "functional")
-    asset = sites.asset(recovery.asset)
-    vault = open_anywhere(sites, [asset])
-    chosen = choose_snapshots(sites, vault, asset)
+    assets = recovered_assets(sites, recovery)
+    machines = machines or (declared is not None and declared.machines)
+    why = why_isolated(assets, machines) if chosen_level != "simulation" else ""
+    vault = open_anywhere(sites, assets)
     home = where or drills_home(sites.environment)
-    refusals = refusals_of(sites, vault, asset, chosen_scenario, chosen, home)
+    found = {one.name: choose_snapshots(sites, vault, one) for one in assets}
+    refusals: list[Refusal] = []
+    for one in assets:
+        refusals += refusals_of(sites, vault, one, chosen_scenario, found[one.name], home)
+    if machines and not asset_service(sites, assets[0].name):
+        reason = f"nothing runs with {assets[0].name}: no machines could be tried"
+        refusals.append(Refusal("NO_SERVICE", reason, "`service` of the asset: docs/compute.md"))
+    if why and chosen_level == "functional":
+        refusals += isolated_refusals(sites, recovery, assets, chosen_scenario, why)
     plan = DrillPlan(
         name=name if declared is not None else "",
         recovery=recovery_name,
-        asset=asset.name,
+        asset=", ".join(found),
         scenario=chosen_scenario,
         level=chosen_level,
-        store=chosen.store,
-        snapshots=tuple(root.id for root in chosen.snapshots),
-        size=chosen.size,
+        store=", ".join(dict.fromkeys(one.store for one in found.values() if one.store)),
+        snapshots=tuple(root.id for one in found.values() for root in (one.snapshots[-1:] if why else one.snapshots)),
+        size=sum(one.size for one in found.values()),
         where=home,
-        sites=asset.placement.sites,
-        refusals=tuple(refusals),
+        sites=tuple(dict.fromkeys(site for one in assets for site in one.placement.sites)),
+        refusals=tuple(dict.fromkeys(refusals)),
+        isolated=why,
     )
-    return _Prepared(plan, asset, vault, chosen, _terms(sites, recovery_name, asset))
+    return _Prepared(plan, assets, vault, _terms(sites, recovery_name, assets), why)
 
 
-def _terms(sites: DeclaredSites, name: str, asset: DeclaredAsset) -> Terms:
-    """As declared, in folders. Runbooks and machines stay out: they would act on what people work with."""
-    recovery, owed = sites.config.recoveries[name], asset.owed
+def _terms(sites: DeclaredSites, name: str, assets: list[DeclaredAsset]) -> Terms:
+    """As declared, in folders; of a group the first asset's places, and the least that is owed for any.
+
+    Runbooks and machines stay out: they would act on what people work with.
+    """
+    recovery, asset = sites.config.recoveries[name], assets[0]
+    rpos = [one.owed.rpo.value for one in assets if one.owed.rpo.value is not None]
+    rtos = [one.owed.rto.value for one in assets if one.owed.rto.value is not None]
     places = tuple(
         TrialSite(
             name=site,
@@ -185,21 +211,21 @@ def _terms(sites: DeclaredSites, name: str, asset: DeclaredAsset) -> Terms:
     among = tuple(site for site in recovery.to if site in asset.placement.sites[1:]) or asset.placement.sites[1:]
     return Terms(
         organisation=f"{sites.config.organisation}-drill",
-        asset=asset.name,
+        asset=", ".join(one.name for one in assets),
         recovery=name,
         sites=places,
         asset_class="development",
         strategy="BACKUP_AND_RESTORE",
         to=among,
         approvers=recovery.approvers,
-        rpo=owed.rpo.value,
-        rto=owed.rto.value,
-        save_every=owed.save_every.value,
+        rpo=min(rpos, default=None),
+        rto=min(rtos, default=None),
+        save_every=asset.owed.save_every.value,
     )
 
 
 def _order(sites: DeclaredSites, prepared: _Prepared, drill: str, where: Path | None, plant: str, keep: bool) -> Order:
-    plan, asset = prepared.plan, prepared.asset
+    plan, asset = prepared.plan, prepared.assets[0]
     environment: Mapping[str, str] = dict(sites.environment or os.environ)
 
     def prepare(stage: Stage) -> None:
@@ -239,8 +265,13 @@ def _order(sites: DeclaredSites, prepared: _Prepared, drill: str, where: Path | 
         plant=plant,
         keep=keep,
         steady=steady,
+        organisation=sites.config.organisation,
     )
-    return order if special is None else special(order, sites, plan.recovery)
+    if special is not None:
+        return special(order, sites, plan.recovery)
+    if prepared.why and plan.level == "functional":
+        return isolated_drill(order, sites, prepared.vault, prepared.assets)
+    return order
 
 
 def _sandbox(terms: Terms) -> Terms:

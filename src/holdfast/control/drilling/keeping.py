@@ -14,21 +14,31 @@ from holdfast.control.sites.states import Condition
 from holdfast.drills.lever import drills_home
 from holdfast.drills.outcomes import DrillOutcome
 from holdfast.errors import HoldfastError
-from holdfast.evidence.manifest import MANIFEST
+from holdfast.evidence.bundle import verify_files
+from holdfast.evidence.manifest import COUNTERSIGNATURE, MANIFEST, countersign_manifest
+from holdfast.stores.local import LocalStore
+from holdfast.trust.signing import fingerprint
 from holdfast.vault.vault import Vault
 
 __all__ = ["keep_at_stores"]
 
 
 def keep_at_stores(sites: DeclaredSites, vault: Vault, outcome: DrillOutcome) -> str:
-    """Under the id of its run (else its own), sealed with the keeper's key of whoever drills; why not, or empty.
+    """Under the id of its run (else its own), countersigned and sealed with the keeper's key of whoever drills.
 
-    That key is not the trial's, which nobody has any more: the vault's audit log has the manifest of what was kept.
+    Returns why not; empty: it is.
+
+    That key is not the trial's, which nobody has any more: so a stranger verifies it by a key that stays. The vault's
+    audit log has the manifest of what was kept.
     """
     run = outcome.runs[0] if outcome.runs else outcome.id
     folder = drills_home(sites.environment) / outcome.id / "evidence"
     try:
         files = {Path(name).relative_to(folder).as_posix(): Path(name).read_bytes() for name in outcome.evidence}
+        signer = vault.handle.keys.require_keeper("countersigning the evidence of a drill")
+        files[COUNTERSIGNATURE] = countersign_manifest(files[MANIFEST], signer)
+        verify_files(files, signer=fingerprint(signer.public))
+        LocalStore(folder).put(COUNTERSIGNATURE, files[COUNTERSIGNATURE])
         lost = {name for name, state in sites.states.items() if state.condition is Condition.FAILED}
         stores = choose_journal(landing_stores(sites), lost)
         kept = Kept(run=run, at=sites.clock.now_ns(), files=files)

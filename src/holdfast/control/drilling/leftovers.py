@@ -12,6 +12,8 @@ from holdfast.errors import ConflictError, HoldfastError
 
 __all__ = ["clear_leftovers", "manifests"]
 
+TakeBack = Callable[[str], str]
+
 
 def manifests(environment: Mapping[str, str], told: Callable[[str], None] = lambda text: None) -> Iterator[Manifest]:
     """Of all drills of this installation that can be read; what cannot is told."""
@@ -22,26 +24,32 @@ def manifests(environment: Mapping[str, str], told: Callable[[str], None] = lamb
             told(error.message)
 
 
-def clear_leftovers(environment: Mapping[str, str], told: Callable[[str], None]) -> tuple[list[str], list[str]]:
+def clear_leftovers(
+    environment: Mapping[str, str], told: Callable[[str], None], take_back: TakeBack | None = None
+) -> tuple[list[str], list[str]]:
     """Of drills whose process is gone: what was removed, and what is left. Only what a manifest names is touched.
+
+    `take_back`: as for `Manifest.clear`; without it what a run at the declared stores needs stays.
 
     While a drill is under way nothing is: from another container its process cannot be seen, and would seem gone.
     """
     try:
         with taken(environment):
-            return _clear(environment, told)
+            return _clear(environment, told, take_back)
     except ConflictError:
         told("a drill is under way: what others have left is cleared away after it")
         return [], []
 
 
-def _clear(environment: Mapping[str, str], told: Callable[[str], None]) -> tuple[list[str], list[str]]:
+def _clear(
+    environment: Mapping[str, str], told: Callable[[str], None], take_back: TakeBack | None
+) -> tuple[list[str], list[str]]:
     removed: list[str] = []
     left: list[str] = []
     for manifest in manifests(environment, told):
         if not manifest.abandoned:
             continue
-        gone, stays = manifest.clear()
+        gone, stays = manifest.clear(take_back)
         told(f"the drill {manifest.drill} died; removed {len(gone)} things that it had made")
         for one in stays:
             told(f"left over of it: {one}")

@@ -20,7 +20,7 @@ from holdfast.recovery.journal.entries import Deed
 from holdfast.recovery.plans import Plan
 from holdfast.recovery.running.progress import Progress
 
-__all__ = ["component_drill", "tabletop_drill"]
+__all__ = ["component_drill", "run_rehearsal", "tabletop_drill"]
 
 _NOTHING_BROKEN: Final = "nothing was broken: what a fault does was not tried"
 
@@ -63,7 +63,7 @@ def component_drill(order: Order, sites: DeclaredSites, recovery: str) -> Order:
             try:
                 file = recoveries.plan(Wanted(recovery, isolated=True, target=str(target)))
                 stage.mark(MomentKind.PLANNED, f"a rehearsal is planned: {file.run}")
-                status = _run(stage, sites, recoveries, file)
+                status = run_rehearsal(stage, sites, recoveries, file)
             except DrillStopped:
                 raise
             except HoldfastError as error:
@@ -88,7 +88,7 @@ def component_drill(order: Order, sites: DeclaredSites, recovery: str) -> Order:
     return order._replace(scenario=scenario, prepare=_nothing, evidence_of=sites, commands=False)
 
 
-def _run(stage: Stage, sites: DeclaredSites, recoveries: Recoveries, file: PlanFile) -> Status:
+def run_rehearsal(stage: Stage, sites: DeclaredSites, recoveries: Recoveries, file: PlanFile) -> Status:
     """Its journal lies at the declared stores: a run of a drill that is to stop has to end there, too, or everybody
     would wait for it. Raises DrillStopped.
     """
@@ -103,6 +103,7 @@ def _run(stage: Stage, sites: DeclaredSites, recoveries: Recoveries, file: PlanF
             heard.append(error)
             recoveries.say(file.run, Deed.STOPPED, reason=error.message)
 
+    stage.note_run(file.run)
     try:
         status = recoveries.run(file, "", heed)
     except KeyboardInterrupt:

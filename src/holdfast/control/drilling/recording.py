@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -35,18 +36,19 @@ def write_evidence(trial: Trial, order: Order, outcome: DrillOutcome, folder: Pa
         if not person:
             return [], "the trial has no key that could sign it"
         environment = trial.environment(person, "evidence")
-    facts = trial.folder / "facts.json"
     try:
-        facts.write_bytes(msgspec.json.encode(outcome.facts))
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, str(config), run, str(facts), str(folder)],
-            env=environment,
-            cwd=trial.folder,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE_SECONDS,
-            check=False,
-        )
+        with TemporaryDirectory(prefix=".facts-", dir=folder.parent) as beside:  # the trial may be gone by now
+            facts = Path(beside) / "facts.json"
+            facts.write_bytes(msgspec.json.encode(outcome.facts))
+            done = subprocess.run(
+                [sys.executable, "-m", __name__, str(config), run, str(facts), str(folder)],
+                env=environment,
+                cwd=beside,
+                capture_output=True,
+                text=True,
+                timeout=_PATIENCE_SECONDS,
+                check=False,
+            )
     except (OSError, subprocess.SubprocessError) as error:
         return [], f"the evidence could not be written ({error})"
     if done.returncode != 0:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from holdfast.clock import NANOSECONDS
+from holdfast.config.model import Recovery
 from holdfast.config.words import Tier
+from holdfast.control.drilling.isolated import ISOLATED_SCENARIOS
+from holdfast.control.drilling.stopping import StoreLever
 from holdfast.control.drilling.taking import is_taken
 from holdfast.control.recovering.journals import newest_runs
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
+from holdfast.control.sites.sets import stripes_of_set
 from holdfast.drills.lever import Lever
 from holdfast.drills.scenarios.scenario import Scenario
 from holdfast.errors import HoldfastError
@@ -53,7 +57,7 @@ class Chosen(NamedTuple):
 
 def choose_snapshots(sites: DeclaredSites, vault: Vault, asset: DeclaredAsset) -> Chosen:
     """The newest snapshots, of a store that has them and is not the home, if any: it is copies that are tried."""
-    names = [asset.at(site) for site in asset.placement.sites]
+    names = [asset.set_name] if asset.set_name else [asset.at(site) for site in asset.placement.sites]
     views = look(vault.handle, [sites.store(name) for name in names], [asset.name], progress=sites.progress)
     best, newest = "", -1
     for name in [*names[1:], names[0]]:
@@ -65,7 +69,12 @@ def choose_snapshots(sites: DeclaredSites, vault: Vault, asset: DeclaredAsset) -
 
 
 def refusals_of(
-    sites: DeclaredSites, vault: Vault, asset: DeclaredAsset, scenario: Scenario, chosen: Chosen, where: Path
+    sites: DeclaredSites,
+    vault: Vault,
+    asset: DeclaredAsset,
+    scenario: Scenario,
+    chosen: Chosen,
+    where: Path,
 ) -> list[Refusal]:
     """All of them. `where`: the folder in which the trial would be made."""
     found = [
@@ -82,7 +91,7 @@ def refusals_of(
 
 
 def _of_people(sites: DeclaredSites, vault: Vault, asset: DeclaredAsset) -> Iterator[Refusal]:
-    pulled = Lever(sites.environment).pulled()
+    pulled = _stopped(sites, vault, asset)
     if pulled:
         yield Refusal("STOPPED", f"drills are stopped: {pulled}", "holdfast drill stop --release")
     if is_taken(sites.environment):
@@ -97,13 +106,41 @@ def _of_people(sites: DeclaredSites, vault: Vault, asset: DeclaredAsset) -> Iter
             yield Refusal("RECOVERY_UNDER_WAY", f"{what} of {asset.name} is under way: {run}", "wait for its end")
 
 
+def _stopped(sites: DeclaredSites, vault: Vault, asset: DeclaredAsset) -> str:
+    """Why drills are stopped, here or at any store that answers. Of one that does not it is noted."""
+    looked = StoreLever(sites, None if asset.set_name else vault).look()
+    for name, why in looked.silent.items():
+        sites.progress.note(f"{name} does not say whether drills are stopped: {why}")
+    return Lever(sites.environment, sites.config.organisation).pulled()
+
+
+def isolated_refusals(
+    sites: DeclaredSites, recovery: Recovery, assets: Sequence[DeclaredAsset], scenario: Scenario, why: str
+) -> Iterator[Refusal]:
+    """What speaks against playing it where it is declared, with a site cut off."""
+    if scenario.name not in ISOLATED_SCENARIOS:
+        reason = f"{scenario.name} is played on copies of one asset in whole copies, and {why}"
+        yield Refusal("NOT_ON_COPIES", reason, f"--scenario {ISOLATED_SCENARIOS[0]}")
+    home = assets[0].home_site
+    for asset in assets:
+        if asset.set_name:
+            stripes = stripes_of_set(asset.set_name)
+            if len(asset.placement.sites) - 1 < stripes.k:
+                yield Refusal("TOO_FEW_SITES", f"without {home} the stripes of {asset.name} cannot be read")
+        service = sites.config.assets[asset.name].service
+        there = [one for site in recovery.to for one in sites.config.sites[site].compute]
+        abroad = sorted({one.kind for one in there if service and one.shape in service.shapes and one.kind != "local"})
+        if abroad:
+            reason = f"the machines of {asset.name} are of the kind {', '.join(abroad)}, which others wait for"
+            yield Refusal("MACHINES_OF_OTHERS", reason, "a drill without machines, or `recover plan --isolated`")
+    if not any(site != home for site in (recovery.to or assets[0].placement.sites)):
+        yield Refusal("TOO_FEW_SITES", f"{home} is cut off, and the recovery names no other site")
+
+
 def _of_sites(sites: DeclaredSites, asset: DeclaredAsset, scenario: Scenario) -> Iterator[Refusal]:
     for site in asset.placement.sites:
         if site in sites.states:
             yield Refusal("SITE_NOT_SOUND", f"{site} is {sites.states[site]}", f"holdfast site rebuild {site}")
-    if asset.set_name:
-        reason = f"{asset.name} lies in stripes, and drills are of whole copies so far"
-        yield Refusal("STRIPES", reason, f"holdfast restore {asset.name} DIR tries the stripes")
     if len(asset.placement.sites) < scenario.sites:
         reason = f"{scenario.name} needs {scenario.sites} sites, and {asset.name} lies at {len(asset.placement.sites)}"
         yield Refusal("TOO_FEW_SITES", reason)

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from holdfast.clock import NANOSECONDS, to_rfc3339
+from holdfast.control.evidencing.pricing import terms_of
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.errors import HoldfastError
-from holdfast.evidence.gathered import RunOfJournal, Setting
+from holdfast.evidence.gathered import Reviewed, RunOfJournal, Setting
 from holdfast.evidence.log_proofs import is_about, proof_name, trimmed
 from holdfast.evidence.record import Evidence
 from holdfast.evidence.record_setting import (
@@ -26,6 +27,7 @@ from holdfast.evidence.record_setting import (
 from holdfast.evidence.record_trust import LogEntry, LogTrust
 from holdfast.ids import new_snapshot_id
 from holdfast.objectives import NOT_MEASURED, NotMeasured, Objective, objective_of
+from holdfast.recovery.reviewing.warned import warned_of
 from holdfast.units import format_duration
 from holdfast.vault.handle import Handle
 from holdfast.vault.vault import Vault
@@ -72,9 +74,14 @@ def setting_of(
             dict.fromkeys(one.cloud.value for one in sites.config.sites.values() if one.cloud.value not in _OWN)
         ),
         copies=_copies(sites, vault, assets, run),
+        terms=terms_of(sites, vault, run),
         log=log,
         log_words=log_words,
         earlier=tuple(earlier),
+        reviewed=tuple(
+            Reviewed(code=one.code, about=one.about, reason=one.reason, refused=False)
+            for one in warned_of(run.entries if run is not None else ())
+        ),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from holdfast.control.evidencing.sealing import EVIDENCE, Kept, open_kept, seal_kept
 from holdfast.control.recovering.journals import landing_stores
+from holdfast.control.recovering.listing import FIRSTS, RunsAt
 from holdfast.control.recovering.plan_files import is_run_id
 from holdfast.control.recovering.trying import each_at_once
 from holdfast.control.sites.declared import DeclaredSites
@@ -15,8 +16,6 @@ from holdfast.recovery.journal.slots import Slots
 from holdfast.vault.format.keys import VaultKeys
 
 __all__ = ["Listed", "keep", "kept_of", "newest_kept"]
-
-_LISTED_MAX: Final = 10_000
 
 
 class Listed(NamedTuple):
@@ -81,14 +80,11 @@ def newest_kept(sites: DeclaredSites, limit: int) -> list[Listed]:
     """What the stores that answer have, the newest first."""
 
     def listed(store: str) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for number, info in enumerate(sites.store(store).store.list(EVIDENCE)):
-            if number >= _LISTED_MAX:
-                break
-            run = info.key.removeprefix(EVIDENCE).partition("/")[0]
-            if is_run_id(run) and info.key == name_of(run):
-                found[run] = info.modified_ns
-        return found
+        at = RunsAt(sites.store(store).store, EVIDENCE, FIRSTS)
+        at.read()
+        if at.is_cut:
+            sites.progress.note(f"so much lies below {EVIDENCE} at {store} that not all of it was listed")
+        return at.found
 
     answers, problems = each_at_once({store: store for store in landing_stores(sites)}, listed)
     for store, error in problems.items():

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from holdfast.control.authority.guarding import guard
+from holdfast.control.evidencing.comparing import AtStores, compare_journal
 from holdfast.control.evidencing.gathering import log_of_vault, proofs_of
 from holdfast.control.evidencing.keeping import Listed, kept_of, newest_kept
 from holdfast.control.evidencing.writing import earlier_records
-from holdfast.control.recovering.opening import open_anywhere
+from holdfast.control.recovering.opening import assets_by_vault, open_anywhere
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.errors import HoldfastError
 from holdfast.evidence.bundle import VerifiedEvidence, verify_files, write_files
@@ -38,12 +39,16 @@ class Summary(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The evidence of a run: what it says, and where it is kept. `label`: the keeper whose key signed it, if known."""
+    """The evidence of a run: what it says, and where it is kept. `label`: the keeper whose key signed it, if known.
+
+    `journal`: what its journal's stores have; None where it has none, or was not asked for.
+    """
 
     verified: VerifiedEvidence
     stores: tuple[str, ...]
     label: str
     files: dict[str, bytes]
+    journal: AtStores | None = None
 
 
 class Exported(NamedTuple):
@@ -69,9 +74,17 @@ def list_evidence(sites: DeclaredSites, limit: int) -> list[Summary | Unreadable
 
 
 def show(sites: DeclaredSites, run: str) -> Shown:
-    """Raises NotFoundError, DamageError, UntrustedError."""
+    """Raises NotFoundError, DamageError (also where the stores have another journal), UntrustedError."""
     vault = _opened(sites)
-    return _shown(sites, vault, run)
+    found = _shown(sites, vault, run)
+    return found._replace(journal=_journal(sites, vault, found))
+
+
+def _journal(sites: DeclaredSites, vault: Vault, found: Shown) -> AtStores | None:
+    """None also of a drill whose journal lay in its trial, and went with it."""
+    compared = compare_journal(sites, vault.handle.keys, found.files)
+    gone = compared is not None and not compared.same and bool(found.verified.record.identity.drill)
+    return None if gone else compared
 
 
 def _shown(sites: DeclaredSites, vault: Vault, run: str) -> Shown:
@@ -80,7 +93,8 @@ def _shown(sites: DeclaredSites, vault: Vault, run: str) -> Shown:
     kept, stores = kept_of(sites, vault.handle.keys, run)
     verified = verify_files(kept.files)
     signers = vault.handle.keys.config.signers
-    label = next((one.label for one in signers if fingerprint(one.public) == verified.signer), "")
+    by = (verified.signer, verified.countersigner)
+    label = next((one.label for one in signers if fingerprint(one.public) in by), "")
     return Shown(verified, stores, label, kept.files)
 
 
@@ -122,6 +136,7 @@ def trends(sites: DeclaredSites) -> Trends:
 
 
 def _opened(sites: DeclaredSites) -> Vault:
-    vault = open_anywhere(sites, [asset for asset in sites.assets.values() if not asset.set_name])
+    members = assets_by_vault(sites)
+    vault = open_anywhere(sites, members[0] if members else [])
     guard(vault, "drill.report", environment=sites.environment)
     return vault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,11 +12,11 @@ from holdfast.control.evidencing.gathering import log_of_vault, proofs_of, setti
 from holdfast.control.evidencing.keeping import keep, kept_of, newest_kept
 from holdfast.control.evidencing.sealing import Kept
 from holdfast.control.recovering.journals import choose_journal, find_run, landing_stores
-from holdfast.control.recovering.opening import open_anywhere
+from holdfast.control.recovering.opening import assets_by_vault, open_anywhere
 from holdfast.control.recovering.runs import status_of
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.states import Condition
-from holdfast.errors import HoldfastError, NotFoundError, RefusedError
+from holdfast.errors import DamageError, HoldfastError, NotFoundError, RefusedError
 from holdfast.evidence.bundle import EvidenceFiles, make_files, told_of, verify_files, write_files
 from holdfast.evidence.chain import journal_file
 from holdfast.evidence.drill_facts import DrillFacts
@@ -25,8 +26,6 @@ from holdfast.evidence.manifest import MANIFEST
 from holdfast.evidence.record import Evidence
 from holdfast.evidence.recording import record_of
 from holdfast.recovery.journal.entries import chained
-from holdfast.recovery.journal.journal import RUNS
-from holdfast.recovery.journal.slots import Slots
 from holdfast.recovery.plans import plan_hash
 from holdfast.vault.handle import Handle
 from holdfast.vault.vault import Vault
@@ -45,16 +44,32 @@ def write_evidence_of(
 ) -> EvidenceFiles:
     """Write it to the stores of the run's journal, once, and into `folder` (made if needed) where one is given.
 
-    Where evidence of that run is kept already, that one is written into `folder`, and returned. `run`: its id; the
-    drill's own where the drill ended before any run began. Needs a keeper's key. Raises NotFoundError (no such run),
+    Where evidence of that run is kept already, that one is written into `folder`, and returned; but a drill's is of the
+    drill, and lies under the drill's id where its run left some of its own. `run`: its id; the drill's own where the
+    drill ended before any run began. Needs a keeper's key. Raises NotFoundError (no such run),
     RefusedError (it has not ended; the record would contradict itself), CredentialError, StoreUnreachableError,
     ConflictError, AlreadyExistsError (`folder` holds evidence), and what reading the journal raises. Nothing of the run
     depends on it: callers say what went wrong, and go on.
     """
-    vault = open_anywhere(sites, [asset for asset in sites.assets.values() if not asset.set_name])
+    trouble: HoldfastError | None = None
+    for members in assets_by_vault(sites):
+        try:
+            return _write_of(sites, members, run, drill, folder)
+        except (NotFoundError, DamageError) as error:  # its journal may be another vault's
+            trouble = trouble or error
+    raise trouble or NotFoundError(f"{sites.loaded.path} declares no assets", hint="docs/config.md shows how")
+
+
+def _write_of(
+    sites: DeclaredSites, members: Sequence[DeclaredAsset], run: str, drill: DrillFacts | None, folder: Path | None
+) -> EvidenceFiles:
+    """Where the vault of these assets has the run. Raises as `write_evidence_of`."""
+    vault = open_anywhere(sites, members)
     keys = vault.handle.keys
     signer = keys.require_keeper("writing the evidence of a run")
-    files = _kept_files(sites, vault, run)
+    place, files = run, _kept_files(sites, vault, run)
+    if files is not None and drill is not None and not _is_of(files, drill):
+        place, files = drill.drill_id, _kept_files(sites, vault, drill.drill_id)
     if files is None:
         found = _run_of(sites, vault, run, drill)
         assets = _assets(sites, found, drill)
@@ -68,14 +83,14 @@ def write_evidence_of(
         made = {**make_files(record, signer, journal=journal), **proofs}
         verify_files(made)
         stores = found.stores if found is not None else _stores(sites)
-        kept = Kept(run=run, at=sites.clock.now_ns(), files=made)
+        kept = Kept(run=place, at=sites.clock.now_ns(), files=made)
         objects = {"evidence": hashlib.sha256(made[MANIFEST]).hexdigest()}
         with recorded_on(_with_log(vault, log, sites), "evidence.write", objects=objects, names={"run": run}):
             files = keep(sites, keys, stores, kept).files
     if folder is not None:
         write_files(files, folder)
     verified = verify_files(files)
-    _, where = kept_of(sites, keys, run)
+    _, where = kept_of(sites, keys, place)
     return told_of(files, verified.record, verified.signer, folder, where)
 
 
@@ -96,6 +111,10 @@ def _kept_files(sites: DeclaredSites, vault: Vault, run: str) -> dict[str, bytes
         return None
 
 
+def _is_of(files: dict[str, bytes], drill: DrillFacts) -> bool:
+    return decode_record(files["evidence.json"], "evidence.json").identity.drill == drill.drill_id
+
+
 def _run_of(sites: DeclaredSites, vault: Vault, run: str, drill: DrillFacts | None) -> RunOfJournal | None:
     keys = vault.handle.keys
     try:
@@ -107,10 +126,7 @@ def _run_of(sites: DeclaredSites, vault: Vault, run: str, drill: DrillFacts | No
     status = status_of(run, journal)
     if not status.state.verdict:
         raise RefusedError(f"the run {run} has not ended: there is no evidence of it yet", object_name=run)
-    slots = Slots([sites.store(name).store for name in status.journal], f"{RUNS}{run}/")
-    last = slots.look(len(status.entries) - 1)
-    if last is None:
-        raise NotFoundError(f"the last entry of the run {run} is gone", object_name=run)
+    last = next(one.data for one in reversed(journal.stored) if one.entry is not None)
     return RunOfJournal(
         run=run,
         stores=status.journal,

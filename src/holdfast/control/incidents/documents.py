@@ -19,8 +19,8 @@ from holdfast.control.recovering.trying import each_at_once
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.telling import Place, places_of
 from holdfast.errors import FailedError, HoldfastError, ObjectNotFoundError, StoreUnreachableError, UntrustedError
+from holdfast.fanout.beside import for_each
 from holdfast.homes import state_home
-from holdfast.replication.copying.asking import for_each
 from holdfast.stores.local import LocalStore
 from holdfast.stores.protocol import store_identity
 from holdfast.vault.format.documents import read_document, write_document
@@ -125,6 +125,10 @@ class Documents(Generic[T]):
         self._sites, self._keys, self.prefix, self._decode, self._by_at = sites, keys, prefix, decode, by_at
         self._keeper = keeper
         self._known: dict[tuple[str, str], Found[T] | None] = {}
+        self.unread: list[str] = []
+        """Keys that `read` saw last time, and of which it does not know what lies there."""
+        self.flooded: set[str] = set()
+        """Places with more objects than `read` looks at, as of the last time."""
         self._lock = threading.Lock()
 
     def places(self) -> list[Place]:
@@ -170,6 +174,7 @@ class Documents(Generic[T]):
                 holders.setdefault(key, []).append(name)
         found: dict[str, Found[T]] = {}
         untried = {key: list(names) for key, names in holders.items()}
+        unread: set[str] = set()
         while untried:
             groups: dict[str, list[tuple[str, int]]] = {}
             for key, names in untried.items():
@@ -182,7 +187,9 @@ class Documents(Generic[T]):
             problems |= failed
             for taken in read.values():
                 found |= taken
+            unread |= {key for key, names in untried.items() if names[0] in failed}
             untried = {key: names[1:] for key, names in untried.items() if key not in found and names[1:]}
+        self.unread = sorted(unread - found.keys())
         return [found[key]._replace(places=tuple(holders[key])) for key in sorted(found)], problems
 
     def remove(self, keys: Iterable[str]) -> None:
@@ -200,8 +207,10 @@ class Documents(Generic[T]):
         if named:
             _each({place.name: place for place in self.places()}, delete)
 
-    def spread(self, found: Iterable[Found[T]], keys: Iterable[str]) -> None:
-        """Bring the documents with these keys to the places that lack them, as far as they answer."""
+    def spread(self, found: Iterable[Found[T]], keys: Iterable[str], *, only: str | None = None) -> None:
+        """Bring the documents with these keys to the places that lack them, as far as they answer; to `only` this one,
+        where it is named.
+        """
         wanted = set(keys)
         there = {one.key: set(one.places) for one in found if one.key in wanted}
         places = {place.name: place for place in self.places()}
@@ -210,25 +219,38 @@ class Documents(Generic[T]):
             for key, has in there.items():
                 if place.name in has:
                     continue
-                source = next((places[name] for name in places if name in has), None)
-                if source is None:
+                data = self._sound(key, [places[name] for name in places if name in has])
+                if data is None:
                     continue
                 try:
-                    place.store.create(key, source.store.get(key))
+                    place.store.create(key, data)
                 except HoldfastError as error:
-                    if error.code not in ("already-exists", "object-not-found"):
+                    if error.code != "already-exists":
                         raise
 
-        _each(places, give)
+        _each({name: place for name, place in places.items() if only in (None, name)}, give)
+
+    def _sound(self, key: str, sources: Iterable[Place]) -> bytes | None:
+        """The bytes of the first of these that has more there than a name: rubbish is carried nowhere."""
+        for source in sources:
+            try:
+                data = source.store.get(key)
+                open_signed(self._keys, key, data, keeper=self._keeper)
+            except HoldfastError:
+                continue
+            return data
+        return None
 
     def _listed(self, place: Place, prefix: str, newest: int) -> dict[str, int]:
         """Key → when it was written, as the store says (ns)."""
         listed: dict[str, int] = {}
-        for info in place.store.list(prefix):
+        self.flooded.discard(place.name)
+        for number, info in enumerate(place.store.list(prefix), start=1):
             if info.size <= _BYTES_MAX:
                 listed[info.key] = info.modified_ns
-            if len(listed) >= _LISTED_MAX:
+            if number >= _LISTED_MAX:
                 self._sites.progress.note(f"{place.name}: more than {_LISTED_MAX} objects under {prefix}")
+                self.flooded.add(place.name)
                 break
         if not newest:
             return listed

@@ -15,7 +15,7 @@ from holdfast.notifying.due import Timer, next_due, timers
 from holdfast.notifying.model import Silence
 from holdfast.vault.vault import Vault
 
-__all__ = ["Opened", "Shown", "find_incident", "list_incidents", "open_incidents", "opened", "shown"]
+__all__ = ["Opened", "Shown", "list_incidents", "open_incidents", "opened", "shown"]
 
 
 class Opened(NamedTuple):
@@ -53,11 +53,6 @@ def list_incidents(
 def open_incidents(sites: DeclaredSites, vault: Vault | None = None) -> list[Incident]:
     """Those that are not resolved, the newest first."""
     return list_incidents(sites, limit=10_000, open_only=True, vault=vault)
-
-
-def find_incident(sites: DeclaredSites, incident: str, vault: Vault | None = None) -> Incident:
-    """By its id, or the beginning of one that no other has. Raises NotFoundError."""
-    return one_of(opened(sites, vault).log, incident)
 
 
 def one_of(log: IncidentLog, incident: str) -> Incident:

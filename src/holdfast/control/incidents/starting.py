@@ -14,6 +14,7 @@ from holdfast.control.recovering.plan_files import PlanFile, encode_plan_file, r
 from holdfast.control.recovering.recovering import Recoveries
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.workflows import Workflows, submit_run
+from holdfast.durable import replace_file
 from holdfast.errors import HoldfastError, NotFoundError, RefusedError
 from holdfast.homes import state_home
 from holdfast.recovery.plans import plan_hash
@@ -21,7 +22,7 @@ from holdfast.recovery.reviewing.review import Review
 
 __all__ = ["Planned", "RecoveryStarter", "Started", "Starter"]
 
-_APPROVALS: Final = frozenset({"NOT_APPROVED", "APPROVAL_EXPIRED"})
+_APPROVALS: Final = frozenset({"NOT_APPROVED", "APPROVAL_EXPIRED", "APPROVER_REVOKED"})
 
 
 class Planned(NamedTuple):
@@ -149,9 +150,7 @@ class RecoveryStarter:
             return
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            beside = path.with_suffix(".new")
-            beside.write_bytes(encode_plan_file(file))
-            beside.replace(path)
+            replace_file(path, encode_plan_file(file))
         except OSError as error:
             self._sites.progress.note(f"{path} cannot be written ({error.strerror})")
 

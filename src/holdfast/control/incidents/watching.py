@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from holdfast.clock import SYSTEM_CLOCK
 from holdfast.control.incidents.claims import Claims
@@ -29,6 +29,9 @@ from holdfast.detection.looks import State
 from holdfast.detection.quorum import Verdict
 from holdfast.errors import FailedError, HoldfastError
 from holdfast.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from holdfast.control.drilling.stopping import StoreLever
 
 __all__ = ["Round", "Watch", "Watcher"]
 
@@ -74,6 +77,7 @@ class Watch:
         self._observer = Observer(sites, keys, self.name, self._prober)
         self._observer.tidy()
         self._acts = acts
+        self._stores_lever: StoreLever | None = None
         if acts:
             keys.require_keeper("opening incidents")
         self._observers = Observers(sites, keys)
@@ -185,9 +189,16 @@ class Watch:
                     self._sites.progress.note(f"{incident.id}: {error.message}")
 
     def _lever(self) -> str:
+        from holdfast.control.drilling.stopping import StoreLever
         from holdfast.drills.lever import Lever
 
-        return Lever(self._sites.environment).pulled()
+        if self._stores_lever is None:
+            self._stores_lever = StoreLever(self._sites, self.vault)
+        try:
+            self._stores_lever.look()
+        except HoldfastError as error:
+            self._sites.progress.note(f"whether the stores say that all is stopped is not known: {error.message}")
+        return Lever(self._sites.environment, self._sites.config.organisation).pulled()
 
 
 class Watcher:

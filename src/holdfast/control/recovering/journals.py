@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from holdfast.clock import Clock
+from holdfast.control.recovering.listing import RunsAt
 from holdfast.control.recovering.plan_files import is_run_id, plan_file
 from holdfast.control.recovering.seals import VaultSeal
+from holdfast.control.recovering.signers import Signers
 from holdfast.control.recovering.trying import PATIENCE_SECONDS, each_at_once
 from holdfast.control.sites.declared import DeclaredSites
-from holdfast.errors import DamageError, HoldfastError, NotFoundError, ObjectNotFoundError, UsageError
+from holdfast.errors import (
+    DamageError,
+    HoldfastError,
+    NotFoundError,
+    ObjectNotFoundError,
+    UnsupportedFormatError,
+    UsageError,
+)
+from holdfast.recovery.journal.deciding import STORES_MAX
 from holdfast.recovery.journal.entries import Entry, VoidError, decode_entry
-from holdfast.recovery.journal.journal import RUNS, Journal
-from holdfast.recovery.journal.slots import STORES_MAX
+from holdfast.recovery.journal.journal import BYTES_MAX, RUNS, Journal
 from holdfast.recovery.plans import Plan
 from holdfast.recovery.running.executor import plan_of
+from holdfast.stores.protocol import Store
 from holdfast.vault.format.keys import VaultKeys
+from holdfast.vault.format.records import Config
 
 __all__ = [
     "choose_journal",
@@ -24,14 +36,15 @@ __all__ = [
     "first_facts",
     "journal_at",
     "landing_stores",
+    "newest_configuration",
     "newest_journals",
     "newest_runs",
     "placed_at",
     "require_own_plan",
+    "runs_written",
 ]
 
 _STORES_FACT: Final = "journal"
-_RUNS_LISTED: Final = 10_000
 _BATCHES_MAX: Final = 20  # of as many runs as are wanted: so many are read until enough of them can be
 _VOIDS_MAX: Final = 16  # places before the first entry that may hold what is nothing
 
@@ -70,7 +83,21 @@ def journal_at(
                 f"the journal of {run} lies at {name}, which {sites.loaded.path} does not declare",
                 hint="use the holdfast.yaml of the organisation",
             )
-    return Journal(run, [sites.store(name).store for name in stores], VaultSeal(keys), by, clock, stores)
+    opened = {name: sites.store(name).store for name in stores}
+    return Journal(run, list(opened.values()), VaultSeal(keys, _signers(sites, opened)), by, clock, stores)
+
+
+def newest_configuration(sites: DeclaredSites, keys: VaultKeys) -> Config:
+    """Of the stores that answer: who is a member now, wherever that was said. At least what is known here."""
+    return _signers(sites, {}).latest(keys)
+
+
+def _signers(sites: DeclaredSites, stores: Mapping[str, Store]) -> Signers:
+    others: dict[str, Store] = {}
+    for name in landing_stores(sites):
+        with suppress(HoldfastError):  # what cannot be declared was noted elsewhere
+            others[name] = sites.store(name).store
+    return Signers(stores, others)
 
 
 def first_facts(journal: Sequence[str], target: str = "") -> dict[str, str | int | float | bool]:
@@ -115,19 +142,24 @@ def placed_at(
     sites: DeclaredSites, keys: VaultKeys, run: str
 ) -> tuple[list[tuple[str, ...]], dict[str, HoldfastError]]:
     """Where the journal of a run lies, as its first entry says at each store that answers; and who said nothing."""
-    seal = VaultSeal(keys)
 
     def first(store: str) -> tuple[str, ...] | None:
+        opened, newer = sites.store(store).store, None
+        seal = VaultSeal(keys, Signers({store: opened}))
         for number in range(_VOIDS_MAX):
             name = f"{RUNS}{run}/{number:010d}"
             try:
-                data = sites.store(store).store.get(name)
-                entry = decode_entry(name, seal.open(name, data))
+                if opened.head(name).size > BYTES_MAX:
+                    continue
+                entry = decode_entry(name, seal.open(name, opened.get(name)))
             except ObjectNotFoundError:
-                return None
-            except VoidError:
+                break
+            except VoidError as error:
+                newer = error.__cause__ if isinstance(error.__cause__, UnsupportedFormatError) else newer
                 continue
             return tuple(str(entry.facts.get(_STORES_FACT, "")).split())
+        if newer is not None:
+            raise newer
         return None
 
     answers, problems = each_at_once({store: store for store in landing_stores(sites)}, first)
@@ -139,24 +171,34 @@ def newest_runs(sites: DeclaredSites, keys: VaultKeys, limit: int, clock: Clock)
     return {run: one.entries for run, one in newest_journals(sites, keys, limit, clock).items()}
 
 
+def runs_written(sites: DeclaredSites, told: Callable[[str], None] | None = None) -> dict[str, int]:
+    """Run → when its journal was written to last, by the clocks of the stores (ns). Nothing is read.
+
+    `told`: what is to be known of a list that is not whole; by default a note.
+    """
+    told = told or sites.progress.note
+    listed: dict[str, RunsAt] = {}
+
+    def read(store: str) -> None:
+        listed[store] = RunsAt(sites.store(store).store)
+        listed[store].read()
+
+    _, problems = each_at_once({store: store for store in landing_stores(sites)}, read)
+    newest: dict[str, int] = {}
+    for store, at in list(listed.items()):
+        at.gone = True
+        for run, when in list(at.found.items()):
+            newest[run] = max(newest.get(run, 0), when)
+        if at.is_cut:
+            told(f"so much lies below {RUNS} at {store} that not all of it was listed: some runs may be missing")
+        elif at.found and store in problems:
+            told(f"not all runs at {store} were listed: {problems[store].message}")
+    return newest
+
+
 def newest_journals(sites: DeclaredSites, keys: VaultKeys, limit: int, clock: Clock) -> dict[str, Journal]:
     """The runs whose journals were written to last, the newest first, with their entries, as far as they can be."""
-
-    def listed(store: str) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for number, info in enumerate(sites.store(store).store.list(RUNS)):
-            if number >= _RUNS_LISTED:
-                break
-            run = info.key.removeprefix(RUNS).partition("/")[0]
-            if is_run_id(run):
-                found[run] = max(found.get(run, 0), info.modified_ns)
-        return found
-
-    answers, _ = each_at_once({store: store for store in landing_stores(sites)}, listed)
-    newest: dict[str, int] = {}
-    for found in answers.values():
-        for run, at in found.items():
-            newest[run] = max(newest.get(run, 0), at)
+    newest = runs_written(sites)
     order = sorted(newest, key=lambda one: (newest[one], one), reverse=True)
     read: dict[str, Journal] = {}
     for start in range(0, min(len(order), limit * _BATCHES_MAX), max(1, limit)):
@@ -170,4 +212,8 @@ def newest_journals(sites: DeclaredSites, keys: VaultKeys, limit: int, clock: Cl
         read |= opened
         if len(read) >= limit:
             break
+    else:
+        if len(order) > limit * _BATCHES_MAX:
+            unread = len(order) - limit * _BATCHES_MAX
+            sites.progress.note(f"{unread} more names under {RUNS} look like runs, and were not looked at")
     return dict(list(read.items())[:limit])

@@ -84,7 +84,7 @@ def leave_out(session: Session, vault: Vault, run: str, site: str) -> Journal:
     others = [
         (one, sealed)
         for one, sealed in found
-        if not session.persons.are_one(one.by, by) and signing_label(one.by) != signing_label(by)
+        if session.persons.are_two(one.by, by) and signing_label(one.by) != signing_label(by)
     ]
     if not others:
         mine = " (your own does not count)" if found else ""

@@ -20,9 +20,17 @@ from holdfast.stores.protocol import Store
 from holdfast.vault.handle import Handle
 from holdfast.vault.vault import Vault
 
-__all__ = ["open_anywhere"]
+__all__ = ["assets_by_vault", "open_anywhere"]
 
 _PATIENCE_SECONDS: Final = 5.0  # a recovery waits for it before it does anything
+
+
+def assets_by_vault(sites: DeclaredSites) -> list[list[DeclaredAsset]]:
+    """Those in whole copies, which one vault has, then those of each set of stripes; in the order of the file."""
+    found: dict[str, list[DeclaredAsset]] = {}
+    for asset in sites.assets.values():
+        found.setdefault(asset.set_name, []).append(asset)
+    return [found[name] for name in sorted(found, key=bool)]
 
 
 def open_anywhere(sites: DeclaredSites, assets: Sequence[DeclaredAsset]) -> Vault:

@@ -15,10 +15,11 @@ import msgspec
 from holdfast.errors import FailedError, HoldfastError, NotFoundError, UsageError
 from holdfast.recovery.plans import Plan, plan_hash, require_rules
 
-__all__ = ["PlanFile", "decode_plan_file", "encode_plan_file", "is_run_id", "plan_file", "read_plan_file", "run_id"]
+__all__ = ["RUN_DIGITS", "PlanFile"]
+__all__ += ["decode_plan_file", "encode_plan_file", "is_run_id", "plan_file", "read_plan_file", "run_id"]
 
 _BYTES_MAX: Final = 8 << 20
-_ID_DIGITS: Final = 20
+RUN_DIGITS: Final = 20
 _HINT: Final = "`holdfast recover plan NAME --out FILE` makes one"
 
 
@@ -35,11 +36,11 @@ class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def run_id(plan: Plan, journal: tuple[str, ...]) -> str:
     """20 hex digits."""
     text = "\0".join(("holdfast run", plan_hash(plan), *journal))
-    return hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
+    return hashlib.sha256(text.encode()).hexdigest()[:RUN_DIGITS]
 
 
 def is_run_id(text: str) -> bool:
-    return len(text) == _ID_DIGITS and not text.strip("0123456789abcdef")
+    return len(text) == RUN_DIGITS and not text.strip("0123456789abcdef")
 
 
 def plan_file(plan: Plan, journal: tuple[str, ...], target: str = "") -> PlanFile:

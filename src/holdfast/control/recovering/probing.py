@@ -19,23 +19,22 @@ from holdfast.config.model import Site as DeclaredSite
 from holdfast.config.words import Tier
 from holdfast.control.recovering.history import Past
 from holdfast.control.recovering.probing_compute import probe_compute, standing_at, with_service
-from holdfast.control.recovering.striped_copies import copy_in_set
-from holdfast.control.recovering.trying import each_at_once
+from holdfast.control.recovering.probing_marks import Marks, marks_at
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites, store_name
 from holdfast.control.sites.rates import FRESH_SECONDS, RatesFile
 from holdfast.control.sites.sets import is_set_name
 from holdfast.control.sites.using import uses_of
 from holdfast.errors import HoldfastError, RefusedError
+from holdfast.fanout.beside import at_once
 from holdfast.ids import SnapshotId
 from holdfast.recovery.estimates import Rate, Source
 from holdfast.recovery.facts import Answer, Asset, Facts, Proof, Replica, Site, Snapshot
 from holdfast.replication.copying.needing import packs_of
-from holdfast.replication.following.views import View, look
+from holdfast.replication.following.views import SiteStore, View, look
 from holdfast.vault.checking.proofs import Proofs
 from holdfast.vault.format.names import PACKS
 from holdfast.vault.format.records import Root
 from holdfast.vault.handle import Handle
-from holdfast.vault.snapshots.quarantine import marks_of
 from holdfast.vault.snapshots.roots import content_time
 from holdfast.vault.vault import Vault
 
@@ -62,6 +61,7 @@ class Prober:
         self.problems: dict[str, str] = {}
         """Store → why it said nothing, or not all."""
         self._views: dict[str, View] = {}
+        self._marks: Marks = {}
 
     def facts(self, lost: Collection[str] = (), *, sized: bool = True) -> Facts:
         """All that is known now. `lost`: sites that whoever asks takes for lost: a plan relies on no copy there.
@@ -71,7 +71,9 @@ class Prober:
         """
         sites = self._sites
         now = self._vault.handle.clock.now_ns()
-        views = self._look()
+        stores = self._open()
+        at_once(lambda: self._look(stores), lambda: self._look_for_marks([store.name for store in stores]))
+        views = self._views
         answers = {site: self._answer(site, views) for site in self._site_names()}
         machines, problems = probe_compute(sites, self._site_names(), self._past.compute)
         self.problems |= problems
@@ -118,7 +120,7 @@ class Prober:
         declared: DeclaredSite = self._sites.config.sites[site]
         return [store_name(site, tier) for tier in Tier if tier in declared.stores]
 
-    def _look(self) -> dict[str, View]:
+    def _open(self) -> list[SiteStore]:
         """All stores of all sites concerned, in whatever state they are declared to be."""
         opened = []
         for name in (name for site in self._site_names() for name in self._stores_of(site)):
@@ -126,15 +128,23 @@ class Prober:
                 opened.append(self._sites.store(name))
             except HoldfastError as error:
                 self.problems[name] = error.message
+        return opened
+
+    def _look(self, stores: Sequence[SiteStore]) -> None:
         self._views = look(
             self._vault.handle,
-            opened,
+            stores,
             [asset.name for asset in self._assets],
             patience_s=PATIENCE_SECONDS,
             progress=self._sites.progress,
         )
         self.problems |= {name: view.problem.message for name, view in self._views.items() if view.problem is not None}
-        return self._views
+
+    def _look_for_marks(self, stores: Sequence[str]) -> None:
+        """At all of them, whatever they have: over a line that is sooner than asking first who has the assets."""
+        handles = {store: self._handle(store) for store in stores}
+        whole = [asset.name for asset in self._assets if not asset.set_name]
+        self._marks = marks_at({(asset, store): handle for asset in whole for store, handle in handles.items()})
 
     def _answer(self, site: str, views: Mapping[str, View]) -> Answer:
         """A site answers when its store does to which snapshots come first; without such a store, when any does."""
@@ -195,6 +205,8 @@ class Prober:
         rates = self._rates(now)
         broken: frozenset[str] = frozenset()
         if asset.set_name:
+            from holdfast.control.recovering.striped_copies import copy_in_set
+
             view, broken = copy_in_set(self._sites, self._vault.handle, asset, lost, self._to)
             views = {view.name: view}  # what single sites of a set have is no copy
             if view.problem is not None:
@@ -206,7 +218,7 @@ class Prober:
                 roots[snapshot] = root
                 at.setdefault(snapshot, []).append(view)
         handles = {name: self._handle(name) for name, view in views.items() if view.answered and view.of(asset.name)}
-        aside = self._set_aside(asset.name, handles)
+        aside = self._set_aside(asset, handles)
         proofs = {name: Proofs(handle).snapshots() for name, handle in handles.items()}
         newest = sorted(roots.values(), key=lambda root: (content_time(root), root.id), reverse=True)
         found = []
@@ -243,12 +255,18 @@ class Prober:
             )
         return found
 
-    def _set_aside(self, asset: str, handles: Mapping[str, Handle]) -> set[str]:
+    def _set_aside(self, asset: DeclaredAsset, handles: Mapping[str, Handle]) -> set[str]:
         """Whoever set a snapshot aside at one store meant it everywhere."""
-        marks, problems = each_at_once(handles, lambda handle: marks_of(handle, asset).keys(), PATIENCE_SECONDS)
-        for name, error in problems.items():
-            self.problems[name] = f"what was quarantined there is not known: {error.message}"
-        return set[str]().union(*marks.values())
+        mine = {(asset.name, store): handle for store, handle in handles.items()}
+        marks = marks_at(mine) if asset.set_name else self._marks
+        aside: set[str] = set()
+        for one in mine:
+            found = marks[one]
+            if isinstance(found, HoldfastError):
+                self.problems[one[1]] = f"what was quarantined there is not known: {found.message}"
+            else:
+                aside |= found
+        return aside
 
     def _fetch(self, root: Root, handles: Sequence[Handle], otherwise: int) -> int:
         """Stored bytes that a restore reads, by the first store that can tell; else as many as it writes."""

@@ -15,6 +15,7 @@ from holdfast.control.recovering.session import Session
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.recovery.journal.entries import Deed, Entry
 from holdfast.recovery.journal.leaving import LeavingOut
+from holdfast.recovery.journal.state import RunState
 from holdfast.recovery.plans import Plan
 from holdfast.recovery.reviewing.review import Review
 from holdfast.recovery.running.progress import Progress
@@ -22,6 +23,7 @@ from holdfast.recovery.running.progress import Progress
 __all__ = ["Recoveries", "Status"]
 
 Watch = Callable[[Plan, Progress], None]
+Seen = Callable[[Plan, RunState], None]
 
 
 class Recoveries:
@@ -91,11 +93,11 @@ class Recoveries:
 
         return submit(self._session, file, target)
 
-    def follow(self, run: str, watch: Watch) -> Status:
-        """Look at a run, whoever has it, until it has ended; `watch` hears of every change."""
+    def follow(self, run: str, seen: Seen) -> Status:
+        """Look at a run, whoever has it, until it has ended; `seen` is told after each look how it stands."""
         from holdfast.control.recovering.running import follow
 
-        return follow(self._session, run, watch)
+        return follow(self._session, run, seen)
 
     def adopt(self, run: str, target: str, watch: Watch, without: str = "") -> Status:
         """Go on with a run whose control plane is gone, from what lies at the stores. `without`: a site of its journal

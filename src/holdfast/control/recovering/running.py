@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,19 +15,21 @@ from holdfast.control.recovering.runs import Status, is_asked, status_of
 from holdfast.control.recovering.saying import begun, propose_plan
 from holdfast.control.recovering.session import Session
 from holdfast.errors import ConflictError, HoldfastError, PermissionDeniedError, RefusedError, StoreUnreachableError
+from holdfast.fanout.beside import at_once
 from holdfast.recovery.journal.entries import Deed
 from holdfast.recovery.journal.journal import Journal, new_plane
 from holdfast.recovery.journal.state import RunState
 from holdfast.recovery.plans import Kind, Plan, plan_hash
 from holdfast.recovery.running.executor import Executor, plan_of
-from holdfast.recovery.running.progress import Progress, progress_of
+from holdfast.recovery.running.progress import Progress
 from holdfast.vault.vault import Vault
 
-__all__ = ["Running", "Watch"]
+__all__ = ["Running", "Seen", "Watch"]
 
 _TARGET: Final = "target"
 _FOLLOW_SECONDS: Final = 1.0
 Watch = Callable[[Plan, Progress], None]
+Seen = Callable[[Plan, RunState], None]
 
 
 class Running:
@@ -43,7 +43,9 @@ class Running:
         session = self._session
         where = absolute(target or file.target)
         vault = session.vault_of(file.plan)
-        journal = begun(session, vault, file).spoken_by(new_plane())
+        journals: list[Journal] = []
+        at_once(lambda: journals.append(begun(session, vault, file)), *session.meanwhile(vault, file.plan))
+        journal = journals[0].spoken_by(new_plane())
         state = journal.state
         if state.verdict:
             raise RefusedError(f"the run {file.run} has ended: {state.verdict}", hint="plan again: a plan is run once")
@@ -75,6 +77,7 @@ class Running:
         action = "drill.run" if plan.intent.isolated else "recover.adopt"
         began = next((entry.at for entry in journal.entries if entry.deed is Deed.TAKEN), 0)
         self._ask(vault, action, run, plan, state, began)
+        session.require_approved(vault, plan, state, began)
         said = next((entry.facts for entry in reversed(journal.entries) if entry.deed is Deed.TAKEN), {})
         where = absolute(target or str(said.get(_TARGET, "")))
         self._require_here(state, plan, target)
@@ -101,7 +104,6 @@ class Running:
         drill = plan.intent.isolated
         names = {"run": journal.run, "site": plan.site}
         verb = "drill.run" if drill else "recover.run"
-        threading.Thread(target=_load_evidence, name="load evidence", daemon=True).start()
         with recorded_on(vault, verb, objects={"plan": plan_hash(plan)}, names=names) as facts:
             try:
                 state = self.executor(vault, journal, plan, where, watch).run()
@@ -150,6 +152,7 @@ class Running:
                 approved_by=session.approvers(vault, plan, state, began),
             )
         except PermissionDeniedError as error:
+            session.require_approved(vault, plan, state, began)  # says why, where that is why
             if not state.approvals or is_asked(plan, state, session.persons):
                 raise
             raise RefusedError(
@@ -181,33 +184,35 @@ def submit(session: Session, file: PlanFile, target: str) -> Status:
     return status
 
 
-def follow(session: Session, run: str, watch: Watch) -> Status:
-    """Until it has ended. Stores that do not answer for a while are asked again; raises what the first look raises."""
+def follow(session: Session, run: str, seen: Seen) -> Status:
+    """Until it has ended. Stores that do not answer for a while are asked again, which is told once; raises what the
+    first look raises.
+    """
     vault = session.any_vault()
     journal = find_run(session.sites, vault.handle.keys, run, "", session.clock)
+    plan, silent = plan_of(journal.state), False
     while True:
-        plan = plan_of(journal.state)
-        watch(plan, progress_of(plan, journal.state))
+        seen(plan, journal.state)
         if journal.state.verdict:
             return status_of(run, journal)
         session.clock.sleep(_FOLLOW_SECONDS)
         try:
             journal.read()
         except (StoreUnreachableError, ConflictError) as error:
-            session.told(f"nothing new is known of {run}: {error.message}")
-
-
-def _load_evidence() -> None:
-    """Loading what evidence is made with takes some tenths of a second: beside the restore, which waits for disks."""
-    with suppress(Exception):  # whoever writes it says what is the matter
-        import holdfast.control.evidencing.writing
-        import holdfast.evidence.pdf.document  # noqa: F401
+            if not silent:
+                session.told(f"nothing new is known of {run}: {error.message}")
+            silent = True
+        else:
+            if silent:
+                session.told(f"the stores say again how {run} stands")
+            silent = False
 
 
 def write_evidence(session: Session, run: str) -> str:
     """Evidence of a run that has ended, at the stores of its journal. Why it was not written; empty: it was.
 
-    What becomes of it never changes the verdict.
+    What becomes of it never changes the verdict. What makes it is loaded only now: loaded beside the restore it would
+    take half a core from it.
     """
     try:
         from holdfast.control.evidencing.writing import write_evidence_of

@@ -22,7 +22,16 @@ from holdfast.recovery.running.executor import plan_of
 
 __all__ = ["Status", "approvals_of", "is_asked", "lost_homes", "status_of", "stores_of_journal", "without_approvals"]
 
-_APPROVAL_CODES: Final = frozenset({"NOT_APPROVED", "APPROVAL_EXPIRED", "APPROVAL_OUT_OF_TIME", "INITIATOR_UNKNOWN"})
+_APPROVAL_CODES: Final = frozenset(
+    {
+        "NOT_APPROVED",
+        "APPROVER_REVOKED",
+        "APPROVAL_EXPIRED",
+        "APPROVAL_OUT_OF_TIME",
+        "INITIATOR_UNKNOWN",
+        "APPROVER_MAY_BE_INITIATOR",
+    }
+)
 
 
 class Status(NamedTuple):

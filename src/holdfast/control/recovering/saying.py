@@ -13,7 +13,7 @@ from holdfast.control.recovering.journals import find_run, first_facts, require_
 from holdfast.control.recovering.plan_files import PlanFile
 from holdfast.control.recovering.runs import Status, is_asked, status_of
 from holdfast.control.recovering.session import Session
-from holdfast.errors import NotFoundError, RefusedError, UsageError
+from holdfast.errors import NotFoundError, PermissionDeniedError, RefusedError, UsageError
 from holdfast.recovery.journal.entries import Deed, Entry
 from holdfast.recovery.journal.journal import Journal
 from holdfast.recovery.plans import Kind, Plan, plan_hash
@@ -63,7 +63,7 @@ def require_approval_time(seconds: float) -> None:
 
 
 def approve_plan(session: Session, file: PlanFile, seconds: float) -> Entry:
-    """Signed with this member's key, for so long. Raises RefusedError for who asked for the plan."""
+    """Signed with this member's key, for so long. Raises RefusedError for who asked for the plan, or may have."""
     require_approval_time(seconds)
     vault = session.vault_of(file.plan)
     label, intent = speaker(vault), file.plan.intent
@@ -71,6 +71,12 @@ def approve_plan(session: Session, file: PlanFile, seconds: float) -> Entry:
         raise RefusedError(
             f"{label} asked for this recovery, and cannot approve it, too",
             hint="somebody else approves it, with a keeper's key of their own",
+        )
+    if not session.persons.are_two(label, intent.by):
+        raise RefusedError(
+            f"{label} may be {intent.by}, who asked for this recovery: nothing says whose that key and that login are",
+            hint="list both under `identity: {people: …}` in holdfast.yaml (docs/server.md); or somebody else approves",
+            object_name=file.run,
         )
     session.ask(vault, "approve", file.run, by=intent.by, to=file.plan.site, drill=intent.isolated)
     with recorded_on(vault, "approve", objects={"plan": plan_hash(file.plan)}, names={"run": file.run}):
@@ -87,7 +93,16 @@ def say_to_run(session: Session, run: str, deed: Deed, step: str, reason: str) -
     approved = session.approvers(vault, plan, journal.state)
     drill = plan.intent.isolated
     action = "drill.run" if drill else "recover.resume" if deed is Deed.RESUMED else "recover.plan"
-    session.ask(vault, action, run, by=plan.intent.by, to=plan.site, drill=drill, approved_by=approved)
+    began = next((entry.at for entry in journal.entries if entry.deed is Deed.TAKEN), 0)
+    try:
+        asked = session.ask(vault, action, run, by=plan.intent.by, to=plan.site, drill=drill, approved_by=approved)
+    except PermissionDeniedError:
+        if deed is Deed.RESUMED:
+            session.require_approved(vault, plan, journal.state, began)  # says why, where that is why
+        raise
+    session.emergency = asked.emergency
+    if deed is Deed.RESUMED:
+        session.require_approved(vault, plan, journal.state, began)
     if deed is Deed.SKIPPED:
         _require_skippable(plan, step, reason)
     with recorded_on(vault, action, objects={"said": deed.value}, names={"run": run, "step": step}):

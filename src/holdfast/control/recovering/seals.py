@@ -1,5 +1,10 @@
 """Entries of a run's journal as documents of the vault: signed by keepers, read by every member that may read leases.
 
+Whoever may add to a store can put documents of members there that are no entries: a trainer's key signs, too. What no
+keeper signed is nothing, for all readers alike: a key keeps its role for ever, and of a signer that a reader does not
+know the configuration at the journal's stores tells, as no keeper signs an entry before most of them know that keeper
+(`signers.py`). The same holds for what a revoked keeper signed after that.
+
 What an entry says of a person is bound to the key that signed it: nobody approves in another's name. An entry by
 `<label>/<person>` is signed by that label, which vouches for the person; whether it may, is judged by who reads it
 (`recovery.reviewing.persons`). A body is
@@ -13,13 +18,16 @@ from typing import Final
 import msgspec
 import zstandard
 
+from holdfast.control.recovering.signers import Signers
 from holdfast.errors import DamageError, RefusedError, UntrustedError
 from holdfast.recovery.journal.entries import Deed, Entry, VoidError, decode_entry
 from holdfast.recovery.journal.leaving import LeavingOut, decode_leaving_out
 from holdfast.recovery.reviewing.persons import PLANE, signing_label
-from holdfast.vault.format.documents import body_max, read_document, write_document
+from holdfast.trust.signing import fingerprint
+from holdfast.vault.format.documents import Opened, body_max, claimed_signer, read_document, write_document
 from holdfast.vault.format.header import Kind
 from holdfast.vault.format.keys import VaultKeys
+from holdfast.vault.format.records import Signer
 
 __all__ = ["VaultSeal", "unpacked"]
 
@@ -29,14 +37,20 @@ _WITHOUT: Final = "/without/"
 
 
 class VaultSeal:
-    """`holdfast.recovery.journal.entries.Seal` with a keeper's key of a vault."""
+    """`holdfast.recovery.journal.entries.Seal` with a keeper's key of a vault.
 
-    def __init__(self, keys: VaultKeys) -> None:
-        self._keys = keys
+    `signers`: who is trusted by what the journal's stores say now; without it, what somebody unknown signed raises
+    UntrustedError.
+    """
+
+    def __init__(self, keys: VaultKeys, signers: Signers | None = None) -> None:
+        self._keys, self._signers = keys, signers
 
     def seal(self, name: str, body: bytes) -> bytes:
         """Raises CredentialError, UntrustedError without a keeper's key that counts; RefusedError (too large)."""
         self._keys.require_keeper("writing the journal of a recovery")
+        if self._signers is not None:
+            self._signers.make_known(self._keys)
         packed = zstandard.ZstdCompressor(level=9, write_content_size=True).compress(body)
         if len(packed) > body_max(Kind.LEASE) or len(body) > _PLAIN_MAX:
             raise RefusedError(
@@ -45,21 +59,18 @@ class VaultSeal:
         return write_document(self._keys, Kind.LEASE, name, packed)
 
     def open(self, name: str, data: bytes) -> bytes:
-        """Raises DamageError, UntrustedError: no keeper signed it, or one that was revoked before, or in whose name
-        nobody else may speak.
+        """Raises VoidError (no document, or no keeper's, or one's that was revoked before), DamageError; UntrustedError
+        where a keeper spoke in another's name; StoreUnreachableError where nobody can tell whether a keeper signed it.
         """
         try:
-            opened = read_document(self._keys, Kind.LEASE, name, data)
+            opened, signer = self._opened(name, data)
         except DamageError as error:
             # Its frame is broken, or it is of another vault, or sealed by no key of this one: so it is for everybody.
             raise VoidError(error.message, hint=error.hint, object_name=name) from error
         body = unpacked(name, opened.body)
         entry: Entry | LeavingOut = decode_leaving_out(name, body) if _WITHOUT in name else decode_entry(name, body)
-        signer = self._keys.trusted_signer(Kind.CONFIG, opened.signer, name)  # as for a configuration: keepers only
         if signer.revoked is not None and entry.at >= signer.revoked:
-            raise UntrustedError(
-                f"{name} was signed by {signer.label!r} after that keeper was revoked", object_name=name
-            )
+            raise VoidError(f"{name} was signed by {signer.label!r} after that keeper was revoked", object_name=name)
         is_plane = isinstance(entry, Entry) and entry.by.startswith(PLANE) and entry.deed not in _BY_PERSONS
         if not is_plane and signing_label(entry.by) != signer.label:
             raise UntrustedError(
@@ -68,6 +79,29 @@ class VaultSeal:
                 object_name=name,
             )
         return body
+
+    def _opened(self, name: str, data: bytes) -> tuple[Opened, Signer]:
+        """Raises as `open`."""
+        try:
+            return _by_keeper(self._keys, name, data)
+        except UntrustedError as error:
+            if self._signers is None:
+                raise
+            mark = claimed_signer(Kind.LEASE, name, data)
+            if not self._is_known(mark):
+                self._keys = self._signers.newest(self._keys, mark)
+            try:
+                return _by_keeper(self._keys, name, data)
+            except UntrustedError:
+                raise VoidError(error.message, hint=error.hint, object_name=name) from error
+
+    def _is_known(self, mark: str) -> bool:
+        return any(fingerprint(one.public) == mark for one in self._keys.config.signers)
+
+
+def _by_keeper(keys: VaultKeys, name: str, data: bytes) -> tuple[Opened, Signer]:
+    opened = read_document(keys, Kind.LEASE, name, data)
+    return opened, keys.trusted_signer(Kind.CONFIG, opened.signer, name)  # as for a configuration: keepers only
 
 
 def unpacked(name: str, packed: bytes) -> bytes:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
+import msgspec
+
+from holdfast.control.audit.audited_vault import look_for_log
 from holdfast.control.recovering.asking import ask, persons_of
 from holdfast.control.recovering.history import Past, past_of
 from holdfast.control.recovering.intending import approvers_needed
-from holdfast.control.recovering.journals import journal_at, newest_runs
+from holdfast.control.recovering.journals import journal_at, newest_configuration, newest_runs
 from holdfast.control.recovering.opening import open_anywhere
 from holdfast.control.recovering.plan_files import PlanFile
 from holdfast.control.recovering.probing import Prober
 from holdfast.control.recovering.runs import approvals_of, is_asked, lost_homes, without_approvals
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
+from holdfast.errors import HoldfastError, RefusedError
 from holdfast.recovery.journal.journal import Journal
 from holdfast.recovery.journal.state import RunState
 from holdfast.recovery.plans import Plan
 from holdfast.recovery.reviewing.approvals import Approval, approvers_of
+from holdfast.recovery.reviewing.persons import signing_label
 from holdfast.recovery.reviewing.review import Review, review_plan
 from holdfast.vault.vault import Vault
 
@@ -40,6 +46,7 @@ class Session:
         self.ask = partial(ask, persons=self.persons)
         self.gone = threading.Event()  # set when this control plane has ended, or lost the run
         self.emergency = False  # break-glass: no approval is needed
+        self._members: tuple[float, frozenset[str]] | None = None  # when it was asked, and who was revoked
         self._vaults: dict[tuple[str, ...], Vault] = {}
         sites.learn()
         self._learnt = self.clock.monotonic()
@@ -93,10 +100,53 @@ class Session:
         """Those that people gave to this run, and the standing ones under which it was begun by itself."""
         from holdfast.control.incidents.preapproving import standing_approvals
 
-        return [
+        given = [
             *approvals_of(state, asked=is_asked(plan, state, self.persons)),
             *standing_approvals(self.sites, vault, plan),
         ]
+        if not given:
+            return []
+        taken_back = state.stopped or state.taking_back  # what nobody has to approve
+        gone = frozenset() if taken_back else self._revoked(vault)
+        return [msgspec.structs.replace(one, revoked=signing_label(one.by) in gone) for one in given]
+
+    def meanwhile(self, vault: Vault, plan: Plan) -> list[Callable[[], None]]:
+        """What is asked of the stores in a moment, for who has to read something else before: where this is recorded,
+        and who was revoked. What goes wrong is said when it is needed.
+        """
+
+        def members() -> None:
+            with suppress(HoldfastError):
+                self._revoked(vault)
+
+        needed = approvers_needed(self.sites.config, plan.intent) and not self.emergency
+        return [lambda: look_for_log(vault), *([members] if needed else [])]
+
+    def _revoked(self, vault: Vault) -> frozenset[str]:
+        """Labels of members whose keys were revoked, as the stores say now: the vault may have been opened at one that
+        has not heard of it.
+        """
+        now = self.clock.monotonic()
+        if self._members is None or now - self._members[0] > _LEARNT_SECONDS:
+            config = newest_configuration(self.sites, vault.handle.keys)
+            self._members = now, frozenset(one.label for one in config.signers if one.revoked is not None)
+        return self._members[1]
+
+    def require_approved(self, vault: Vault, plan: Plan, state: RunState, began: int) -> None:
+        """Raises RefusedError where keys of those who approved the run, which began at that time (ns), were revoked
+        since, and too few others did.
+
+        Not of a run that is being taken back.
+        """
+        if self.emergency:
+            return
+        needed = approvers_needed(self.sites.config, plan.intent)
+        gone = sorted({one.by for one in self.approvals(vault, plan, state) if one.revoked}) if needed else []
+        if gone and len(self.approvers(vault, plan, state, began)) < needed:
+            raise RefusedError(
+                f"too few approvals of this run count now: the key of {', '.join(gone)} was revoked since",
+                hint="somebody else approves it (`holdfast recover approve`), or `holdfast recover stop` takes it back",
+            )
 
     def approvers(self, vault: Vault, plan: Plan, state: RunState, *also_at: int) -> set[str]:
         """Whose approval counts now, or did at one of these moments (ns)."""

@@ -3,28 +3,30 @@
 * The exposure is that of the last round of `site sync` that this machine saw, and all that has passed since.
 * Copying is the median, over the last snapshots, of the time from their content until their root lay at the store that
   got it last, by the clocks of the stores; reading back, from there until this machine had read it back there.
-* The last drill or recovery is the newest run that PASSED: from the fault to its end where the time of the fault is
-  known. Else of a rehearsal from its beginning, of a real one from the facts of its plan: then how long it took to
-  notice the fault is not in it.
+* Which drill or recovery counts, `objectives.credit` says, of the runs by their journals and the drills by their
+  evidence. A run is from the fault to its end where the time of the fault is known. Else of a rehearsal from its
+  beginning, of a real one from the facts of its plan: then how long it took to notice the fault is not in it.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from holdfast.clock import NANOSECONDS, to_rfc3339
+from holdfast.control.evidencing.crediting import NO_DRILLS, Drills
 from holdfast.control.recovering.history import Past, ran
 from holdfast.control.recovering.intending import Wanted, intent_of
 from holdfast.control.recovering.probing import Prober
 from holdfast.control.sites.declared import DeclaredAsset, DeclaredSites
 from holdfast.control.sites.exposed import exposure_histories
 from holdfast.errors import HoldfastError
+from holdfast.objectives.credit import Attempt, Reach, credit_of
 from holdfast.objectives.measured import NOT_MEASURED, NotMeasured
-from holdfast.objectives.standing import Change, Drilled, Observed, Standing, stand
+from holdfast.objectives.standing import Change, Observed, Standing, stand
 from holdfast.recovery.facts import Facts
 from holdfast.recovery.journal.entries import Deed, Entry
 from holdfast.recovery.planning.planner import plan_recovery
@@ -65,6 +67,7 @@ def standing_of(
     runs: Mapping[str, Sequence[Entry]],
     past: Past,
     usual_seconds: float | None,
+    drills: Drills = NO_DRILLS,
 ) -> Stood:
     """`usual_seconds`: between its last snapshots. Stores that do not answer make values NOT_MEASURED; never raises."""
     now = vault.handle.clock.now_ns()
@@ -80,7 +83,8 @@ def standing_of(
     )
     lags = _lags(sites, vault, asset)
     sources["copying"] = sources["verifying"] = lags.why
-    drilled, sources["drilled"] = _drilled(asset.name, runs)
+    credit = credit_of(one for one in drills.joined(_runs_of(asset.name, runs)) if one.asset == asset.name)
+    sources["drilled"] = credit.why
     made, planned, sources["planned"] = _planned(sites, vault, asset, past)
     exposure, sources["exposure"] = _exposure(sites, asset.name, now)
     observed = Observed(
@@ -92,7 +96,8 @@ def standing_of(
         interval=interval,
         copying=lags.copying,
         verifying=lags.verifying,
-        drilled=drilled,
+        drilled=credit.drilled,
+        undrilled=credit.why if credit.drilled is None else "",
         planned=planned,
     )
     observed = msgspec.structs.replace(observed, changes=_changes(sites, vault, asset, observed, made))
@@ -153,21 +158,26 @@ def _lags_at(sites: DeclaredSites, vault: Vault, asset: str, store: str) -> tupl
     return [max(0.0, one) for one in copied], [max(0.0, one) for one in verified]
 
 
-def _drilled(asset: str, runs: Mapping[str, Sequence[Entry]]) -> tuple[Drilled | None, str]:
-    found: list[tuple[Drilled, str]] = []
+def _runs_of(asset: str, runs: Mapping[str, Sequence[Entry]]) -> Iterator[Attempt]:
+    """Those that PASSED or FAILED, by their journals."""
     for run, entries in runs.items():
         ended = ran(run, entries)
-        if ended is None or ended.verdict != "PASSED" or asset not in ended.plan.intent.assets:
+        if ended is None or ended.verdict not in ("PASSED", "FAILED") or asset not in ended.plan.intent.assets:
             continue
-        seconds, kind = ended.seconds, "recovery"
+        seconds, kind, reach = ended.seconds, "recovery", Reach.RECOVERY
         if ended.plan.intent.isolated:
-            seconds, kind = ended.seconds if ended.from_fault else _taken_to_end(entries), "rehearsal"
-        found.append(
-            (Drilled(seconds=seconds, at=ended.at, drill=run), f"{kind} {run} of {to_rfc3339(ended.at)[:16]}Z")
+            seconds = ended.seconds if ended.from_fault else _taken_to_end(entries)
+            kind, reach = "rehearsal", Reach.COMPONENT
+        yield Attempt(
+            asset=asset,
+            at=ended.at,
+            passed=ended.verdict == "PASSED",
+            reach=reach,
+            scenario="",
+            what=f"the {kind} {run}",
+            run=run,
+            rto=seconds,
         )
-    if not found:
-        return None, "no run of it has passed"
-    return max(found, key=lambda one: one[0].at)
 
 
 def _taken_to_end(entries: Iterable[Entry]) -> float:

@@ -13,6 +13,7 @@ import msgspec
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.control.authority.authority_home import API_KEY_VARIABLE, TOKEN_VARIABLE
 from holdfast.control.remote.client import RemoteServer, server_address
+from holdfast.durable import replace_file
 from holdfast.errors import CredentialError, FailedError
 from holdfast.trust.keyfile import read_private_file
 from holdfast.trust.keyring import key_folder
@@ -43,16 +44,9 @@ def _path(server: str, environment: Mapping[str, str]) -> Path:
 def keep_login(login: Login, environment: Mapping[str, str] = os.environ) -> Path:
     """Where it is now, in the place of the one before. Raises FailedError."""
     path = _path(login.server, environment)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(descriptor, msgspec.json.encode(login))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        fresh.replace(path)
+        replace_file(path, msgspec.json.encode(login), mode=0o600)
     except OSError as error:
         raise FailedError(f"the token cannot be kept in {path} ({error.strerror})", object_name=str(path)) from error
     return path

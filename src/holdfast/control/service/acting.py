@@ -23,6 +23,7 @@ from holdfast.recovery.journal.entries import Deed, Entry
 from holdfast.recovery.reviewing.review import Review
 
 if TYPE_CHECKING:
+    from holdfast.control.drilling.stopping import Pulled
     from holdfast.control.incidents.model import Incident
     from holdfast.control.service.context import Service
     from holdfast.control.workflows import Workflows, WorkState
@@ -213,20 +214,22 @@ def start_drill(service: Service, principal: Principal, name: str, scenario: str
     return workflows.submit("drill.run", arguments, key=work, by=principal.person)
 
 
-def stop_drills(service: Service, principal: Principal, reason: str = "") -> None:
+def stop_drills(service: Service, principal: Principal, reason: str = "") -> Pulled:
     """The lever: every drill stops at its next step, and none begins until `release_drills`."""
-    from holdfast.control.drilling.declared import stop_all
+    from holdfast.control.drilling.stopping import stop_all
 
     service.authority().authorise(principal, "drill.stop", PLANE)
-    stop_all(service.sites(), reason or "stopped by hand", principal.person)
+    with acting_as(principal):
+        return stop_all(service.sites(), reason or "stopped by hand")
 
 
-def release_drills(service: Service, principal: Principal) -> bool:
-    """Whether they were stopped."""
-    from holdfast.control.drilling.declared import release_all
+def release_drills(service: Service, principal: Principal) -> Pulled:
+    """They may begin again: how many stops were lifted, and which stores know of it."""
+    from holdfast.control.drilling.stopping import release_all
 
     service.authority().authorise(principal, "drill.stop", PLANE)
-    return release_all(service.sites())
+    with acting_as(principal):
+        return release_all(service.sites())
 
 
 def acknowledge_incident(service: Service, principal: Principal, incident: str, note: str = "") -> Incident:

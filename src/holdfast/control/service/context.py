@@ -36,7 +36,8 @@ class Service:
     """One organisation's declarations, and what belongs to them, for many threads at a time.
 
     `workflows` is None where no queue of work could be opened; `work_problem` says why. `problem` says what is wrong
-    with the file of declarations since it was read last: the last good one goes on counting.
+    with the file of declarations since it was read last: the last good one goes on counting. `backup_problem`: why the
+    server's own databases could not be saved when that was last tried.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Service:
         self.catalog_place = catalog or catalog_place(loaded.config.organisation, environment)
         self.workflows: Workflows | None = None
         self.work_problem = ""
+        self.backup_problem = ""
         self.problem = ""
         self._loaded, self._read = loaded, _Looked(clock, _stamp(self.config_path))
         self._lock = threading.RLock()

@@ -12,6 +12,7 @@ import secrets
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Event", "EventLine", "RunEvent"]
 
 _RING: Final = 10_000
+_RING_BYTES: Final = 32 << 20
 _RUNS_MAX: Final = 64  # journals that are followed at a time
+_START: Final = "start"  # in the place of a number: before the first event of a process
 _NEWEST: Final = 20
 _DISCOVER_S: Final = 5.0
 _SITES_S: Final = 60.0
@@ -68,7 +71,8 @@ class EventLine:
         self._service, self._poll = service, poll_s
         self.process = secrets.token_hex(4)
         self._lock = threading.Lock()
-        self._ring: deque[Event] = deque(maxlen=_RING)
+        self._ring: deque[Event] = deque()
+        self._ring_bytes = 0
         self._next = 0
         self._tails: OrderedDict[str, _Tail] = OrderedDict()
         self._told: set[Callable[[], None]] = set()
@@ -77,6 +81,9 @@ class EventLine:
         self._gone = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble: dict[str, str] = {}
+        self._seen: dict[str, dict[str, bytes]] = {}
+        self.before: Callable[[str], None] = lambda kind: None
+        """Called with an event's kind before anybody is told: whoever keeps what was read lets go of it."""
 
     # For viewers
 
@@ -105,12 +112,16 @@ class EventLine:
         with self._lock:
             return self._next
 
+    def id_before(self, place: int) -> str:
+        """What a viewer has who saw everything before that place: `place_after` of it is the place."""
+        return f"{self.process}-{place - 1 if place else _START}"
+
     def place_after(self, event_id: str) -> int | None:
         """The place after an event of the common line; None where that is not known (any more)."""
         process, _, number = event_id.partition("-")
-        if process != self.process or not number.isdecimal() or len(number) > 15:
+        if process != self.process or (number != _START and (not number.isdecimal() or len(number) > 15)):
             return None
-        place = int(number) + 1
+        place = 0 if number == _START else int(number) + 1
         with self._lock:
             return place if self._next - len(self._ring) <= place <= self._next else None
 
@@ -123,11 +134,11 @@ class EventLine:
             found = list(islice(self._ring, place - first, place - first + most))
             return found, place + len(found)
 
-    def of_run(self, run: str, number: int) -> list[bytes]:
-        """The events of a run from that number on, as far as they were read."""
+    def of_run(self, run: str, number: int, most: int = 256) -> list[bytes]:
+        """The events of a run from that number on, as far as they were read; at most so many."""
         with self._lock:
             tail = self._tails.get(run)
-            return [] if tail is None else tail.events[number:]
+            return [] if tail is None else tail.events[number : number + most]
 
     def read_run(self, run: str) -> int:
         """Read a run's journal now; how many events it has. Raises NotFoundError, and what reading it raises."""
@@ -194,7 +205,7 @@ class EventLine:
             everything = "" in self._wanted
             open_ones = [run for run, tail in self._tails.items() if everything and not tail.ended]
         for run in dict.fromkeys([*asked, *open_ones]):
-            self._tried(f"run {run}", lambda run=run: self._follow_run(run))  # type: ignore[misc]
+            self._tried(f"run {run}", partial(self._follow_run, run))
 
     def _follow_run(self, run: str) -> None:
         with self._lock:
@@ -248,18 +259,22 @@ class EventLine:
             self._changed("work", {one.key: msgspec.to_builtins(one) for one in workflows.list("", 50)})
 
     def _changed(self, kind: str, now: dict[str, Any]) -> None:
-        before: dict[str, bytes] | None = getattr(self, f"_seen_{kind}", None)
+        before = self._seen.get(kind)
         found = {name: msgspec.json.encode(one, order="sorted") for name, one in now.items()}
         for name, data in found.items():
             if before is not None and before.get(name) != data:
                 self._publish(kind, data)
-        setattr(self, f"_seen_{kind}", found)
+        self._seen[kind] = found
 
     def _publish(self, kind: str, data: bytes | dict[str, Any]) -> None:
         body = data if isinstance(data, bytes) else msgspec.json.encode(data)
+        self.before(kind)
         with self._lock:
             self._ring.append(Event(f"{self.process}-{self._next}", kind, body))
             self._next += 1
+            self._ring_bytes += len(body)
+            while len(self._ring) > _RING or self._ring_bytes > max(_RING_BYTES, len(body)):
+                self._ring_bytes -= len(self._ring.popleft().data)
         self._tell()
 
     def _tell(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -25,8 +26,8 @@ _AT_ONCE: Final = 8
 
 
 class Dependency(msgspec.Struct, frozen=True, kw_only=True):
-    """`kind`: store, catalog, work, sessions, policies, declarations, vault or clock. `needed`: without it nothing is
-    decided here; one store of several is not. `problem`: words.
+    """`kind`: store, catalog, work, webhook, backup, sessions, policies, declarations, vault or clock. `needed`:
+    without it nothing is decided here; one store of several is not. `problem`: words.
     """
 
     kind: str
@@ -74,9 +75,15 @@ class Health:
                 )
             ]
         for name in stores:
-            asked["store", name, False] = lambda name=name: _ask_store(service, name)  # type: ignore[misc]
+            asked["store", name, False] = partial(_ask_store, service, name)
         asked["catalog", service.catalog_place.rpartition("@")[2], False] = self._ask_catalog
-        asked["work", getattr(service.workflows, "shown", "the queue of work"), False] = self._ask_work
+        asked["work", "the queue of work" if service.workflows is None else service.workflows.shown, False] = (
+            self._ask_work
+        )
+        for name in service.loaded.config.webhooks:
+            asked["webhook", name, False] = partial(self._ask_hook, name)
+        if service.loaded.config.serve.backup:
+            asked["backup", service.loaded.config.serve.backup, False] = lambda: service.backup_problem
         asked["sessions", str(self._kept.path), True] = self._ask_sessions
         asked["policies", "who may do what", True] = self._ask_policies
         asked["declarations", str(service.config_path), False] = lambda: service.problem
@@ -116,6 +123,18 @@ class Health:
             return self._service.work_problem or "there is no queue of work"
         workflows.look("health")
         return ""
+
+    def _ask_hook(self, name: str) -> str:
+        """Nothing is sent: whether it took the last message."""
+        from holdfast.clock import to_rfc3339
+
+        workflows = self._service.workflows
+        if workflows is None:
+            return "nothing is sent to it without a queue of work"
+        [state] = workflows.hooks([name])
+        if state.failing_since_ns is None:
+            return ""
+        return f"it takes nothing since {to_rfc3339(state.failing_since_ns)}, {state.waiting} wait: {state.problem}"
 
     def _ask_sessions(self) -> str:
         self._kept.session("health")

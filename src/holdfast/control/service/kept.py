@@ -1,83 +1,34 @@
 """What a server keeps for itself: sessions, tokens, codes of devices, answers to requests that may come again.
 
-An SQLite file of mode 600. Nothing of it is a truth about vaults: whoever deletes it signs people out, and a request
-that is repeated afterwards is a new one. Of secrets only SHA-256 is kept; they are random, so that is enough.
+An SQLite file of mode 600; `kept_tables.py` has its tables. Nothing of it is a truth about vaults: whoever deletes it
+signs people out, and a request that is repeated afterwards is a new one. Of secrets only SHA-256 is kept; they are
+random, so that is enough.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final
 
-from holdfast.errors import FailedError, HoldfastError, StorageFullError
+from holdfast.clock import NANOSECONDS, SYSTEM_CLOCK, Clock
+from holdfast.control.service.kept_rows import Answer, Claim, DeviceCode, SessionRow, TokenRow
+from holdfast.control.service.kept_tables import prepare, require_known
+from holdfast.control.service.renewing import Renewing
+from holdfast.control.working.processes import machine_of, process_of
+from holdfast.errors import ConflictError, FailedError, HoldfastError, StorageFullError, UnsupportedFormatError
 from holdfast.homes import state_home
 
-__all__ = ["Answer", "DeviceCode", "Kept", "SessionRow", "TokenRow", "digest_of", "kept_place"]
+__all__ = ["Answer", "Claim", "DeviceCode", "Kept", "SessionRow", "TokenRow", "digest_of", "kept_place"]
 
 _BUSY_S: Final = 30.0
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS sessions (digest BLOB PRIMARY KEY, csrf TEXT NOT NULL, who BLOB NOT NULL,
-  begun INTEGER NOT NULL, seen INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS tokens (digest BLOB PRIMARY KEY, id TEXT NOT NULL UNIQUE, label TEXT NOT NULL,
-  who BLOB NOT NULL, scopes TEXT, begun INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS devices (digest BLOB PRIMARY KEY, code TEXT NOT NULL UNIQUE, label TEXT NOT NULL,
-  scopes TEXT, begun INTEGER NOT NULL, until INTEGER NOT NULL, polled INTEGER NOT NULL, answer TEXT NOT NULL,
-  who BLOB) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, body BLOB NOT NULL, at INTEGER NOT NULL,
-  memo BLOB, status INTEGER, headers BLOB, content BLOB) WITHOUT ROWID;
-"""
-_VERSION: Final = 1
-
-
-class SessionRow(NamedTuple):
-    """Times are ns. `who`: a `Known`, encoded."""
-
-    csrf: str
-    who: bytes
-    begun: int
-    seen: int
-    until: int
-
-
-class TokenRow(NamedTuple):
-    """`scopes`: actions and groups, with spaces between; None: no limit but the person's own."""
-
-    id: str
-    label: str
-    who: bytes
-    scopes: str | None
-    begun: int
-    until: int
-
-
-class DeviceCode(NamedTuple):
-    """`answer`: empty until a person says `allow` or `deny`; `taken` once a token was made of it."""
-
-    code: str
-    label: str
-    scopes: str | None
-    begun: int
-    until: int
-    polled: int
-    answer: str
-    who: bytes | None
-
-
-class Answer(NamedTuple):
-    """`body`: SHA-256 of what was asked. `memo`: what the verb noted before it acted. `status`: None until answered."""
-
-    body: bytes
-    at: int
-    memo: bytes | None
-    status: int | None
-    headers: bytes | None
-    content: bytes | None
+_LEASE_NS: Final = 30 * NANOSECONDS
 
 
 def _is_damage(error: BaseException | None) -> bool:
@@ -99,11 +50,15 @@ def kept_place(organisation: str, environment: Mapping[str, str]) -> Path:
 
 
 class Kept:
-    """For many threads; a few servers of one machine may share it. Raises FailedError, StorageFullError."""
+    """For many threads; a few servers of one machine may share it. Raises FailedError, StorageFullError, and
+    UnsupportedFormatError for a file of a newer version.
+    """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock = SYSTEM_CLOCK) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._process = f"{machine_of()}|{process_of(os.getpid())}"
+        self._renewing = Renewing(lambda: self.renew_claims(clock.now_ns()))
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
@@ -128,10 +83,15 @@ class Kept:
         database = None
         try:
             database = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            require_known(database, str(self.path))
             database.execute("PRAGMA journal_mode = WAL").close()
             database.execute("PRAGMA synchronous = FULL").close()
-            database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;").close()
+            prepare(database, str(self.path))
             return database
+        except UnsupportedFormatError:
+            assert database is not None
+            database.close()
+            raise
         except sqlite3.Error as error:
             if database is not None:
                 database.close()
@@ -145,7 +105,7 @@ class Kept:
                 try:
                     yield self._database
                     self._database.execute("COMMIT").close()
-                except BaseException:
+                except BaseException:  # whoever breaks off, by a Ctrl-C too: nothing half is kept
                     if self._database.in_transaction:
                         self._database.execute("ROLLBACK").close()
                     raise
@@ -154,10 +114,10 @@ class Kept:
                 kind = StorageFullError if full else FailedError
                 raise kind(f"{self.path} cannot be written ({error})", object_name=str(self.path)) from error
 
-    def _one(self, query: str, *values: object) -> tuple[object, ...] | None:
+    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
         with self._lock:
             try:
-                found: tuple[object, ...] | None = self._database.execute(query, values).fetchone()
+                found: tuple[Any, ...] | None = self._database.execute(query, values).fetchone()
                 return found
             except sqlite3.Error as error:
                 raise FailedError(f"{self.path} cannot be read ({error})", object_name=str(self.path)) from error
@@ -171,7 +131,7 @@ class Kept:
 
     def session(self, secret: str) -> SessionRow | None:
         found = self._one("SELECT csrf, who, begun, seen, until FROM sessions WHERE digest = ?", digest_of(secret))
-        return None if found is None else SessionRow(*found)  # type: ignore[arg-type]
+        return None if found is None else SessionRow(*found)
 
     def touch_session(self, secret: str, seen: int) -> None:
         with self._writing() as database:
@@ -190,7 +150,7 @@ class Kept:
 
     def token(self, secret: str) -> TokenRow | None:
         found = self._one("SELECT id, label, who, scopes, begun, until FROM tokens WHERE digest = ?", digest_of(secret))
-        return None if found is None else TokenRow(*found)  # type: ignore[arg-type]
+        return None if found is None else TokenRow(*found)
 
     def end_token(self, secret: str) -> None:
         with self._writing() as database:
@@ -217,7 +177,7 @@ class Kept:
     def _device(self, column: str, value: object) -> DeviceCode | None:
         query = f"SELECT code, label, scopes, begun, until, polled, answer, who FROM devices WHERE {column} = ?"  # noqa: S608
         found = self._one(query, value)
-        return None if found is None else DeviceCode(*found)  # type: ignore[arg-type]
+        return None if found is None else DeviceCode(*found)
 
     def poll_device(self, secret: str, at: int) -> None:
         with self._writing() as database:
@@ -245,34 +205,80 @@ class Kept:
 
     # Answers to requests that may come again
 
-    def begin_answer(self, key: bytes, body: bytes, at: int, *, forget_before: int) -> Answer | None:
-        """None: this request is the first of that key, and is noted now. Else what is known of the first one."""
+    def begin_answer(self, key: bytes, body: bytes, at: int, *, forget_before: int) -> Answer | Claim:
+        """A claim: nobody else does this request while it holds. Else what was answered; or that another body has this
+        key. Raises ConflictError while somebody does it, here or in another server of this file.
+
+        What a server had that was killed is claimed by the next who asks: at once in the same machine (and container),
+        elsewhere after 30 s.
+        """
         with self._writing() as database:
             database.execute("DELETE FROM answers WHERE at < ?", (forget_before,))
-            done = database.execute(
-                "INSERT INTO answers (key, body, at) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING", (key, body, at)
-            )
-            if done.rowcount == 1:
-                return None
-            query = "SELECT body, at, memo, status, headers, content FROM answers WHERE key = ?"
-            return Answer(*database.execute(query, (key,)).fetchone())
-
-    def note_memo(self, key: bytes, memo: bytes) -> None:
-        with self._writing() as database:
-            database.execute("UPDATE answers SET memo = ? WHERE key = ?", (memo, key))
-
-    def end_answer(self, key: bytes, status: int, headers: bytes, content: bytes) -> None:
-        with self._writing() as database:
             database.execute(
-                "UPDATE answers SET status = ?, headers = ?, content = ? WHERE key = ?", (status, headers, content, key)
+                "INSERT INTO answers (key, body, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (key, body, at)
             )
+            query = "SELECT body, at, memo, status, headers, content, process, lease FROM answers WHERE key = ?"
+            *found, process, lease = database.execute(query, (key,)).fetchone()
+            known = Answer(*found)
+            if known.body != body or known.status is not None:
+                return known
+            if process and self._is_alive(process, lease, at):
+                raise ConflictError("the same request is being done now", hint="wait a moment, and send it again")
+            claim = Claim(key, secrets.token_hex(8), known.memo)
+            now = (claim.name, self._process, at + _LEASE_NS, key)
+            database.execute("UPDATE answers SET claim = ?, process = ?, lease = ? WHERE key = ?", now)
+        self._renewing.add(claim)
+        return claim
 
-    def forget_answer(self, key: bytes) -> None:
-        """The request did not do anything: it may be sent again."""
+    def _is_alive(self, process: str, lease: int, at: int) -> bool:
+        machine, _, name = process.rpartition("|")
+        if machine and machine == machine_of():
+            return process_of(int(name.partition("/")[0])) == name
+        return at < lease <= at + 2 * _LEASE_NS  # else it is of a wrong clock
+
+    def note_memo(self, claim: Claim, memo: bytes) -> None:
+        """Before the request acts. Raises ConflictError where somebody else does it by now."""
+        self._mine(claim, "memo = ?", memo)
+
+    def end_answer(self, claim: Claim, status: int, headers: bytes, content: bytes) -> None:
+        """What was answered. Raises ConflictError where somebody else does it by now: what they come to counts."""
+        self._mine(claim, "process = '', status = ?, headers = ?, content = ?", status, headers, content)
+
+    def _mine(self, claim: Claim, change: str, *values: object) -> None:
         with self._writing() as database:
-            database.execute("DELETE FROM answers WHERE key = ? AND status IS NULL", (key,))
+            query = f"UPDATE answers SET {change} WHERE key = ? AND claim = ? AND status IS NULL"  # noqa: S608
+            if database.execute(query, (*values, claim.key, claim.name)).rowcount != 1:
+                raise ConflictError("this request was taken over by another server", hint="send it again")
+
+    def release(self, claim: Claim, *, forget: bool) -> None:
+        """The request is not done here any more. `forget`: it did not do anything; else it goes on by what was noted
+        when it comes again. After `end_answer` nothing is left to release.
+        """
+        self._renewing.discard(claim)
+        try:
+            self._release(claim, forget=forget)
+        except HoldfastError:
+            self._renewing.release_later(claim, forget=forget)
+            raise
+
+    def _release(self, claim: Claim, *, forget: bool) -> None:
+        what = "DELETE FROM answers" if forget else "UPDATE answers SET process = '', lease = 0"
+        with self._writing() as database:
+            database.execute(f"{what} WHERE key = ? AND claim = ? AND status IS NULL", (claim.key, claim.name))
+        self._renewing.released(claim)
+
+    def renew_claims(self, at: int) -> None:
+        """What is done here goes on being done here. Called every few seconds (`Renewing`)."""
+        for claim, forget in self._renewing.to_release().items():
+            self._release(claim, forget=forget)
+        held = self._renewing.held()
+        with self._writing() as database:
+            for claim in held:
+                query = "UPDATE answers SET lease = ? WHERE key = ? AND claim = ? AND status IS NULL"
+                database.execute(query, (at + _LEASE_NS, claim.key, claim.name))
 
     def close(self) -> None:
         """Afterwards nothing works any more."""
+        self._renewing.stop()
         with self._lock:
             self._database.close()

@@ -67,10 +67,12 @@ class Measuring:
 
     def _of_assets(self) -> Iterator[Sample]:
         from holdfast.catalog.judging import observe
+        from holdfast.control.service.reading.crediting import drills_of
         from holdfast.objectives.standing import stand
 
+        drills = drills_of(self._service)
         with self._service.catalog() as connection:
-            observed = observe(connection, self._service.clock.now_ns(), None)
+            observed = observe(connection, self._service.clock.now_ns(), None, drills.joined)
         for one in observed:
             yield from _of_standing(stand(one))
             if one.drilled is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-__all__ = ["METRICS", "Metric", "Type", "metric_named"]
+__all__ = ["METRICS", "Metric", "Type"]
 
 
 class Type(StrEnum):
@@ -69,8 +69,3 @@ METRICS: Final = (
     Metric("holdfast_credentials_refused", Type.COUNTER, (), "Credentials that count for nothing.", False),
     Metric("holdfast_build_info", Type.GAUGE, ("version",), "1, with the version of the server.", False),
 )
-
-
-def metric_named(name: str) -> Metric:
-    """Raises KeyError."""
-    return {one.name: one for one in METRICS}[name]

@@ -51,7 +51,8 @@ class Operation(NamedTuple):
 
     `on`, `part`: what the action is done to, and which part of the path names it. `pages`: the list in the answer that
     is cut into pages. `version`: what the ETag says of an answer, by default the bytes of it; `guards`: the name of the
-    GET whose version a request may ask for with If-Match.
+    GET whose version a request may ask for with If-Match. `keeps`: of a GET, so many seconds its answer may be given
+    to whoever may have it, before it is made anew; 0: it is made for each request.
     """
 
     name: str
@@ -70,3 +71,4 @@ class Operation(NamedTuple):
     version: Callable[[Any], str] | None = None
     guards: str = ""
     example: Any = None
+    keeps: float = 0.0

@@ -30,6 +30,7 @@ from holdfast.vault.vault import Vault
 
 if TYPE_CHECKING:
     from holdfast.replication.striping.store import StripedStore
+    from holdfast.vault.access.generations import Generations
 
 __all__ = ["DeclaredSites", "DeclaredAsset", "store_name"]
 
@@ -207,11 +208,13 @@ class DeclaredSites:
         assert trouble is not None
         raise trouble
 
-    def open_at(self, name: str) -> Vault:
-        """The vault at one store, or in one set of stripes. Raises what `control.vaults.opening.open_on` raises."""
-        store = self.store(name).store
+    def open_at(self, name: str, generations: Generations | None = None) -> Vault:
+        """The vault at one store, or in one set of stripes; `generations`: its configuration, where that was read just
+        now. Raises what `control.vaults.opening.open_on` raises.
+        """
+        store, own = self.store(name).store, self.environment
         try:
-            return open_on(store, environment=self.environment, clock=self.clock, progress=self.progress)
+            return open_on(store, environment=own, clock=self.clock, progress=self.progress, generations=generations)
         except NotFoundError as error:
             if not is_set_name(name):
                 raise

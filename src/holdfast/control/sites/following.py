@@ -13,6 +13,7 @@ from holdfast.control.sites.exposed import exposure_file
 from holdfast.control.sites.rates import RatesFile
 from holdfast.control.sites.striped import Healing, SetStatus, StripedAssets
 from holdfast.control.sites.telling import spread
+from holdfast.replication.following.configuring import Configured
 from holdfast.replication.following.exposing import Exposure, exposures
 from holdfast.replication.following.rounds import Copied, Follower, RoundReport
 from holdfast.replication.following.routes import RoundPlan, site_view, wanted_snapshots, watermark
@@ -112,6 +113,7 @@ class SiteFollower:
             verify=self._verify,
             progress=sites.progress,
             on_copied=self._record,
+            on_configured=self._record_configured,
             carriers=None if self.carriers is None else self.carriers.carrier,
         )
         self._rates = RatesFile(sites.config.organisation, sites.environment, sites.progress.note)
@@ -199,6 +201,13 @@ class SiteFollower:
             if copied.error is not None:
                 facts.outcome = copied.error.code
         self._rates.note_copied(copied, self.vault.handle.clock.now_ns())
+
+    def _record_configured(self, done: Configured) -> None:
+        """In the audit log, too: since when a site knows who was let in, and who was revoked."""
+        objects = {"generations": str(done.generations)}
+        with recorded_on(self.vault, "replicate", objects=objects, names={"site": done.store}) as facts:
+            if done.error is not None:
+                facts.outcome = done.error.code
 
     def _keep(self, found: Sequence[Exposure]) -> None:
         if self.series is None:

@@ -11,7 +11,7 @@ from random import SystemRandom
 from typing import Final, NamedTuple
 
 from holdfast.errors import ObjectNotFoundError
-from holdfast.replication.copying.asking import for_each
+from holdfast.fanout.beside import for_each
 from holdfast.stores.protocol import ObjectInfo, Store, store_identity
 from holdfast.vault.access.site_notices import NOTICE_BYTES_MAX, notice_id, notice_key
 from holdfast.vault.format.names import SITES

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
 
+from holdfast.durable import replace_file
 from holdfast.errors import FailedError
 from holdfast.homes import state_home
 
@@ -57,17 +57,7 @@ class KeptFile(Generic[T]):
             with path.with_suffix(".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 changed = change(self.read())
-                temporary = path.with_suffix(f".{os.getpid()}")
-                with temporary.open("wb") as file:
-                    file.write(msgspec.json.format(msgspec.json.encode(changed, order="sorted")))
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-                folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
+                replace_file(path, msgspec.json.format(msgspec.json.encode(changed, order="sorted")))
                 return changed
         except OSError as error:
             raise FailedError(f"{path} cannot be written ({error.strerror})", object_name=str(path)) from error

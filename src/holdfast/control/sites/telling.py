@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -18,9 +19,10 @@ import msgspec
 from holdfast.control.sites.hearing import Heard, hear, remember_rubbish
 from holdfast.control.sites.states import Condition, KeptNotice, heads, states_of
 from holdfast.errors import DamageError, FailedError, HoldfastError, NotFoundError
+from holdfast.fanout.beside import at_once
 from holdfast.ids import new_snapshot_id
 from holdfast.stores.protocol import Store, store_identity
-from holdfast.vault.access.configuration import read_vault_id
+from holdfast.vault.access.generations import Generations, read_generations
 from holdfast.vault.access.site_notices import SiteNotice, notice_id, notice_key, open_notice, seal_notice
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import SITES
@@ -57,13 +59,18 @@ class Told(NamedTuple):
 
 
 class _Lacking(NamedTuple):
-    """`notices`: ids of those that count and are not there, in this vault. `odd`: of those whose names are, and which
-    are not what is known here: their bytes.
+    """`generations`: the configuration of the vault that lies there, as it says itself. `notices`: ids of those that
+    count and are not there, in this vault. `odd`: of those whose names are, and which are not what is known here: their
+    bytes.
     """
 
-    vault: str
+    generations: Generations
     notices: frozenset[str]
     odd: Mapping[str, bytes]
+
+    @property
+    def vault(self) -> str:
+        return self.generations.vault_id
 
 
 def places_of(sites: DeclaredSites) -> list[Place]:
@@ -141,16 +148,22 @@ def spread(sites: DeclaredSites, patience_s: float = 2 * PATIENCE_SECONDS) -> To
         return Told((), {})
 
     def survey(place: Place) -> _Lacking | None:
+        found: list[Generations] = []
+        listed: list[str | None] = []
         try:
-            vault = read_vault_id(place.store)
+            at_once(
+                lambda: found.append(read_generations(place.store)),
+                lambda: listed.extend(notice_id(info.key) for info in place.store.list(SITES)),
+            )
         except NotFoundError:
             return None  # there is nothing yet that anybody could follow
-        there = counting & {notice_id(info.key) for info in place.store.list(SITES)}
+        [generations], there = found, counting & set(listed)
+        vault = generations.vault_id
         name = store_identity(place.store)
         read = {one: place.store.get(notice_key(one)) for one in there if (name, one) not in _right}
         odd = {one: data for one, data in read.items() if kept[one].documents.get(vault) != data}
         _right.update((name, one) for one in read.keys() - odd.keys())
-        return _Lacking(vault, frozenset(counting - there), odd)
+        return _Lacking(generations, frozenset(counting - there), odd)
 
     found, problems = _each(sites, places_of(sites), survey, patience_s, patient=True)
     lacking = {place: one for place, one in found.items() if one is not None}
@@ -159,12 +172,12 @@ def spread(sites: DeclaredSites, patience_s: float = 2 * PATIENCE_SECONDS) -> To
     _sign(sites, documents, short)
 
     def give(place: Place) -> None:
-        vault, notices, odd = short[place]
+        vault, (generations, notices, odd) = short[place].vault, short[place]
         for one in sorted(notices):
             if vault not in documents[one]:
                 raise FailedError("only a keeper's key of its vault can tell it")
             if not create_once(place.store, notice_key(one), documents[one][vault]):
-                lacking[place] = _Lacking(vault, notices, {**odd, one: place.store.get(notice_key(one))})
+                lacking[place] = _Lacking(generations, notices, {**odd, one: place.store.get(notice_key(one))})
 
     given, failed = _each(sites, list(short), give, patience_s, patient=True)
     wrong = {place.name: why for place, one in lacking.items() if (why := _in_the_way(sites, place, one.odd, kept))}
@@ -176,7 +189,7 @@ def _in_the_way(
     sites: DeclaredSites, place: Place, odd: Mapping[str, bytes], kept: Mapping[str, KeptNotice]
 ) -> str | None:
     """Why who reads these objects does not hear what they should say. Another keeper may have signed it as well."""
-    keys = _keys(sites, [place]) if odd else None
+    keys = _keys(sites, {place: None}) if odd else None
     for one, data in odd.items() if keys is not None else ():
         assert keys is not None
         try:
@@ -202,17 +215,19 @@ def _each(
     `patient`: wait for failed sites, too. A place that has not answered an earlier question in that time is not asked
     another one: a store that hangs holds one thread or two of this process, and not one for each question.
     """
-    answers: SimpleQueue[tuple[Place, T | HoldfastError]] = SimpleQueue()
+    answers: SimpleQueue[tuple[Place, Future[T]]] = SimpleQueue()
     problems: dict[str, str] = {}
     waiting: set[Place] = set()
 
     def do(place: Place) -> None:
+        answer: Future[T] = Future()
         try:
-            answers.put((place, work(place)))
+            answer.set_result(work(place))
         except HoldfastError as error:
-            answers.put((place, error))
+            answer.set_exception(error)
         except Exception as error:  # noqa: BLE001 - a thread that dies in silence would look like a store that hangs
-            answers.put((place, FailedError(f"{type(error).__name__}: {error}")))
+            answer.set_exception(FailedError(f"{type(error).__name__}: {error}"))
+        answers.put((place, answer))
 
     for place in places:
         name = store_identity(place.store)
@@ -232,10 +247,10 @@ def _each(
         except Empty:
             break
         waiting.discard(place)
-        if isinstance(answer, HoldfastError):
-            problems[place.name] = answer.message
-        else:
-            found[place] = answer
+        try:
+            found[place] = answer.result()
+        except HoldfastError as error:
+            problems[place.name] = error.message
     found = {place: found[place] for place in places if place in found}
     return found, problems | {place.name: f"no answer within {patience_s:.0f} s" for place in waiting}
 
@@ -251,7 +266,7 @@ def _checked(sites: DeclaredSites, read: Mapping[Place, Mapping[str, tuple[bytes
     keys_of: dict[str, VaultKeys | None] = {}
     for place, documents in read.items():
         if place.vault not in keys_of:
-            keys_of[place.vault] = _keys(sites, [one for one in read if one.vault == place.vault])
+            keys_of[place.vault] = _keys(sites, {one: None for one in read if one.vault == place.vault})
         keys = keys_of[place.vault]
         if keys is None:
             continue
@@ -278,7 +293,7 @@ def _sign(sites: DeclaredSites, documents: Mapping[str, dict[str, bytes]], short
     for vault in dict.fromkeys(one.vault for one in short.values()):
         places = [place for place, one in short.items() if one.vault == vault]
         missing = {one for place in places for one in short[place].notices if vault not in documents[one]}
-        keys = _keys(sites, places) if missing else None
+        keys = _keys(sites, {place: short[place].generations for place in places}) if missing else None
         if keys is None or keys.role != "keeper" or not keys.can_write:
             continue
         kept = sites.kept_states.notices()
@@ -294,11 +309,11 @@ def _keep(sites: DeclaredSites, found: Mapping[str, KeptNotice]) -> None:
         sites.progress.note(f"{error.message}: what was said of sites is known to this process only")
 
 
-def _keys(sites: DeclaredSites, places: Sequence[Place]) -> VaultKeys | None:
-    """Those of the vault at the first of these places that opens."""
-    for place in places:
+def _keys(sites: DeclaredSites, places: Mapping[Place, Generations | None]) -> VaultKeys | None:
+    """Those of the vault at the first of these places that opens; its configuration, where that was read just now."""
+    for place, generations in places.items():
         try:
-            return sites.open_at(place.name).handle.keys
+            return sites.open_at(place.name, generations).handle.keys
         except HoldfastError as error:
             sites.progress.note(f"what {place.name} says of sites cannot be checked: {error.message}")
     return None

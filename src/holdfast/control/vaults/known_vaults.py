@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.durable import replace_file
 from holdfast.errors import FailedError, UntrustedError
 from holdfast.events import Progress
 from holdfast.homes import state_home
@@ -102,7 +103,6 @@ class KnownVaults:
 
     def _write(self, place: str, now: _Seen, *, anew: bool) -> None:
         """One line for each place, so that a person can delete one. Never fails the opening."""
-        temporary = self._path.with_name(f".{self._path.name}.new")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._alone():
@@ -111,11 +111,7 @@ class KnownVaults:
                 if meanwhile is not None and not anew and meanwhile.generation > now.generation:
                     return  # another program has opened a newer one
                 lines = [f"{_json(name)}: {_json(seen)}" for name, seen in sorted((known | {place: now}).items())]
-                with temporary.open("w", encoding="utf-8") as file:
-                    file.write("{\n" + ",\n".join(lines) + "\n}\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(self._path)
+                replace_file(self._path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
         except OSError as error:
             self._progress.note(f"which vault was seen cannot be remembered in {self._path} ({error.strerror})")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from holdfast.clock import SYSTEM_CLOCK, Clock
 from holdfast.control.vaults.known_vaults import KnownVaults
-from holdfast.errors import CredentialError, UntrustedError, UsageError
+from holdfast.errors import CredentialError, UsageError
 from holdfast.events import SILENT, Progress
 from holdfast.stores.opening import open_store
 from holdfast.stores.protocol import Store
@@ -28,13 +28,8 @@ from holdfast.trust.keyring import (
 )
 from holdfast.trust.kms.services import KeyServices
 from holdfast.trust.suites import Suite
-from holdfast.vault.access.configuration import (
-    create_vault,
-    load_config,
-    read_suite,
-    read_vault_id,
-    wants_key_service,
-)
+from holdfast.vault.access.configuration import create_vault, trusted_config
+from holdfast.vault.access.generations import Generations, read_generations
 from holdfast.vault.vault import Vault, open_vault
 
 __all__ = ["CreatedVault", "create", "create_on", "open_at", "open_on", "store_at"]
@@ -160,23 +155,27 @@ def open_on(
     environment: Mapping[str, str] = os.environ,
     clock: Clock = SYSTEM_CLOCK,
     progress: Progress = SILENT,
+    generations: Generations | None = None,
 ) -> Vault:
-    """The same for a store that is open already; `options` are those that it was opened with."""
-    vault_id, suite = read_vault_id(store), read_suite(store)
+    """The same for a store that is open already; `options` are those that it was opened with. `generations`: its
+    configuration, where that was read just now.
+    """
+    generations = generations if generations is not None else read_generations(store)
     known = KnownVaults(environment, progress)
-    known.check(store, options, vault_id, suite)
-    credential, other = _key_for(store, vault_id, suite, environment, progress)
-    vault = open_vault(store, credential, passphrase=other, clock=clock, progress=progress)
+    known.check(store, options, generations.vault_id, generations.suite)
+    credential, other = _key_for(store, generations, environment, progress)
+    vault = open_vault(store, credential, passphrase=other, clock=clock, progress=progress, generations=generations)
     if isinstance(other, str):
-        _require_keeper_named(vault, environment)
+        _require_keeper_named(vault, generations, environment)
     known.remember(vault, options)
     return _audited(vault, environment)
 
 
 def _key_for(
-    store: Store, vault_id: str, suite: Suite, environment: Mapping[str, str], progress: Progress
+    store: Store, generations: Generations, environment: Mapping[str, str], progress: Progress
 ) -> tuple[Credential | None, str | KeyServices | None]:
     """The key file's credential; else what opens without one: a passphrase, key services, nothing for public data."""
+    vault_id, suite = generations.vault_id, generations.suite
     try:
         return find_credential(vault_id, environ=environment), None
     except CredentialError as error:
@@ -190,7 +189,7 @@ def _key_for(
             raise  # also for public data: with the key, signatures would be checked
         if passphrase is not None:
             return None, passphrase
-        if suite is not Suite.PLAIN and not wants_key_service(store):
+        if suite is not Suite.PLAIN and not generations.wants_key_service:
             raise
     if suite is not Suite.PLAIN:
         return None, key_services_from_environment(environment)
@@ -201,7 +200,7 @@ def _key_for(
     return None, None
 
 
-def _require_keeper_named(vault: Vault, environment: Mapping[str, str]) -> None:
+def _require_keeper_named(vault: Vault, generations: Generations, environment: Mapping[str, str]) -> None:
     """A passphrase vouches for a keeper before who does not know it; HOLDFAST_KEEPER, before those who do, too.
 
     Raises UntrustedError when the configuration is not that keeper's.
@@ -209,9 +208,7 @@ def _require_keeper_named(vault: Vault, environment: Mapping[str, str]) -> None:
     keeper = keeper_from_environment(environment)
     if keeper is None:
         return
-    store, config = vault.handle.store, vault.handle.keys.config
-    if load_config(store, [keeper], expected_vault=vault.id).config != config:
-        raise UntrustedError(f"the configuration at {store.url} changed while it was opened", hint="try again")
+    trusted_config(generations, [keeper], expected_vault=vault.id)
 
 
 def _audited(vault: Vault, environment: Mapping[str, str]) -> Vault:

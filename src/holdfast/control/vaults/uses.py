@@ -8,7 +8,6 @@ A file that cannot be written costs the planner a fact, which is noted; it never
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from holdfast.durable import replace_file
 from holdfast.homes import state_home
 from holdfast.stores.metering import metering
 from holdfast.stores.protocol import store_identity
@@ -109,10 +109,7 @@ class UsesLog:
             file.seek(size - KEEP_BYTES)
             file.readline()
             newest = file.read()
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.{threading.get_ident()}")
-        temporary.write_bytes(newest)
-        temporary.chmod(0o600)
-        temporary.replace(self.path)
+        replace_file(self.path, newest, mode=0o600, synced=False)
 
 
 _decoder: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Gave | Verified | Read)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from holdfast.clock import NANOSECONDS
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.workflows import (
     Arguments,
+    Hooks,
     Phase,
     Problem,
     Schedules,
@@ -26,7 +27,7 @@ from holdfast.control.working.tables import prepare_tables
 from holdfast.errors import ConflictError, FailedError, HoldfastError, NotFoundError, RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from dbos import WorkflowStatus
+    from dbos import EnqueueOptions, WorkflowStatus
 
 __all__ = ["DbosWorkflows"]
 
@@ -74,7 +75,7 @@ class DbosWorkflows:
             raise UsageError("`queue` and `by` are lines of text of at most 200 characters")
         before = self.look(key)
         if before is None:
-            options: dict[str, Any] = {
+            options: EnqueueOptions = {
                 "workflow_name": kind,
                 "queue_name": queue_name(known.queue),
                 "workflow_id": key,
@@ -85,7 +86,7 @@ class DbosWorkflows:
             delay = (not_before_ns - self._sites.clock.now_ns()) / NANOSECONDS if not_before_ns else 0.0
             if delay > 0:
                 options["delay_seconds"] = delay
-            self._said(lambda: self._client.enqueue(options, given))  # type: ignore[arg-type]
+            self._said(lambda: self._client.enqueue(options, given))
             before = self.look(key)
             if before is None:
                 raise FailedError(f"the work {key} was taken away at once")
@@ -168,6 +169,11 @@ class DbosWorkflows:
             running.setdefault(one.worker, []).append(one.key)
         return known_workers(self.database, running)
 
+    def hooks(self, names: Sequence[str]) -> Hooks:
+        from holdfast.control.hooks.states import known_hooks
+
+        return known_hooks(self.database, names, self.open_work())
+
     def close(self) -> None:
         self._client.destroy()
         self.database.close()
@@ -184,7 +190,7 @@ class DbosWorkflows:
                 yield
         except HoldfastError:
             raise
-        except Exception as error:
+        except Exception as error:  # DBOS has errors of many kinds, and lets those of its libraries through
             raise FailedError(
                 f"the queue of work at {self.shown} failed: {type(error).__name__}: {str(error)[:300]}",
                 object_name=self.shown,

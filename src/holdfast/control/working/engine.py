@@ -11,19 +11,19 @@ import importlib.util
 import logging
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from holdfast.errors import MissingExtraError
+from holdfast.errors import MissingExtraError, UnsupportedFormatError
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
     from holdfast.control.working.database import WorkDatabase
 
-__all__ = ["APPLICATION", "SERIALIZATION", "VERSION", "open_client", "queue_name", "require_workers", "serializer"]
+__all__ = ["APPLICATION", "VERSION", "open_client", "queue_name", "require_workers", "serializer"]
 
 APPLICATION: Final = "holdfast"
 VERSION: Final = "1"
 """Of what a workflow's steps are, in which order: work that another version began would not be gone on with."""
-SERIALIZATION: Final = "portable_json"
+_SCHEMA: Final = "dbos"  # of PostgreSQL: DBOS's own default
 
 
 def require_workers() -> None:
@@ -63,8 +63,29 @@ def open_client(database: WorkDatabase) -> DBOSClient:
         retry_connection_errors=False,
     )
     with database.speaking():
+        _require_known(database)
         client._sys_db.run_migrations()  # a client never does it by itself
     return client
+
+
+def _require_known(database: WorkDatabase) -> None:
+    """DBOS itself would work on tables of a version that it does not know. Raises UnsupportedFormatError."""
+    from dbos._migration import get_dbos_migrations, sqlite_migrations
+    from sqlalchemy import inspect, text
+
+    schema = None if database.is_sqlite else _SCHEMA
+    known = len(sqlite_migrations if database.is_sqlite else get_dbos_migrations(_SCHEMA, False, False))
+    with database.transaction() as connection:
+        if not inspect(connection).has_table("dbos_migrations", schema=schema):
+            return
+        table = "dbos_migrations" if schema is None else f"{schema}.dbos_migrations"
+        version = connection.scalar(text(f"SELECT max(version) FROM {table}"))  # noqa: S608 - a name of our own
+    if version is not None and int(version) > known:
+        raise UnsupportedFormatError(
+            f"the queue of work at {database.shown} was made by a newer DBOS (version {version} of its tables)",
+            hint="update Holdfast here, too; or name another place with HOLDFAST_WORK_DB",
+            object_name=database.shown,
+        )
 
 
 def quiet() -> None:

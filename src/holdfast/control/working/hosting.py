@@ -22,7 +22,6 @@ __all__ = ["Act", "Host", "hand_on"]
 Act = Callable[[Kind, str, dict[str, Any], int], dict[str, object]]
 """Kind, key, arguments and number of this attempt → what `sayings` makes."""
 
-_DEATHS_MAX: Final = 8
 _POLL_S: Final = 0.5
 _ONE_A_PROCESS: Final = threading.Lock()
 
@@ -51,7 +50,7 @@ class Host:
             self._listen()
             with self._database.speaking():
                 self._launch()
-        except BaseException:
+        except BaseException:  # also a Ctrl-C: the next worker of this process has to be able to begin
             self.stop(0.0)
             raise
 
@@ -80,13 +79,13 @@ class Host:
             }
         )
         for kind in KINDS.values():
-            DBOS.workflow(name=kind.name, max_recovery_attempts=_DEATHS_MAX)(self._workflow(kind))
+            DBOS.workflow(name=kind.name, max_recovery_attempts=kind.deaths)(self._workflow(kind))
         DBOS.launch()
-        for queue, left in QUEUES.items():
+        for queue, at_once in QUEUES.items():
             DBOS.register_queue(
                 queue_name(queue),
                 partition_concurrency=1,
-                worker_concurrency=max(1, self._slots - left),
+                worker_concurrency=at_once(self._slots),
                 polling_interval_sec=_POLL_S,
                 on_conflict="always_update",
             )

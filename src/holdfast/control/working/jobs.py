@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.workflows import Value
+from holdfast.control.working.database import WorkDatabase
 
 __all__ = ["Job", "Leaving"]
 
@@ -17,7 +18,9 @@ class Leaving(BaseException):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """`sites`: newly opened, for this piece alone. `is_leaving`, `is_cancelled`: looked at between steps."""
+    """`sites`: newly opened, for this piece alone. `database`: of the queue. `is_leaving`, `is_cancelled`: looked at
+    between steps.
+    """
 
     key: str
     kind: str
@@ -25,6 +28,7 @@ class Job:
     by: str
     attempt: int
     sites: DeclaredSites
+    database: WorkDatabase
     told: Callable[[str], None]
     is_leaving: Callable[[], bool]
     is_cancelled: Callable[[], bool]

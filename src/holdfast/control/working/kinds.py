@@ -17,12 +17,22 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "QUEUES", "Kind", "kind_called"]
 
-QUEUES: Final = {"runs": 0, "drills": 0, "chores": 1}
-"""Queues of DBOS, each with how many of its slots a worker leaves to the others: recoveries never wait for chores."""
+QUEUES: Final[Mapping[str, Callable[[int], int]]] = {
+    "runs": lambda slots: slots,
+    "drills": lambda slots: slots,
+    "chores": lambda slots: max(1, slots - 1),
+    "hooks": lambda slots: _HOOKS,
+}
+"""Queues of DBOS, each with how many pieces a worker of so many slots does side by side: recoveries never wait for
+chores, and nothing waits for receivers of webhooks that do not answer: each has a place of its own.
+"""
 
 _TEXT_MAX: Final = 4000
 _SOON: Final = (5.0, 15.0, 60.0, 60.0, 300.0, 300.0, 900.0, 900.0)
 _ONCE: Final = (10.0, 60.0)
+_HOOKS: Final = 32  # as many as may be declared
+_FOR_A_WEEK: Final = (5.0, 15.0, 60.0, 300.0, *[900.0] * 700)
+_DEATHS_MAX: Final = 8
 
 
 class Kind(NamedTuple):
@@ -30,7 +40,8 @@ class Kind(NamedTuple):
     with the same value wait for each other; empty: all of the kind wait for each other.
 
     `pauses`: seconds before each further attempt after an error that passes (a store that does not answer). `ending`:
-    how a person ends it while it runs; empty: `cancel` does.
+    how a person ends it while it runs; empty: `cancel` does. `deaths`: how many workers may die over it before it is
+    given up. `lingers`: it may wait between two attempts for so long that nobody waits for it.
     """
 
     name: str
@@ -41,6 +52,8 @@ class Kind(NamedTuple):
     lane: str = ""
     pauses: tuple[float, ...] = _ONCE
     ending: str = ""
+    deaths: int = _DEATHS_MAX
+    lingers: bool = False
 
     def handler(self) -> Callable[[Job], dict[str, Value]]:
         """What does it."""
@@ -99,11 +112,13 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind("evidence.write", "chores", f"{_CHORES}:evidence_write", {"run": str}, lane="run"),
         Kind(
             "webhook.send",
-            "chores",
-            "holdfast.control.working.hooks:webhook_send",
-            {"channel": str, "body": str},
-            lane="channel",
-            pauses=_SOON,
+            "hooks",
+            "holdfast.control.hooks.sending:webhook_send",
+            {"hook": str, "event": str, "body": str, "until": int},
+            lane="hook",
+            pauses=_FOR_A_WEEK,
+            deaths=1000,
+            lingers=True,
         ),
     )
 }

@@ -18,7 +18,7 @@ def open_queue(sites: DeclaredSites, url: str = "", *, mend: bool = False) -> Db
     require_workers()
     from holdfast.control.working.database import default_place, open_database, revealed_place
     from holdfast.control.working.dbos_workflows import DbosWorkflows
-    from holdfast.errors import DamageError
+    from holdfast.errors import DamageError, UnsupportedFormatError
 
     organisation = sites.config.organisation
     place = url or default_place(organisation, sites.environment)
@@ -26,11 +26,11 @@ def open_queue(sites: DeclaredSites, url: str = "", *, mend: bool = False) -> Db
     database = open_database(address, secret=secret)
     try:
         return DbosWorkflows(database, sites)
-    except DamageError:
-        if not mend or not database.is_sqlite:
+    except DamageError as error:
+        if not mend or not database.is_sqlite or isinstance(error, UnsupportedFormatError):  # a newer one is whole
             database.close()
             raise
-    except BaseException:
+    except BaseException:  # also a Ctrl-C: nobody else closes it
         database.close()
         raise
     aside = database.set_aside(sites.clock.now_ns())
@@ -38,6 +38,6 @@ def open_queue(sites: DeclaredSites, url: str = "", *, mend: bool = False) -> Db
     database = open_database(address, secret=secret)
     try:
         return DbosWorkflows(database, sites)
-    except BaseException:
+    except BaseException:  # also a Ctrl-C: nobody else closes it
         database.close()
         raise

@@ -51,7 +51,7 @@ def read_said(value: object) -> Said:
 def read_arguments(value: object) -> dict[str, Value]:
     """Arguments as they were submitted; empty for what cannot be read."""
     try:
-        first = value["args"][0]  # type: ignore[index]
+        first = value["args"][0] if isinstance(value, dict) else None
         return msgspec.convert(first, dict[str, Value])
     except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError, LookupError, TypeError):
         return {}

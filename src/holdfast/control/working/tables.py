@@ -1,21 +1,38 @@
-"""Our own tables beside those of DBOS: whose queue it is, which workers are there, what schedules have submitted.
+"""Our own tables beside those of DBOS: whose queue it is, which workers are there, what schedules have submitted, how
+receivers of webhooks are.
 
-They are made when a queue is first opened. `VERSION` counts their changes; a queue of a newer version is refused, and
-one that cannot be used any more may be deleted: nothing of it is needed to go on with a run.
+They are made when a queue is first opened. `VERSION` counts their changes: an older queue is brought up to date by
+whoever opens it first, a newer one is refused before anything of it is touched. Alembic would bring no more than that:
+each version so far adds tables, and a queue that cannot be used any more may be deleted, as nothing of it is needed to
+go on with a run.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, MetaData, String, Table, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    insert,
+    inspect,
+    select,
+    update,
+)
 
 from holdfast.control.working.database import WorkDatabase
 from holdfast.errors import ConflictError, DamageError, RefusedError, UnsupportedFormatError
 
-__all__ = ["PERIODS", "SCHEDULES", "WORKERS", "prepare_tables"]
+__all__ = ["HOOKS", "LOOKS", "PERIODS", "SCHEDULES", "WORKERS", "prepare_tables"]
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _META: Final = MetaData()
 _INFO: Final = Table(
@@ -54,6 +71,25 @@ PERIODS: Final = Table(
     Column("at_ns", BigInteger, nullable=False),
     Column("every_s", Double, nullable=False),
 )
+HOOKS: Final = Table(
+    "holdfast_hooks",
+    _META,
+    Column("name", String(200), primary_key=True),
+    Column("since_ns", BigInteger, nullable=False),  # what happened before is not told
+    Column("delivered", BigInteger, nullable=False),
+    Column("delivered_ns", BigInteger, nullable=False),
+    Column("given_up", BigInteger, nullable=False),
+    Column("failing_since_ns", BigInteger, nullable=False),  # 0: the last attempt got through
+    Column("problem", String(400), nullable=False),
+)
+LOOKS: Final = Table(
+    "holdfast_hook_looks",
+    _META,
+    Column("id", Integer, primary_key=True),
+    Column("at_ns", BigInteger, nullable=False),  # when somebody last looked for events
+)
+_ADDED: Final = {2: (HOOKS, LOOKS)}
+"""Version → the tables that it added."""
 
 
 def prepare_tables(database: WorkDatabase, organisation: str) -> None:
@@ -62,25 +98,33 @@ def prepare_tables(database: WorkDatabase, organisation: str) -> None:
     """
     for _ in range(3):
         try:
-            with database.speaking():
-                _META.create_all(database.engine, checkfirst=True)
-                with database.engine.begin() as connection:
-                    found = connection.execute(select(_INFO.c.version, _INFO.c.organisation)).all()
-                    if not found:
-                        connection.execute(insert(_INFO).values(id=1, version=VERSION, organisation=organisation))
-                        return
+            with database.transaction() as connection:
+                if database.is_sqlite:  # Python's own module begins a transaction only before rows are written
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return _prepare(database, connection, organisation)
         except ConflictError:  # two that make them at the same moment: the second finds them
             continue
-        break
-    else:
-        raise ConflictError(f"others make the tables of {database.shown} at this moment", object_name=database.shown)
+    raise ConflictError(f"others make the tables of {database.shown} at this moment", object_name=database.shown)
+
+
+def _prepare(database: WorkDatabase, connection: Connection, organisation: str) -> None:
+    if not inspect(connection).has_table(_INFO.name):
+        _META.create_all(connection)
+        connection.execute(insert(_INFO).values(id=1, version=VERSION, organisation=organisation))
+        return
+    found = connection.execute(select(_INFO.c.version, _INFO.c.organisation).with_for_update()).all()
+    if not found:  # an earlier version may have died between making them and saying whose they are
+        _META.create_all(connection, checkfirst=True)
+        connection.execute(insert(_INFO).values(id=1, version=VERSION, organisation=organisation))
+        return
     version, whose = found[0]
     if version > VERSION:
         raise UnsupportedFormatError(
             f"the queue of work at {database.shown} was made by a newer Holdfast (version {version} of its tables)",
+            hint="update Holdfast here, too; or name another place with HOLDFAST_WORK_DB",
             object_name=database.shown,
         )
-    if len(found) > 1 or not whose:
+    if len(found) > 1 or not whose or version < 1:
         raise DamageError(f"the queue of work at {database.shown} does not say whose it is", object_name=database.shown)
     if whose != organisation:
         raise RefusedError(
@@ -88,3 +132,6 @@ def prepare_tables(database: WorkDatabase, organisation: str) -> None:
             hint="name another place: each organisation has its own",
             object_name=database.shown,
         )
+    for later in range(version + 1, VERSION + 1):
+        _META.create_all(connection, tables=_ADDED[later])
+        connection.execute(update(_INFO).values(version=later))

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from holdfast.clock import NANOSECONDS
 from holdfast.config.finding import LoadedConfig, load_config
+from holdfast.control.hooks.following import HookFollower
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.workflows import Phase
 from holdfast.control.working.beats import Beating, Watch
@@ -21,7 +22,7 @@ from holdfast.control.working.dbos_workflows import DbosWorkflows
 from holdfast.control.working.happenings import Happened, Told
 from holdfast.control.working.hosting import Host
 from holdfast.control.working.jobs import Job, Leaving
-from holdfast.control.working.kinds import Kind
+from holdfast.control.working.kinds import KINDS, Kind
 from holdfast.control.working.sayings import said_done, said_failed
 from holdfast.control.working.schedules import Scheduler
 from holdfast.errors import HoldfastError
@@ -61,6 +62,7 @@ class Worker:
         self._beating = Beating(workflows.database, self.name, self._slots)
         self._watch = Watch(self.name, dead_after_s)
         self._scheduler = Scheduler(workflows.database, workflows, self._note) if schedules else None
+        self._hooks = HookFollower(sites, workflows.database, workflows, self._declared, self._is_busy, self._note)
         self._host = Host(workflows.database, self.name, self._slots, self._act, self._note)
         self._running: dict[str, Kind] = {}
         self._lost: set[str] = set()
@@ -87,12 +89,14 @@ class Worker:
         self._beating.beat(self._sites.clock.now_ns())
         try:
             self._host.start()
-        except BaseException:
+        except BaseException:  # also a Ctrl-C: nobody is to miss a worker that never began
             self._beating.bury([self.name])
             raise
         self._say("started", text=f"{self._slots} slots, {self._queue.shown}")
         self._thread = threading.Thread(target=self._attend, name="worker-watch", daemon=True)
         self._thread.start()
+        if self._scheduler is not None:
+            self._hooks.start()
 
     def stop(self, grace_s: float = 30.0) -> list[str]:
         """Claim nothing more, wait so long for what runs, and leave the rest to others. Returns what was left (keys).
@@ -100,6 +104,8 @@ class Worker:
         The threads of what was left stop at their next step: leave the process soon.
         """
         self._host.stop(grace_s if self.running else 0.0)
+        if self._scheduler is not None:
+            self._hooks.stop()
         self._leaving.set()
         with self._lock:
             left = sorted((self._host.claimed - self._lost) | self._left)
@@ -119,9 +125,24 @@ class Worker:
         return left
 
     def is_idle(self) -> bool:
-        """Whether nothing runs, and nothing waits that could be begun now. Raises as the queue does."""
+        """Whether nothing runs, and nothing waits that could be begun now, but for receivers of webhooks that take
+        nothing. Raises as the queue does.
+        """
         open_work = self._queue.open_work(("ENQUEUED", "PENDING"))
+        waiting = [one for one in open_work if one.kind in KINDS and KINDS[one.kind].lingers]
+        if waiting:
+            names = list({str(one.arguments.get("hook", "")) for one in waiting})
+            silent = {one.name for one in self._queue.hooks(names) if one.failing_since_ns is not None}
+            open_work = [one for one in open_work if one not in waiting or one.arguments.get("hook") not in silent]
         return not open_work and not self.running
+
+    def look_for_events(self) -> int:
+        """What receivers of webhooks are to be told: how many messages were submitted."""
+        return 0 if self._scheduler is None else self._hooks.look()
+
+    def _is_busy(self) -> bool:
+        with self._lock:
+            return any(not kind.lingers for kind in self._running.values())
 
     def submit_due(self) -> int:
         """What the schedules want now. How many pieces were submitted."""
@@ -220,6 +241,7 @@ class Worker:
                 by="",
                 attempt=number,
                 sites=DeclaredSites(self._declared(), self._sites.environment, self._sites.clock, _Notes(told)),
+                database=self._queue.database,
                 told=told,
                 is_leaving=self._leaving.is_set,
                 is_cancelled=lambda: key in self._lost,
@@ -248,6 +270,8 @@ class Worker:
             with self._lock:
                 self._running.pop(key, None)
                 self._lost.discard(key)
+            if not kind.lingers:
+                self._hooks.hurry()
 
     def _declared(self) -> LoadedConfig:
         """The file as it is now; one with mistakes does not count."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Final
 
 from holdfast.drills.recovering import approve, compare, finish, plan
 from holdfast.drills.scenarios.places import lose_home, lose_site
 from holdfast.drills.scenarios.scenario import Scenario
 from holdfast.drills.stage import Stage
+from holdfast.drills.trial.commands import Running
 from holdfast.drills.trial.organisation import APPROVER, DEPUTY, OPERATOR, Trial
 from holdfast.drills.troubles import DrillBroken, DrillFailed
 from holdfast.evidence.record_outcome import MomentKind
@@ -28,6 +30,7 @@ steps:
     done: [/usr/bin/test, -e, "{opened}"]
     no_undo: it changes nothing
     timeout: 10min
+    rehearse: true
 """
 _REACHED_SECONDS: Final = 300.0
 
@@ -84,7 +87,7 @@ def play(stage: Stage) -> None:
         said += [f"another machine adopted it with another key; step {ran.plan.step}, restored once", planned.run]
 
 
-def _kill(stage: Stage, running, machine) -> None:  # type: ignore[no-untyped-def]
+def _kill(stage: Stage, running: Running, machine: Path) -> None:
     running.kill()
     stage.wait_until(lambda: running.code is not None, 30.0, "the control plane does not end")
     shutil.rmtree(machine)

@@ -69,7 +69,7 @@ class Running:
                     raise DrillBroken(f"`{self.words}` did not end within {patience:.0f} s")
                 self.changed.wait(_LOOK_SECONDS)
                 self._of.require_launcher()
-        except BaseException:
+        except BaseException:  # who stops waiting, by a Ctrl-C too, leaves nothing that runs
             self.kill()
             raise
         seconds = self._of.clock.monotonic() - self._began

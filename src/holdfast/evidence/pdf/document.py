@@ -14,7 +14,9 @@ from reportlab.platypus import Flowable, SimpleDocTemplate
 from holdfast.evidence.controls import answers_of, gaps_in
 from holdfast.evidence.evidence_page import Seal
 from holdfast.evidence.headline import headline_of
+from holdfast.evidence.page_costs import money
 from holdfast.evidence.page_parts import duration, number
+from holdfast.evidence.pdf.costs import costs
 from holdfast.evidence.pdf.fonts import BODY, load_fonts, shown
 from holdfast.evidence.pdf.parts import BOTTOM, MARGIN, Heading, Parts, facts, grid, mono, note, state, text
 from holdfast.evidence.pdf.sections import clean_up, findings, people, scenario, scope, steps, targets, timeline, trust
@@ -79,6 +81,7 @@ def _story(record: Evidence, seal: Seal) -> Iterator[Flowable]:
     yield from targets(record)
     yield from timeline(record)
     yield from _results(record)
+    yield from costs(record)
     yield from _integrity(record)
     yield from findings(record)
     yield from clean_up(record)
@@ -147,12 +150,13 @@ def _results(record: Evidence) -> Iterator[Flowable]:
     yield Heading("7 Results")
     rows: list[tuple[str, str | Flowable]] = [
         ("Run", state(results.outcome)),
+        *([("Why", results.why)] if results.why else []),
         *((f"RTO: {name}", duration(value)) for name, value in results.measured.split.parts()),
         ("Recovered at", results.recovery_site or "not recovered"),
         ("Steps lost", number(lost.steps)),
         ("Tokens lost", number(lost.tokens)),
         ("GPU-hours lost", number(lost.gpu_hours)),
-        ("Money lost", number(lost.usd, "USD")),
+        ("Money lost", money(lost.usd, "USD")),
         ("Capacity obtained", number(results.capacity_percent, "%")),
     ]
     told = results.predicted

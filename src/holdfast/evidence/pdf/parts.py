@@ -44,7 +44,7 @@ _H3 = ParagraphStyle("h3", fontName=BOLD, fontSize=9, leading=12, textColor=_INK
 _LEVELS: Final = (_H1, _H2, _H3)
 
 
-class Heading(Paragraph):  # type: ignore[misc]
+class Heading(Paragraph):  # type: ignore[misc]  # reportlab has no types
     """A heading that also stands in the outline of the file, and is not left alone at the foot of a page."""
 
     def __init__(self, words: str, level: int = 1) -> None:
@@ -121,7 +121,7 @@ def grid(heads: Sequence[str], rows: Sequence[Sequence[str | Flowable]], shares:
     return [table, Spacer(0, 4)]
 
 
-class Parts(Flowable):  # type: ignore[misc]
+class Parts(Flowable):  # type: ignore[misc]  # as above
     """The measured parts of the RTO side by side, to scale, and their names below."""
 
     def __init__(self, parts: Sequence[tuple[str, float, str]]) -> None:

@@ -7,7 +7,8 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -19,6 +20,7 @@ _OUTPUT_MAX: Final = 64 << 10
 _TOLD_MAX: Final = 500
 _SECRET: Final = re.compile(r"(?i)\b(\w*(?:key|token|secret|passw|credential|authoriz)\w*)(\s*[=:]\s*)\S+")
 _LONG: Final = re.compile(r"\b[A-Za-z0-9+/_-]{32,}={0,2}")
+_LOOK_SECONDS: Final = 0.25
 _KEPT: Final = ("HOLDFAST_CONFIG", "HOLDFAST_SITE")
 
 
@@ -42,8 +44,10 @@ def run_command(
     folder: str | None = None,
     *,
     given: bytes = b"",
+    over: Callable[[], bool] | None = None,
 ) -> Ran:
-    """Run it in a process group of its own, which is killed when the time is over. `given`: what it reads on stdin.
+    """Run it in a process group of its own, which is killed when the time is over, or when `over` says so. `given`:
+    what it reads on stdin.
 
     Raises FailedError.
     """
@@ -63,7 +67,7 @@ def run_command(
         except (OSError, ValueError) as error:
             raise FailedError(f"{command[0]} cannot be run ({error})", object_name=command[0]) from error
         try:
-            code = process.wait(seconds)
+            code = process.wait(seconds) if over is None else _wait(process, seconds, over)
         except subprocess.TimeoutExpired as error:
             raise AgainError(f"{command[0]} took longer than {seconds:.0f} s", object_name=command[0]) from error
         finally:
@@ -71,6 +75,21 @@ def run_command(
         size = output.seek(0, os.SEEK_END)
         output.seek(max(0, size - _OUTPUT_MAX))
         return Ran(code, scrubbed(output.read(_OUTPUT_MAX).decode(errors="replace")))
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float, over: Callable[[], bool]) -> int:
+    """Its exit code. Raises TimeoutExpired; AgainError where it was given up."""
+    until = time.monotonic() + seconds
+    while True:
+        left = until - time.monotonic()
+        try:
+            return process.wait(max(0.0, min(left, _LOOK_SECONDS)))
+        except subprocess.TimeoutExpired:
+            if left <= _LOOK_SECONDS:
+                raise
+            if over():
+                name = str(process.args[0]) if isinstance(process.args, tuple) else "the command"
+                raise AgainError(f"{name} was ended: nobody waits for it any more", object_name=name) from None
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

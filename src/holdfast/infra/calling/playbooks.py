@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -50,9 +50,10 @@ def play(
     seconds: float,
     *,
     check: bool = False,
+    over: Callable[[], bool] | None = None,
 ) -> Played:
     """Run it. `inventory`: a file, or hosts as in `host1,host2,`; empty: this machine alone. `given`: extra variables.
-    `check`: nothing is changed (`--check`).
+    `check`: nothing is changed (`--check`). It is ended when `over` says so.
 
     Raises MissingExtraError, NotFoundError (no such file), FailedError with the first task that failed.
     """
@@ -82,6 +83,7 @@ def play(
                 suppress_env_files=True,
                 quiet=True,
                 event_handler=heard,
+                cancel_callback=over,
             )
             # The runner begins with all of this process's own environment: what was not given is taken out again.
             runner.config.env = {
@@ -97,6 +99,8 @@ def play(
         )
         status = str(runner.status)
     failed = tuple(sorted({*stats.get("failures", {}), *stats.get("dark", {})}))
+    if status == "canceled":
+        raise AgainError(f"{playbook.name} was ended: nobody waits for it any more", object_name=playbook.name)
     if status == "timeout":
         raise AgainError(f"{playbook.name} took longer than {seconds:.0f} s", object_name=playbook.name)
     if status != _WELL or failed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -31,16 +31,17 @@ def call_function(
     folder: Path,
     *,
     check: bool = False,
+    over: Callable[[], bool] | None = None,
 ) -> Told:
     """What `package.module:function` returns when it is called with `given`; modules are looked for in `folder` first.
 
-    Raises FailedError: it raised, took too long, or returned what cannot be told.
+    It is ended when `over` says so. Raises FailedError: it raised, took too long, or returned what cannot be told.
     """
     module, _, name = call.partition(":")
     with tempfile.TemporaryDirectory(prefix="holdfast-call-") as place:
         result = Path(place, "result")
         command = (sys.executable, run_python.__file__, str(result), module, name, *(["--check"] if check else []))
-        ran = run_command(command, environment, seconds, str(folder), given=msgspec.json.encode(dict(given)))
+        ran = run_command(command, environment, seconds, str(folder), given=msgspec.json.encode(dict(given)), over=over)
         if ran.code != 0:
             raise AgainError(f"{call}: {ran.said or f'exit code {ran.code}'}", object_name=call)
         try:

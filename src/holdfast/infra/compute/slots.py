@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from holdfast import durable
 from holdfast.errors import DamageError, FailedError, HoldfastError, PermissionDeniedError, StorageFullError
 
 __all__ = ["Slots", "replace_file", "translated"]
@@ -79,20 +80,9 @@ def decode_slots(data: bytes, name: str) -> dict[int, str]:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Durable when it returns; whoever reads it finds the old or the new content. Raises FailedError and its kin."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.replace_file(path, data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise translated(error, path) from error
 
 

@@ -5,6 +5,9 @@ second only when the first has ended, and it is cancelled before, so that a serv
 twice. What is submitted when machines are *got* waits, on its nodes, for a file that says what to run; `start` writes
 that file. The folder with these files, the target of a restore and the service's program lie where login node and
 compute nodes both see them. What was submitted is kept there as well, so that what was stopped can be started again.
+
+Slurm forgets a job some minutes after its end (MinJobAge). How it ended is read then where the job itself wrote it, and
+else in Slurm's accounting (`sacct`), where there is one: what ended well is not begun once more.
 """
 
 from __future__ import annotations
@@ -22,7 +25,15 @@ from holdfast.errors import DamageError, FailedError, MissingExtraError, StoreUn
 from holdfast.infra.calling.commands import scrubbed, without_keys
 from holdfast.infra.compute.port import CapacityError, Handle, Held, Launch, Pool, Probed, Running, digest_of
 from holdfast.infra.compute.slots import replace_file, translated
-from holdfast.infra.compute.slurm_texts import Job, jobs_of, nodes_of, service_script, start_of, waiting_script
+from holdfast.infra.compute.slurm_texts import (
+    Job,
+    ended_of,
+    jobs_of,
+    nodes_of,
+    service_script,
+    start_of,
+    waiting_script,
+)
 
 __all__ = ["SlurmMachines", "decode_kept"]
 
@@ -33,6 +44,7 @@ _LIVE: Final = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", 
 _WELL: Final = "COMPLETED"
 _RUNS: Final = ("RUNNING", "COMPLETING", "STOPPED")
 _FORMAT: Final = "%i|%T|%D|%j|%r"
+_ACCOUNTED: Final = "now-30days"
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,9 +120,11 @@ class SlurmMachines:
             self._write(kept)  # first whose job it is, then what it does
         if kept.owner != key:
             if not self._go(kept.owner).exists():
-                self._write_script(self._go(kept.owner), service_script(launch, number))
+                self._forget_end(kept.owner)
+                self._write_script(self._go(kept.owner), service_script(launch, number, self._ended(kept.owner)))
         elif not self._lives_or_did_well(kept):
-            self._submit(key, number, service_script(launch, number))
+            self._forget_end(key)
+            self._submit(key, number, service_script(launch, number, self._ended(key)))
         return self._named(kept)
 
     def find(self, key: str) -> Handle | None:
@@ -209,8 +223,36 @@ class SlurmMachines:
         return job is not None and job.state in (*_LIVE, _WELL)
 
     def _job_of(self, kept: _Kept) -> Job | None:
-        """One that lives before one that has ended."""
-        return self._live(kept.owner) or max(self._jobs(kept.owner), key=lambda one: one.id, default=None)
+        """One that lives before one that has ended; of what Slurm has forgotten, what is noted of its end."""
+        return (
+            self._live(kept.owner)
+            or max(self._jobs(kept.owner), key=lambda one: one.id, default=None)
+            or self._forgotten(kept)
+        )
+
+    def _forgotten(self, kept: _Kept) -> Job | None:
+        handle = kept.handle
+        try:
+            text = self._ended(kept.owner).read_text(errors="replace")
+        except FileNotFoundError:
+            text = ""
+        except OSError as error:
+            raise translated(error, self._ended(kept.owner)) from error
+        noted = ended_of(text, len(handle.machines) or handle.launch.of or 1)
+        return noted if noted is not None else self._accounted(kept.owner)
+
+    def _accounted(self, owner: str) -> Job | None:
+        """The newest job of a key that the accounting knows; None without accounting, or where it knows none."""
+        name = f"--name={_PREFIX}{digest_of(owner)}"
+        fields = "--format=JobIDRaw,State,NNodes,JobName,Reason"
+        command = ["sacct", "--allocations", "--noheader", "--parsable2", name, f"--starttime={_ACCOUNTED}", fields]
+        try:
+            done = self._run(command)
+        except (MissingExtraError, StoreUnreachableError):
+            return None
+        jobs = jobs_of(done.stdout) if done.returncode == 0 else []
+        newest = max(jobs, key=lambda one: one.id, default=None)
+        return None if newest is None else newest._replace(state=newest.state.partition(" ")[0])
 
     def _live(self, key: str) -> Job | None:
         """The job of a key that runs or is about to: of several the first. The others wait for its end; they go."""
@@ -238,6 +280,13 @@ class SlurmMachines:
 
     def _of(self, key: str) -> Path:
         return self._folder / "jobs" / digest_of(key)
+
+    def _ended(self, key: str) -> Path:
+        return self._of(key) / "ended"
+
+    def _forget_end(self, key: str) -> None:
+        """Of an earlier job of this key, before another one is begun."""
+        self._ended(key).unlink(missing_ok=True)
 
     def _go(self, key: str) -> Path:
         return self._of(key) / "go.sh"

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from holdfast.clock import NANOSECONDS
 from holdfast.infra.compute.port import Launch
 
-__all__ = ["Job", "jobs_of", "nodes_of", "service_script", "start_of", "waiting_script"]
+__all__ = ["Job", "ended_of", "jobs_of", "nodes_of", "service_script", "start_of", "waiting_script"]
 
 _IDLE: Final = re.compile(r"idle[~#%]?")  # with what Slurm puts behind the state of nodes that it powers up
 _STARTS: Final = re.compile(r"to start at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
@@ -76,9 +76,12 @@ def waiting_script(go: Path) -> str:
     return f"#!/bin/sh\nwhile [ ! -e {path} ]; do sleep 1; done\nexec /bin/sh {path}\n"
 
 
-def service_script(launch: Launch, number: int) -> str:
-    """The command on each node; of one node without srun, so that signals of the job reach it directly."""
-    lines = ["#!/bin/sh", f"cd {shlex.quote(launch.folder)} || exit 126"]
+def service_script(launch: Launch, number: int, ended: Path) -> str:
+    """The command on each node; of one node without srun. When it has ended, the job's number and its exit code are
+    written to the file `ended`, as Slurm soon forgets both. Signals of the job reach the command as well as the shell,
+    which waits for it; a trap that does something is not inherited.
+    """
+    lines = ["#!/bin/sh", "trap : HUP INT QUIT TERM USR1 USR2", f"cd {shlex.quote(launch.folder)} || exit 126"]
     lines += [
         f"export {name}={shlex.quote(value)}" for name, value in sorted(launch.environment.items()) if _sound(name)
     ]
@@ -86,11 +89,25 @@ def service_script(launch: Launch, number: int) -> str:
     first = launch.first
     if number == 1:
         command = shlex.join([one.replace("{machine}", str(first)) for one in launch.command])
-        return "\n".join([*lines, f"export HOLDFAST_MACHINE={first}", f"exec {command}", ""])
+        return "\n".join([*lines, f"export HOLDFAST_MACHINE={first}", command, *_noted(ended), ""])
     parts = " ".join(_with_machine(one) for one in launch.command)
     inner = f"HOLDFAST_MACHINE=$(({first} + SLURM_NODEID)); export HOLDFAST_MACHINE; exec {parts}"
-    srun = f"exec srun --ntasks-per-node=1 --kill-on-bad-exit=0 /bin/sh -c {shlex.quote(inner)}"
-    return "\n".join([*lines, srun, ""])
+    srun = f"srun --ntasks-per-node=1 --kill-on-bad-exit=0 /bin/sh -c {shlex.quote(inner)}"
+    return "\n".join([*lines, srun, *_noted(ended), ""])
+
+
+def _noted(ended: Path) -> list[str]:
+    path, part = shlex.quote(str(ended)), shlex.quote(f"{ended}.part")
+    return ["code=$?", f'echo "$SLURM_JOB_ID $code" > {part} && mv {part} {path}', "exit $code"]
+
+
+def ended_of(text: str, nodes: int) -> Job | None:
+    """What a job wrote of its own end (`service_script`). None: nothing that can be read."""
+    parts = text.split()
+    if len(parts) != 2 or not all(one.isascii() and one.isdigit() and len(one) < 12 for one in parts):
+        return None
+    job, code = int(parts[0]), int(parts[1])
+    return Job(job, "COMPLETED" if code == 0 else "FAILED", nodes, "", "None" if code == 0 else f"exit code {code}")
 
 
 def _with_machine(word: str) -> str:

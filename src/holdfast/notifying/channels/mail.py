@@ -17,7 +17,7 @@ from typing import Final
 
 from holdfast.clock import NANOSECONDS
 from holdfast.notifying.model import Message, Outcome
-from holdfast.notifying.posting import is_loopback
+from holdfast.outgoing import is_loopback
 
 __all__ = ["MailSender", "mail_of"]
 

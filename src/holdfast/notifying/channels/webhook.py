@@ -1,13 +1,9 @@
-"""A signed POST to whoever wants to hear of it.
-
-`Holdfast-Signature: t=<seconds>,v1=<hex>`: HMAC-SHA256 of `<seconds>.<body>` with the shared key. Who checks it refuses
-what is older than five minutes. `Idempotency-Key` is the same for each attempt to send one message.
+"""A signed POST to whoever wants to hear of it, as `holdfast.trust.webhook_signatures` says: the `webhook-id` is the
+same for each attempt to send one message.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,8 +12,9 @@ import msgspec
 from holdfast.clock import to_rfc3339
 from holdfast.notifying.model import Message, Outcome
 from holdfast.notifying.posting import post
+from holdfast.trust.webhook_signatures import key_of, message_id, signed_headers
 
-__all__ = ["WebhookSender", "signature", "webhook_body"]
+__all__ = ["WebhookSender", "webhook_body"]
 
 
 class WebhookSender:
@@ -31,14 +28,8 @@ class WebhookSender:
     def send(self, messages: Sequence[Message]) -> Outcome:
         (message,) = messages
         body = webhook_body(message, self._organisation)
-        signed = signature(self._key, body, int(self._seconds()))
-        return post(self._url, body, {"Holdfast-Signature": signed, "Idempotency-Key": message.id}, ca=self._ca)
-
-
-def signature(key: str, body: bytes, seconds: int) -> str:
-    """The value of the header."""
-    mac = hmac.new(key.encode(), f"{seconds}.".encode() + body, hashlib.sha256)
-    return f"t={seconds},v1={mac.hexdigest()}"
+        headers = signed_headers([key_of(self._key)], message_id(message.id), body, int(self._seconds()))
+        return post(self._url, body, headers, ca=self._ca)
 
 
 def webhook_body(message: Message, organisation: str) -> bytes:

@@ -14,7 +14,9 @@ from holdfast.errors import (
     NotFoundError,
     RefusedError,
     StoreUnreachableError,
+    UntrustedError,
 )
+from holdfast.recovery.journal.deciding import NOTHING
 from holdfast.recovery.journal.entries import (
     FIRST,
     Deed,
@@ -30,11 +32,13 @@ from holdfast.recovery.journal.slots import Slots
 from holdfast.recovery.journal.state import RunState, run_state
 from holdfast.stores.protocol import Store
 
-__all__ = ["RUNS", "Journal", "Stored", "new_plane"]
+__all__ = ["BYTES_MAX", "RUNS", "Journal", "Stored", "new_plane"]
 
 RUNS: Final = "runs/"
 _ENTRIES_MAX: Final = 100_000
 _RACES_MAX: Final = 100
+BYTES_MAX: Final = 1 << 18  # of an object: what a seal makes of an entry is a quarter of it at most
+_VOIDS_IN_A_ROW: Final = 4  # then more of them are expected
 
 
 def new_plane() -> str:
@@ -43,7 +47,9 @@ def new_plane() -> str:
 
 
 class Stored(NamedTuple):
-    """An object of the journal as the stores have it. `entry`: None: a place that was filled with what is nothing."""
+    """An object of the journal as the stores have it. `entry`: None: a place that was filled with what is nothing;
+    there is no `data` then, and the chain goes past it.
+    """
 
     number: int
     data: bytes
@@ -68,13 +74,14 @@ class Journal:
         """`names`: what the stores are called in entries; without them none can be left out."""
         self.run = run
         self.by = by
-        self._slots = Slots(stores, f"{RUNS}{run}/")
+        self._slots = Slots(stores, f"{RUNS}{run}/", BYTES_MAX)
         self._names = list(names)
         self._seal = seal
         self._clock = clock
         self._stored: list[Stored] = []
         self._before = FIRST
         self._pending: tuple[Entry, bytes] | None = None
+        self._opened_last: tuple[int, bytes, bytes | HoldfastError] | None = None
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -83,7 +90,7 @@ class Journal:
 
     @property
     def stored(self) -> Sequence[Stored]:
-        """The objects that were read or written so far, by number: the chain goes through all of them."""
+        """The objects that were read or written so far, by number: the chain goes through those with an entry."""
         return tuple(self._stored)
 
     @property
@@ -98,7 +105,7 @@ class Journal:
 
     @property
     def head(self) -> tuple[int, str]:
-        """The next place, and the hash of the object before it."""
+        """The next place, and the hash of the entry before it, as it is stored."""
         return len(self._stored), self._before
 
     def spoken_by(self, by: str) -> Journal:
@@ -112,7 +119,10 @@ class Journal:
         """As it is at the other stores alone, not read yet: for who is about to say that this one is gone for good."""
         number = self._names.index(name)
         other = self.spoken_by(self.by)
-        other._slots, other._names = self._slots.without(number), [one for one in self._names if one != name]
+        other._slots, other._names = (
+            self._slots.without(number, whole=len(self._names) < 3),
+            [one for one in self._names if one != name],
+        )
         other._stored, other._before = [], FIRST
         return other
 
@@ -145,7 +155,8 @@ class Journal:
         Where stores do
         not answer it raises as `Slots.fill`, and the entry may or may not be written: the same call again decides it.
         """
-        for _ in range(_RACES_MAX):
+        races = 0
+        while races < _RACES_MAX:
             entry = Entry(
                 run=self.run,
                 number=len(self._stored),
@@ -168,6 +179,9 @@ class Journal:
             if filled == stored:
                 self._pending = None
                 return entry
+            races += filled != NOTHING
+            while filled == NOTHING and (following := self._look()) is not None:
+                self._take(following)  # somebody has filled places with nothing: the first free one is behind them
         raise ConflictError(f"others wrote to the journal of {self.run} {_RACES_MAX} times in a row")
 
     def _sealed(self, entry: Entry) -> tuple[Entry, bytes]:
@@ -185,19 +199,36 @@ class Journal:
 
     def _look(self) -> bytes | None:
         try:
-            return self._slots.look(len(self._stored), self._decides)
+            return self._slots.look(len(self._stored), self._decides, self._is_void)
         except StoreUnreachableError:
             if not self._follow_the_one_left():
                 raise
-            return self._slots.look(len(self._stored), self._decides)
+            return self._slots.look(len(self._stored), self._decides, self._is_void)
 
     def _fill(self, stored: bytes) -> bytes:
         try:
-            return self._slots.fill(len(self._stored), stored, self._decides)
+            return self._slots.fill(len(self._stored), stored, self._decides, self._is_void)
         except StoreUnreachableError:
             if not self._follow_the_one_left():
                 raise
-            return self._slots.fill(len(self._stored), stored, self._decides)
+            return self._slots.fill(len(self._stored), stored, self._decides, self._is_void)
+
+    def _is_void(self, data: bytes) -> bool:
+        """Whether these bytes are nothing at the next place, as every reader judges."""
+        return data == NOTHING or isinstance(self._open(len(self._stored), data), VoidError)
+
+    def _open(self, number: int, data: bytes) -> bytes | HoldfastError:
+        """The body of what is stored at a place, or why it has none, which hangs on the bytes alone. The last one is
+        kept: stores have the same. Raises what else keeps it from being judged (StoreUnreachableError).
+        """
+        last = self._opened_last
+        if last is None or (last[0], last[1]) != (number, data):
+            try:
+                found: bytes | HoldfastError = self._seal.open(self._name(number), data)
+            except (DamageError, UntrustedError) as error:
+                found = error
+            last = self._opened_last = (number, data, found)
+        return last[2]
 
     def _decides(self, store: int, data: bytes) -> bool:
         """Whether what this one of two stores has at the next place leaves out the other. Raises DamageError where the
@@ -230,7 +261,8 @@ class Journal:
                 approval = None if entry is None else approval_of(entry, left, self._seal)
                 if approval is not None:
                     left.remove(approval.store)
-                number, before = number + 1, chained(data)
+                void = entry is None and isinstance(self._open(number, data), VoidError)
+                number, before = number + 1, before if void else chained(data)
             if left == [name] and len(self._names) > 1:
                 while len(self._slots) > 1:
                     self._leave_out(next(number for number, one in enumerate(self._names) if one != name))
@@ -261,11 +293,14 @@ class Journal:
         name = self._name(number)
         if number >= _ENTRIES_MAX:
             raise DamageError(f"the journal of {self.run} has more than {_ENTRIES_MAX} entries", object_name=name)
-        try:
-            entry = decode_entry(name, self._seal.open(name, stored))
-        except VoidError:
-            # Nobody can ever make anything of it, so all readers go past it alike; the chain has its hash.
-            entry = None
+        entry = None
+        if stored == NOTHING:
+            stored = b""  # nobody can ever make anything of it, so all readers go past it alike
+        else:
+            body = self._open(number, stored)
+            if isinstance(body, HoldfastError):
+                raise body
+            entry = decode_entry(name, body)
         if entry is not None and (entry.run != self.run or entry.number != number or entry.before != self._before):
             raise DamageError(
                 f"{name} does not continue the journal before it",
@@ -276,8 +311,14 @@ class Journal:
             approval = approval_of(entry, self._names, self._seal)
             if approval is not None:
                 self._leave_out(self._names.index(approval.store))
+            if entry.deed is Deed.WITHOUT:
+                self._slots.whole = True
         self._stored.append(Stored(number, stored, entry))
-        self._before = chained(stored)
+        if entry is not None:
+            self._before = chained(stored)
+        in_a_row = [one.entry is None for one in self._stored[-_VOIDS_IN_A_ROW:]]
+        if entry is None and in_a_row.count(True) == _VOIDS_IN_A_ROW and not self._slots.has_read(number + 1):
+            self._slots.read_ahead(number + 1)
 
     def _require_so(self, owner: str | None, before_ns: int, now_ns: int) -> None:
         if owner is not None and self.state.owner != owner:

@@ -3,11 +3,14 @@
 Entries are `by` a label of a key, or by `<label>/<person>` where whoever holds that key vouches for a person whom they
 identified: a server does. A vouched person counts only where that label is one of those that may vouch; a person goes
 by several names (a user at an identity provider, labels of keys), which `names` brings together.
+
+Where nothing says whose a name is, two names of one kind (two keys, two users of an identity provider) are two people:
+each is given to one. A key and a login may be one person's, and so they are not taken for two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -20,6 +23,11 @@ KEY = "key:"
 
 PLANE = "plane:"
 """How names of control planes begin. Any keeper's key may sign for one: a control plane is no person."""
+
+
+_KINDS: Final = ("user:", "api-key:", "machine:")
+_SERVER: Final = "server"
+_NAME: Final = "name"
 
 
 def signing_label(by: str) -> str:
@@ -45,6 +53,36 @@ class Persons(msgspec.Struct, frozen=True, kw_only=True):
     def are_one(self, one: str, other: str) -> bool:
         """Whether both are the same person, as far as is known. What a label says that may not vouch is its own."""
         return bool(self._all(one) & self._all(other))
+
+    def are_two(self, one: str, other: str) -> bool:
+        """Whether both are known to be different people: names of one kind, or names that are both listed.
+
+        A key that vouches, speaking for nobody, is a server's own: it is nobody else's, and could say anything anyway.
+        """
+        if self.are_one(one, other):
+            return False
+        kinds = {self._kind(one), self._kind(other)}
+        return len(kinds) == 1 or _SERVER in kinds or (self._is_listed(one) and self._is_listed(other))
+
+    def distinct(self, said: Iterable[str]) -> set[str]:
+        """The most of these, one for each, who are known to be different people: each two of them by `are_two`."""
+        people = {self.behind(by): by for by in said}
+        anyway = {who for who, by in people.items() if self._kind(by) == _SERVER}
+        groups = [{who for who, by in people.items() if self._is_listed(by)}]
+        groups += [
+            {who for who, by in people.items() if self._kind(by) == kind} for kind in map(self._kind, people.values())
+        ]
+        return {people[who] for who in max((anyway | group for group in groups), key=len)}
+
+    def _kind(self, by: str) -> str:
+        label, slash, person = by.partition("/")
+        if not slash or not self.may_say(by):
+            return _SERVER if not slash and label in self.vouchers else KEY
+        return next((kind for kind in _KINDS if person.startswith(kind)), _NAME)
+
+    def _is_listed(self, by: str) -> bool:
+        label, slash, person = by.partition("/")
+        return (person if slash else KEY + label) in self.names
 
     def may_say(self, by: str) -> bool:
         """Whether what is said by `by` counts as said by that person: the key's own holder, or vouched for."""

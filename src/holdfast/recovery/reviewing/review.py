@@ -22,6 +22,11 @@ from holdfast.units import format_duration
 __all__ = ["Finding", "Review", "STALE_INTERVALS", "review_plan"]
 
 STALE_INTERVALS = 3
+_WHOSE = "list whose key and whose login they are under `identity: {people: …}` in holdfast.yaml"
+_HELPS = {
+    "INITIATOR_UNKNOWN": "who asked runs it, or puts it to the stores",
+    "APPROVER_MAY_BE_INITIATOR": _WHOSE,
+}
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,11 +217,14 @@ def _approved(plan: Plan, wanted: int, now_ns: int, approvals: list[Approval], p
         return
     problems = [problem for one in approvals if (problem := approval_problem(one, plan, now_ns, persons)) is not None]
     for code, reason in problems:
-        change = "who asked runs it, or puts it to the stores" if code == "INITIATOR_UNKNOWN" else ""
+        change = _HELPS.get(code, "")
         yield Finding(code=code, about="the approval", reason=reason, change=change)
     if not problems:
         reason = f"{counted} of {wanted} approvals by others than {plan.intent.by or 'who asked'}"
-        yield Finding(code="NOT_APPROVED", about="the approval", reason=reason, change="have it approved")
+        unknown = counted < len({persons.behind(one.by) for one in approvals})
+        reason += ", as a key and a login may be one person's" if unknown else ""
+        helps = f"have it approved; or {_WHOSE}" if unknown else "have it approved"
+        yield Finding(code="NOT_APPROVED", about="the approval", reason=reason, change=helps)
 
 
 def _doubts(plan: Plan, facts: Facts) -> Iterator[Finding]:

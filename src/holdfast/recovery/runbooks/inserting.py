@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -14,6 +14,7 @@ from holdfast.recovery.runbooks.model import Runbook, RunbookStep
 __all__ = ["insert_runbook"]
 
 _USUAL = 200  # of a webhook: any answer from 200 to 299 means that it was taken
+_ACTING = ("shell", "python", "ansible")
 _PLANNED = (
     Kind.STOP,
     Kind.SAVE,
@@ -31,14 +32,16 @@ _PLANNED = (
 def insert_runbook(
     plan: Plan, runbook: Runbook, name: str, *, fenced: Mapping[str, Iterable[str]], home: str = ""
 ) -> Plan:
-    """The plan with the steps of the runbook called `name`. In isolation its webhooks and people are left out.
+    """The plan with the steps of the runbook called `name`. In isolation its webhooks and people are left out, and so
+    is what acts outside of it, for all that is known: of a step that does not say `rehearse`, only its `check` is run.
 
     A kind that the plan has no step of (no machines are got, nothing is promoted) is waited for by nobody. Raises
     UsageError (a name that is neither a step nor a kind, a circle), RefusedError (a rule of plans is broken).
     """
-    kept = [step for step in runbook.steps if not (plan.intent.isolated and step.kind in ("webhook", "human"))]
+    kept = [one for step in runbook.steps if (one := _in_isolation(step) if plan.intent.isolated else step) is not None]
     names = {step.id: f"{step.kind}-{step.id}" for step in runbook.steps}
     left_out = {step.id for step in runbook.steps} - {step.id for step in kept}
+    looked = [one.id for one in kept if one not in runbook.steps]
     meant = _Meant(plan, names, left_out, name)
     steps = {step.id: step for step in plan.steps}
     for one in kept:
@@ -49,7 +52,34 @@ def insert_runbook(
             for place in meant.by(one, word):
                 later = steps[place]
                 steps[place] = replace(later, after=(*later.after, names[one.id]))
-    return build_plan(replace(plan, steps=tuple(steps.values())), fenced=fenced)
+    notes = (*plan.notes, *_told(left_out, looked))
+    return build_plan(replace(plan, steps=tuple(steps.values()), notes=notes), fenced=fenced)
+
+
+def _in_isolation(step: RunbookStep) -> RunbookStep | None:
+    """What of the step is done in a rehearsal: all of it, its `check`, or nothing."""
+    if step.kind == "http-check" or step.rehearse:
+        return step
+    if step.kind not in _ACTING or not step.check:
+        return None
+    return replace(
+        step,
+        kind="shell",
+        title=f"could it be done: {step.title}"[:2000],
+        command=step.check,
+        **dict.fromkeys(("call", "playbook", "inventory"), ""),
+        **dict.fromkeys(("check", "done", "undo"), ()),
+        no_undo="it only looks",
+    )
+
+
+def _told(left_out: Iterable[str], looked: Iterable[str]) -> Iterator[str]:
+    names = ", ".join(sorted(left_out))
+    if names:
+        yield f"left out in isolation, of the runbook: {names}"
+    names = ", ".join(sorted(looked))
+    if names:
+        yield f"in isolation only the check is run, of the runbook: {names}; `rehearse: true` lets a step act"
 
 
 class _Meant:

@@ -41,6 +41,8 @@ class RunbookStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `call`: `package.module:function`. `check`: a command without side effects that says whether the step could be done
     now (exit code 0), `done` whether it is in effect. `undo`: the command that takes it back; where nothing can be, or
     need be, `no_undo` says why. `inventory` of a playbook: a file, or hosts as in `db1,db2,`; by default this machine.
+    `rehearse`: whether it acts in a rehearsal in isolation, too: for what touches nothing outside it.
+
     `secret` of a webhook: what it is signed with, as a reference (`${NAME}`, `file:PATH`). Texts may hold {asset},
     {site}, {home} and {run}; files count from the folder of holdfast.yaml.
     """
@@ -64,6 +66,7 @@ class RunbookStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     no_undo: Annotated[str, msgspec.Meta(max_length=300)] = ""
     timeout: str = "5m"
     attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
+    rehearse: bool = False
 
     @property
     def seconds(self) -> float:
@@ -105,6 +108,8 @@ def _check_step(step: RunbookStep, name: str) -> None:
         for field in fields:
             if getattr(step, field) and field not in allowed:
                 raise UsageError(f"{where}: `{field}` is of the kind {kind}, and this is {step.kind}", hint=_HINT)
+    if step.rehearse and step.kind not in ("shell", "python", "ansible"):
+        raise UsageError(f"{where}: `rehearse` is of the kinds shell, python and ansible", hint=_HINT)
     if bool(step.undo) == bool(step.no_undo):
         raise UsageError(f"{where}: it says how it is undone (`undo`), or why it is not (`no_undo`)", hint=_HINT)
     try:

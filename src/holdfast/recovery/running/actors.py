@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
 from holdfast.recovery.plans import Kind, Step
 
-__all__ = ["Actor", "Actors", "Facts", "Task"]
+__all__ = ["Actor", "Actors", "Facts", "Task", "never_over"]
 
 Facts: TypeAlias = dict[str, str | int | float | bool]
 
 
+def never_over() -> bool:
+    """Of an attempt that nobody gives up."""
+    return False
+
+
 class Task(NamedTuple):
     """A step of a run. `key`: the same at each attempt and for each control plane: what makes an act happen once.
-    `seconds`: how long it may take.
+    `seconds`: how long it may take. `over`: whether this attempt was given up (its time is over, or the control plane
+    has the run no longer): an act that goes on for long asks it, and ends with an error.
     """
 
     step: Step
     run: str
     key: str
     seconds: float
+    over: Callable[[], bool] = never_over
 
 
 class Actor(Protocol):
@@ -33,7 +41,9 @@ class Actor(Protocol):
         ...
 
     def act(self, task: Task) -> Facts:
-        """Do it; what is told of it. Doing it twice with one key has the effect of once."""
+        """Do it; what is told of it. Doing it twice with one key has the effect of once. Never called while an earlier
+        attempt of this control plane is under way.
+        """
         ...
 
     def done(self, task: Task) -> Facts | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from holdfast.errors import CredentialError, DamageError, NotFoundError, PermissionDeniedError
+from holdfast.fanout.beside import for_each
 from holdfast.ids import PartId
-from holdfast.replication.copying.asking import for_each
 from holdfast.replication.copying.needing import packs_of
 from holdfast.replication.copying.objects import ObjectCopier
 from holdfast.replication.copying.thinned import ThinnedSides, link_keys

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from holdfast.replication.copying.asking import AskedStore, at_once
+from holdfast.fanout.beside import at_once
+from holdfast.replication.copying.asking import AskedStore
 from holdfast.stores.protocol import Store
 from holdfast.vault.format.documents import body_max
 from holdfast.vault.format.header import Kind

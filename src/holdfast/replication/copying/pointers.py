@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from holdfast.errors import CredentialError, DamageError, NotFoundError
+from holdfast.fanout.beside import at_once, for_each
 from holdfast.ids import SnapshotId
-from holdfast.replication.copying.asking import AskedStore, at_once, for_each
+from holdfast.replication.copying.asking import AskedStore
 from holdfast.replication.copying.objects import ObjectCopier
 from holdfast.stores.protocol import ObjectInfo
 from holdfast.vault.format.names import REFS, SNAPSHOTS, generation_of

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from holdfast.errors import CredentialError, DamageError, NotFoundError, UntrustedError, WrongKeyError
 from holdfast.events import SILENT, Progress
+from holdfast.fanout.beside import at_once
 from holdfast.ids import PackId
 from holdfast.replication.copying.arriving import Arrivals
-from holdfast.replication.copying.asking import AskedStore, at_once
+from holdfast.replication.copying.asking import AskedStore
 from holdfast.replication.copying.claiming import Claims
 from holdfast.replication.copying.lanes import NORMAL, Lane
 from holdfast.replication.copying.looking import look_at_both

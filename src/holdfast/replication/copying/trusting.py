@@ -12,7 +12,7 @@ from typing import NamedTuple
 from holdfast.errors import DamageError, UntrustedError
 from holdfast.stores.protocol import Store
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.access.configuration import StoredConfig, read_generation
+from holdfast.vault.access.generations import StoredConfig, read_generation
 from holdfast.vault.format.names import CONFIG
 from holdfast.vault.format.records import Config
 from holdfast.vault.format.series import series_at

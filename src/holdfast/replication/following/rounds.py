@@ -15,6 +15,7 @@ from holdfast.errors import FailedError, HoldfastError
 from holdfast.events import SILENT, Progress
 from holdfast.replication.copying.pieces import Carrier
 from holdfast.replication.copying.snapshots import replicate
+from holdfast.replication.following.configuring import Configured, bring_configuration, outdated_stores
 from holdfast.replication.following.exposing import Exposure, exposures
 from holdfast.replication.following.lanes import lane_to
 from holdfast.replication.following.routes import Copy, Rank, RoundPlan, Route, plan_round
@@ -57,7 +58,8 @@ class Copied(NamedTuple):
 
 class RoundReport(NamedTuple):
     """A whole round. `views`, `exposures`: as it was when everything that could be copied was. `plan`: what was to be
-    copied when it began; `left`: what would be now, for what was sent may have been lost there at once.
+    copied when it began; `left`: what would be now, for what was sent may have been lost there at once. `configured`:
+    stores that lacked generations of the configuration.
     """
 
     views: Mapping[str, View]
@@ -65,11 +67,12 @@ class RoundReport(NamedTuple):
     left: RoundPlan
     copied: tuple[Copied, ...]
     exposures: tuple[Exposure, ...]
+    configured: tuple[Configured, ...] = ()
 
     @property
     def settled(self) -> bool:
         """Whether every store that owes something answered, and has it."""
-        return not self.left.stuck and not self.left.copies
+        return not self.left.stuck and not self.left.copies and not self.left.outdated
 
 
 class Marks(NamedTuple):
@@ -98,6 +101,7 @@ class Follower:
     patience_s: float = PATIENCE_SECONDS
     progress: Progress = SILENT
     on_copied: Callable[[Copied], None] | None = None
+    on_configured: Callable[[Configured], None] | None = None
     carriers: Callable[[str, str], Carrier] | None = None
     _marks: dict[tuple[str, str], Marks] = field(default_factory=dict)
     _rounds: int = 0
@@ -121,23 +125,37 @@ class Follower:
         copies = tuple(copy for copy in plan.copies if _way(copy) not in resting)
         held = sorted({_way(copy) for copy in plan.copies} & resting)
         paused = tuple(f"{asset}: copying to {target} failed a moment ago, and waits a while" for asset, target in held)
-        return RoundPlan(copies, plan.stuck + paused)
+        return plan._replace(copies=copies, stuck=plan.stuck + paused)
 
     def _planned(self, views: Mapping[str, View]) -> RoundPlan:
-        return plan_round(self.routes, views) if self.rank is None else plan_round(self.routes, views, self.rank)
+        plan = plan_round(self.routes, views) if self.rank is None else plan_round(self.routes, views, self.rank)
+        return plan._replace(outdated=outdated_stores(self.routes, views))
 
     def run_round(self) -> RoundReport:
         """One round. What is wrong with single stores is in the report."""
         self._rounds += 1
         views = self.look()
         plan = self.plan(views)
+        configured = self._configure(views)  # first: nothing is to be sealed to keys that somebody was taken out of
         copied = self._copy_all(plan)
         if self.recheck_every and self._rounds % self.recheck_every == 0:
             copied += self._heal(views)
-        if copied:
+        if copied or configured:
+            views = self.look()
+        if copied and (brought := self._configure(views)):  # a store that just got its vault from one that lies behind
+            configured += brought
             views = self.look()
         found = exposures(self.routes, views, self.home.clock.now_ns())
-        return RoundReport(views, plan, self._planned(views), tuple(copied), tuple(found))
+        return RoundReport(views, plan, self._planned(views), tuple(copied), tuple(found), tuple(configured))
+
+    def _configure(self, views: Mapping[str, View]) -> list[Configured]:
+        done = bring_configuration(self.home, self.stores, self.routes, views)
+        for one in done:
+            if one.error is not None:
+                self.progress.note(f"{one.store}: the vault's configuration there stays behind: {one.error.message}")
+            if self.on_configured is not None:
+                self.on_configured(one)
+        return done
 
     def run(
         self, every_s: float, stop: threading.Event, told: Callable[[RoundReport], None], rounds: int | None = None

@@ -64,10 +64,13 @@ class Copy(NamedTuple):
 
 
 class RoundPlan(NamedTuple):
-    """`copies`: in the order in which they should begin. `stuck`: sentences: what cannot go on, and why."""
+    """`copies`: in the order in which they should begin. `stuck`: sentences: what cannot go on, and why. `outdated`:
+    stores whose configuration is not the newest.
+    """
 
     copies: tuple[Copy, ...]
     stuck: tuple[str, ...]
+    outdated: tuple[str, ...] = ()
 
 
 Rank = Callable[[str, str], float]

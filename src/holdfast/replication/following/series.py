@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.durable import replace_file
 from holdfast.replication.following.exposing import Exposure, Protection
 
 __all__ = ["ExposureSeries", "Sample", "KEEP_BYTES"]
@@ -75,10 +76,7 @@ class ExposureSeries:
             file.seek(size - KEEP_BYTES)
             file.readline()
             newest = file.read()
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        temporary.write_bytes(newest)
-        temporary.chmod(0o600)
-        temporary.replace(self.path)
+        replace_file(self.path, newest, mode=0o600, synced=False)
 
 
 def _sample(one: Exposure) -> Sample:

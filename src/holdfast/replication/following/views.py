@@ -9,10 +9,12 @@ from typing import Final, NamedTuple
 
 from holdfast.errors import FailedError, HoldfastError, NotFoundError, RefusedError, StoreUnreachableError
 from holdfast.events import SILENT, Progress
-from holdfast.replication.copying.asking import AskedStore, at_once, for_each
+from holdfast.fanout.beside import at_once, for_each
+from holdfast.replication.copying.asking import AskedStore
 from holdfast.replication.following.waiting import Waiters
 from holdfast.stores.protocol import Store, store_identity
-from holdfast.vault.access.configuration import read_vault_id
+from holdfast.vault.access.configuration import claimed_config
+from holdfast.vault.access.generations import StoredConfig
 from holdfast.vault.checking.deep import DEEP
 from holdfast.vault.checking.proofs import Proofs
 from holdfast.vault.checking.verifying import DECODED
@@ -40,7 +42,8 @@ class View(NamedTuple):
 
     `roots`: asset → snapshot id → root, as this store has it; a root is there only if what it needs had arrived before.
     `verified`: snapshot id → when (ns since the epoch) this machine last read it back there. `vault`: whether there is
-    a vault at all: a store that answers without one is new, or has lost everything.
+    a vault at all: a store that answers without one is new, or has lost everything. `configuration`: the newest that it
+    has, at its word.
     """
 
     name: str
@@ -49,6 +52,7 @@ class View(NamedTuple):
     roots: Mapping[str, Mapping[str, Root]]
     verified: Mapping[str, int]
     vault: bool = True
+    configuration: StoredConfig | None = None
 
     @property
     def answered(self) -> bool:
@@ -101,33 +105,35 @@ def _view(home: Handle, one: SiteStore, assets: Collection[str], progress: Progr
     try:
         prefixes = [f"{SNAPSHOTS}{home.keys.names.asset_key(asset)}/" for asset in assets]
         for_each(lambda task: task(), store.ask([CONFIG, *prefixes]))
-        with_vault: list[bool] = []
+        configuration: list[StoredConfig | None] = []
         found: list[list[dict[str, Root]]] = []
         at_once(
-            lambda: with_vault.append(_is_of(home, one._replace(store=store))),
+            lambda: configuration.append(_configuration(home, one._replace(store=store))),
             lambda: found.append(for_each(partial(_sound, handle), assets)),
         )
-        if not with_vault[0]:
+        if configuration[0] is None:
             return View(one.name, one.site, None, {}, {}, vault=False)
         roots = dict(zip(assets, found[0], strict=True))
         proven = Proofs(handle).snapshots()
         verified = {snapshot: one.at for snapshot, one in proven.items() if one.level in (DECODED, DEEP)}
-        return View(one.name, one.site, None, roots, verified)
+        return View(one.name, one.site, None, roots, verified, configuration=configuration[0])
     except HoldfastError as error:
         return View(one.name, one.site, error, {}, {})
     except Exception as error:  # noqa: BLE001 - a thread that dies in silence would look like a site that does not answer
         return View(one.name, one.site, FailedError(f"{one.name}: {type(error).__name__}: {error}"), {}, {})
 
 
-def _is_of(home: Handle, one: SiteStore) -> bool:
-    """Whether the store has this vault; False where it has none yet. Raises RefusedError."""
+def _configuration(home: Handle, one: SiteStore) -> StoredConfig | None:
+    """What the store says that the vault's newest configuration is; None where it has none yet. Raises RefusedError
+    where it is that of another vault.
+    """
     try:
-        found = read_vault_id(one.store)
+        found = claimed_config(one.store)
     except NotFoundError:
-        return False
-    if found != home.keys.vault.hex():
-        raise RefusedError(f"{one.name} holds another vault ({found})", object_name=one.store.url)
-    return True
+        return None
+    if found.vault != home.keys.vault:
+        raise RefusedError(f"{one.name} holds another vault ({found.vault.hex()})", object_name=one.store.url)
+    return found
 
 
 def _sound(handle: Handle, asset: str) -> dict[str, Root]:

@@ -5,12 +5,12 @@ A token made when the save was asked for, as a snapshot's id is known only later
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 import msgspec
 
+from holdfast.durable import replace_file
 from holdfast.errors import DamageError, NotFoundError
 
 __all__ = ["Pointer", "POINTER_BYTES_MAX", "new_save", "parse_pointer", "read_pointer", "write_pointer"]
@@ -36,9 +36,7 @@ def new_save() -> str:
 def write_pointer(path: Path, pointer: Pointer) -> None:
     """In place of the old one at once: a crash leaves one or the other. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(msgspec.json.encode(pointer) + b"\n")
-    beside.replace(path)
+    replace_file(path, msgspec.json.encode(pointer) + b"\n", synced=False)  # the loop waits for no disk
 
 
 def read_pointer(path: Path) -> Pointer | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from holdfast.training.circumstances.digests import COMPUTING, code_line, dataset_line
 from holdfast.training.circumstances.model import Circumstances, Code, Environment, Layout
 
-__all__ = ["Severity", "Change", "compare", "not_compared", "worst", "EXPLAINED"]
+__all__ = ["Severity", "Change", "compare", "not_compared", "worst"]
 
 
 class Severity(StrEnum):
@@ -18,13 +18,6 @@ class Severity(StrEnum):
     RESULTS = "results"
     MAYBE = "maybe"
     HARMLESS = "harmless"
-
-
-EXPLAINED = {
-    Severity.RESULTS: "the run goes on as another one: other code, data, settings or state",
-    Severity.MAYBE: "the last bits of sums, the order of data, or details of a library may differ",
-    Severity.HARMLESS: "nothing that is computed depends on it",
-}
 
 
 class Change(NamedTuple):

@@ -65,7 +65,7 @@ class RankSave:
             try:
                 self._known = known()
                 self.share = save_share(self._handle, self._asset, source(self._known), self._options, self._lease)
-            except BaseException as error:
+            except BaseException as error:  # also a Ctrl-C: others would wait for the lease
                 self.release(error)
                 raise
         return self.share
@@ -107,7 +107,7 @@ class RankSave:
                 check=None if share.verified is None else Check(share.verified.level, share.verified.bytes, now),
             )
             announce(self._handle, record, terms.secret)
-        except BaseException as error:
+        except BaseException as error:  # also a Ctrl-C: others would wait for the lease
             self.release(error)
             raise
         self._remember(record, share)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.durable import replace_file
 from holdfast.errors import ConflictError, FailedError, PermissionDeniedError, UsageError
 from holdfast.training.executing.attempts import Attempt, merged
 
@@ -112,19 +113,9 @@ def write_kept(folder: Path, attempts: Sequence[Attempt], rate: float | None) ->
 
 def write_durably(path: Path, data: bytes) -> None:
     """Replace a file as a whole: written beside, synced, renamed. Raises FailedError, PermissionDeniedError."""
-    beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        replace_file(path, data)
     except OSError as error:
         raise _translated(error, path) from error
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from holdfast.checkpoints.listing import SMALL_TEXT_BYTES
+from holdfast.durable import sync_folder
 from holdfast.errors import FailedError, HoldfastError, PermissionDeniedError, StorageFullError
 from holdfast.training.executing.asks import Checkpoint
 from holdfast.training.executing.folder import HIDDEN, hidden, write_durably
@@ -60,7 +61,8 @@ def move_aside(folder: Path, place: str, now_ns: int) -> str:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         (folder / place).rename(target)
-        _sync(target.parent, (folder / place).parent)
+        for named in (target.parent, (folder / place).parent):
+            sync_folder(named)
     except OSError as error:
         raise _translated(error, folder / place) from error
     return f"{HIDDEN}/aside/{target.name}"
@@ -76,7 +78,8 @@ def put_in_place(folder: Path, restored: Path, place: str) -> None:
         if os.path.lexists(target):
             raise FailedError(f"{target} appeared meanwhile", hint="is another program at work here?")
         restored.rename(target)
-        _sync(restored.parent, target.parent)
+        for named in (restored.parent, target.parent):
+            sync_folder(named)
     except OSError as error:
         raise _translated(error, target) from error
 
@@ -111,15 +114,6 @@ def write_trackers(folder: Path, place: str, trackers: str) -> list[str]:
         write_durably(path, text.encode())
         written.append(name)
     return written
-
-
-def _sync(*folders: Path) -> None:
-    for folder in folders:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _translated(error: OSError, path: Path) -> HoldfastError:

@@ -102,7 +102,7 @@ class GroupSaver:
             outcome = self._save(step, stack)
         except HoldfastError as error:
             outcome = Outcome(step, "failed", error.message)
-        except BaseException:
+        except BaseException:  # also a Ctrl-C: what is held has to go on
             stack.close()
             raise
         if outcome.state != "committing":

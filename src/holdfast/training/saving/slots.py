@@ -35,7 +35,7 @@ class Slot:
         self.prepare(size)
         try:
             stage(self._memory.view)
-        except BaseException as error:
+        except BaseException as error:  # of a framework, or a Ctrl-C: its traceback would hold the memory
             _let_go_of_memory(error)
             raise
 

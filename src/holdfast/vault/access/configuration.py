@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from holdfast.clock import Clock
 from holdfast.errors import (
     ConflictError,
     CredentialError,
     DamageError,
-    NotFoundError,
     RefusedError,
-    UnsupportedFormatError,
     UntrustedError,
     WrongKeyError,
 )
@@ -23,15 +20,14 @@ from holdfast.stores.protocol import Store
 from holdfast.trust.credentials import Credential
 from holdfast.trust.kms.services import KeyServices
 from holdfast.trust.recipients import (
-    KMS,
     keyfile_recipient,
     passphrase_recipient,
     unwrap_with_private,
     wrap_for_public,
 )
-from holdfast.trust.sealing import SealingKey, sealing_suite
+from holdfast.trust.sealing import SealingKey
 from holdfast.trust.signing import SigningKey, fingerprint
-from holdfast.trust.suites import Suite, suite_of
+from holdfast.trust.suites import Suite
 from holdfast.vault.access.epochs import (
     OTHER_KEY,
     RECIPIENTS_MAX,
@@ -42,32 +38,34 @@ from holdfast.vault.access.epochs import (
     private_keys,
     secrets_info,
 )
-from holdfast.vault.format.documents import body_max, read_config, write_config
-from holdfast.vault.format.header import Kind
+from holdfast.vault.access.generations import (
+    REMOVE,
+    Generation,
+    Generations,
+    StoredConfig,
+    read_generations,
+    refuse_orphans,
+)
+from holdfast.vault.format.documents import write_config
 from holdfast.vault.format.keys import VaultKeys
-from holdfast.vault.format.names import CONFIG, PACKS, config_key, generation_of
-from holdfast.vault.format.records import Config, Epoch, Signer, decode_record, encode_record
-from holdfast.vault.format.series import append_generation, create_once, series_of
+from holdfast.vault.format.names import CONFIG, config_key
+from holdfast.vault.format.records import Config, Epoch, Signer, encode_record
+from holdfast.vault.format.series import append_generation, create_once
 
 __all__ = [
     "Created",
-    "StoredConfig",
     "create_vault",
+    "claimed_config",
     "load_config",
+    "trusted_config",
     "trusted_generations",
-    "read_generation",
-    "require_possible_size",
     "unlock",
     "append_config",
     "read_vault_id",
     "read_suite",
     "read_keepers",
-    "wants_key_service",
     "pins_for_passphrase",
 ]
-
-_STORED_MAX = body_max(Kind.CONFIG) + (64 << 10)  # zstd, header, signature and checksum add a few kilobytes at most
-_REMOVE = "if no keeper wrote it, the owner of the store can remove it: the generations below it are intact"
 
 
 class Created(NamedTuple):
@@ -75,17 +73,6 @@ class Created(NamedTuple):
 
     vault: VaultId
     keeper: Credential
-
-
-class StoredConfig(NamedTuple):
-    """One generation of the configuration, the vault's id in its header, and its signer's fingerprint."""
-
-    vault: bytes
-    config: Config
-    signer: str
-
-
-_Generation: TypeAlias = tuple[StoredConfig, Callable[[bytes], None]]
 
 
 def create_vault(
@@ -105,7 +92,7 @@ def create_vault(
     """
     if next(iter(store.list(CONFIG)), None) is not None:
         raise RefusedError(f"there is a vault at {store.url} already", hint="use it, or choose another place")
-    _refuse_orphans(store)
+    refuse_orphans(store)
     vault, now = os.urandom(16), clock.now_ns()
     keys_of = Suite.HYBRID_1 if suite is Suite.PLAIN else suite
     signer, opener = SigningKey.generate(keys_of), SealingKey.generate(keys_of)
@@ -146,43 +133,43 @@ def create_vault(
 
 def read_vault_id(store: Store) -> VaultId:
     """The id that a vault's configuration claims, to find a key by. Nothing is verified yet."""
-    config, _ = _load_generations(store)[-1]
-    return VaultId(config.vault.hex())
+    return read_generations(store).vault_id
+
+
+def claimed_config(store: Store) -> StoredConfig:
+    """The highest generation, as it says itself. Nothing is verified yet."""
+    return read_generations(store).claimed
 
 
 def read_suite(store: Store) -> Suite:
     """The suite that a vault's configuration claims. Nothing is verified yet."""
-    stored, _ = _load_generations(store)[-1]
-    return suite_of(stored.config.suite)
+    return read_generations(store).suite
 
 
 def read_keepers(store: Store) -> tuple[str, ...]:
     """Fingerprints of the keepers that a vault's configuration claims. Nothing is verified: for people to compare."""
-    stored, _ = _load_generations(store)[-1]
-    return tuple(mark for mark, keeper in _keepers(stored.config).items() if keeper.revoked is None)
-
-
-def wants_key_service(store: Store) -> bool:
-    """Whether the configuration claims that a key management service opens the vault. Nothing is verified."""
-    stored, _ = _load_generations(store)[-1]
-    return any(one.kind == KMS for epoch in stored.config.epochs for one in epoch.recipients)
+    claimed = read_generations(store).claimed
+    return tuple(mark for mark, keeper in _keepers(claimed.config).items() if keeper.revoked is None)
 
 
 def load_config(store: Store, pinned: Sequence[str], *, expected_vault: str = "") -> StoredConfig:
+    """`trusted_config` of what the store has now. Raises NotFoundError when there is no vault, too."""
+    return trusted_config(read_generations(store), pinned, expected_vault=expected_vault)
+
+
+def trusted_config(generations: Generations, pinned: Sequence[str], *, expected_vault: str = "") -> StoredConfig:
     """The highest generation, if it counts: its signer is pinned, or listed as keeper by one before it that counts.
 
-    With no pins (a public vault without any key), generation 1 is taken at its word. Raises NotFoundError when there is
-    no vault, WrongKeyError when it is not the expected one, UntrustedError when the highest generation is not signed by
-    a trusted keeper, DamageError. A damaged older generation only matters where trust has to be followed through it.
+    With no pins (a public vault without any key), generation 1 is taken at its word. Raises WrongKeyError when it is
+    not the expected vault, UntrustedError when the highest generation is not signed by a trusted keeper, DamageError. A
+    damaged older generation only matters where trust has to be followed through it.
     """
-    damaged: list[DamageError] = []
-    generations = _load_generations(store, damaged)
-    newest = generations[-1][0]
+    newest = generations.claimed
     if expected_vault and newest.vault.hex() != expected_vault:
         raise _key_of_another_vault(expected_vault, newest)
-    error = _doubts(generations, pinned)[-1]
-    if error is not None and damaged:
-        raise damaged[-1]
+    error = _doubts(generations.found, pinned)[-1]
+    if error is not None and generations.damaged:
+        raise generations.damaged[-1]
     if error is not None:
         raise error
     return newest
@@ -193,12 +180,12 @@ def trusted_generations(store: Store, pins: Sequence[str]) -> list[int]:
 
     Raises what `load_config` raises, but for a highest generation that does not count: it is just not among them.
     """
-    generations = _load_generations(store)
-    doubts = _doubts(generations, pins)
-    return [stored.config.generation for (stored, _), doubt in zip(generations, doubts, strict=True) if doubt is None]
+    found = read_generations(store).found
+    doubts = _doubts(found, pins)
+    return [stored.config.generation for (stored, _), doubt in zip(found, doubts, strict=True) if doubt is None]
 
 
-def _doubts(generations: list[_Generation], pinned: Sequence[str]) -> list[UntrustedError | None]:
+def _doubts(generations: list[Generation], pinned: Sequence[str]) -> list[UntrustedError | None]:
     """For each generation, oldest first: why it does not count, or None."""
     trusted = set(pinned)
     if not trusted and generations[-1][0].config.suite != Suite.PLAIN:
@@ -218,20 +205,20 @@ def _doubts(generations: list[_Generation], pinned: Sequence[str]) -> list[Untru
     return doubts
 
 
-def _doubt(generation: _Generation, trusted: set[str]) -> UntrustedError | None:
+def _doubt(generation: Generation, trusted: set[str]) -> UntrustedError | None:
     stored, verify_signature = generation
     name = config_key(stored.config.generation)
     keeper = _keepers(stored.config).get(stored.signer)
     if stored.signer not in trusted or keeper is None:
         return UntrustedError(
             f"{name} is not signed by a keeper that this key trusts",
-            hint=f"either the key is of another vault, or somebody else put it there; {_REMOVE}",
+            hint=f"either the key is of another vault, or somebody else put it there; {REMOVE}",
             object_name=name,
         )
     try:
         verify_signature(keeper.public)
     except UntrustedError as error:
-        return UntrustedError(error.message, hint=_REMOVE, object_name=name)
+        return UntrustedError(error.message, hint=REMOVE, object_name=name)
     return None
 
 
@@ -269,7 +256,7 @@ def unlock(stored: StoredConfig, credential: Credential | None, passphrase: str 
     return VaultKeys(vault, config, secrets[:32], secrets[32:], private, signer, label, role)
 
 
-def pins_for_passphrase(store: Store, passphrase: str | KeyServices) -> tuple[str, ...]:
+def pins_for_passphrase(generations: Generations, passphrase: str | KeyServices) -> tuple[str, ...]:
     """The keeper's fingerprint that was wrapped together with the epoch key: where trust starts without a key file.
 
     Nobody who does not know the passphrase can wrap another one. For key services this proves nothing, as the
@@ -277,7 +264,7 @@ def pins_for_passphrase(store: Store, passphrase: str | KeyServices) -> tuple[st
     """
     if isinstance(passphrase, KeyServices):
         return passphrase.keepers
-    stored, _ = _load_generations(store)[-1]
+    stored = generations.claimed
     wrong: WrongKeyError | None = None
     # Nothing is verified yet, so the epochs together may not list more than a few. The last one is in use.
     candidates = [
@@ -307,69 +294,6 @@ def append_config(store: Store, keys: VaultKeys, config: Config) -> None:
     append_generation(store, CONFIG, make)
 
 
-def read_generation(store: Store, key: str) -> _Generation:
-    """One generation, and what verifies its signature, given a keeper's public key. Raises DamageError."""
-    header, opened, verify_signature = read_config(key, store.get(key))
-    config = decode_record(opened.body, Config, key)
-    if config.generation != generation_of(key) or config.suite != header.suite or not _coherent(config):
-        raise DamageError(f"{key} contradicts itself", object_name=key)
-    return StoredConfig(header.vault, config, opened.signer), verify_signature
-
-
-def _load_generations(store: Store, damaged: list[DamageError] | None = None) -> list[_Generation]:
-    """All generations, oldest first; what is wrong with older ones goes to `damaged`. The newest must be sound.
-
-    Generations that leap (see `series_of`) are nobody's, and are left to `check`.
-    """
-    sizes = {info.key: info.size for info in store.list(CONFIG)}
-    keys = series_of(sizes, CONFIG).keys
-    if not keys:
-        _refuse_orphans(store)
-        raise NotFoundError(
-            f"there is no vault at {store.url}", hint=f"make one with `holdfast vault create {store.url}`"
-        )
-    newest = _read_newest(store, keys[-1], sizes[keys[-1]])
-    generations = []
-    for key in keys[:-1]:
-        try:
-            require_possible_size(key, sizes[key])
-            generation = read_generation(store, key)
-            if generation[0].vault != newest[0].vault:
-                raise DamageError(f"{key} and {keys[-1]} belong to different vaults", object_name=key)
-            generations.append(generation)
-        except DamageError as error:
-            if damaged is not None:
-                damaged.append(error)
-    return [*generations, newest]
-
-
-def require_possible_size(key: str, size: int) -> None:
-    """Before it is fetched: whoever writes to a store can make an object of any size. Raises DamageError."""
-    if size > _STORED_MAX:
-        raise DamageError(f"{key} is too large to be a configuration ({size} bytes)", object_name=key)
-
-
-def _read_newest(store: Store, key: str, size: int) -> _Generation:
-    try:
-        require_possible_size(key, size)
-        return read_generation(store, key)
-    except UnsupportedFormatError:
-        raise
-    except DamageError as error:
-        hint = f"copy it from another replica of the vault; {_REMOVE}"
-        raise DamageError(error.message, hint=hint, object_name=key) from error
-
-
-def _refuse_orphans(store: Store) -> None:
-    """Packs without a configuration are a damaged vault: nobody must be led to make a new one over them."""
-    if next(iter(store.list(PACKS)), None) is not None:
-        raise DamageError(
-            f"{store.url} holds packs, but its config/ is missing",
-            hint="copy config/ from another replica of the vault; without it nothing can be opened",
-            object_name=CONFIG,
-        )
-
-
 def _key_of_another_vault(vault_id: str, stored: StoredConfig) -> WrongKeyError:
     name = config_key(stored.config.generation)
     return WrongKeyError(
@@ -377,17 +301,3 @@ def _key_of_another_vault(vault_id: str, stored: StoredConfig) -> WrongKeyError:
         hint="use a key of that vault; or, if it should be the same, somebody replaced its configuration",
         object_name=name,
     )
-
-
-def _coherent(config: Config) -> bool:
-    if config.suite not in tuple(Suite):
-        return False
-    try:
-        suites = [sealing_suite(epoch.public) for epoch in config.epochs]
-    except DamageError:
-        return False
-    if sorted(suites) != suites or (suites and suites[-1] != config.suite):
-        return False  # a vault's suite is that of its newest epoch, and never goes back
-    numbers = [0, *(epoch.number for epoch in config.epochs), 1 << 32]  # a header gives them four bytes
-    rising = all(one < following for one, following in pairwise(numbers))
-    return rising and bool(config.epochs) != (config.suite == Suite.PLAIN) and len(config.secrets) >= 64

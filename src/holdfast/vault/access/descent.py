@@ -17,7 +17,7 @@ from blake3 import blake3
 from holdfast.errors import DamageError, NotFoundError, UntrustedError
 from holdfast.stores.protocol import Store
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.access.configuration import StoredConfig, read_generation, require_possible_size
+from holdfast.vault.access.generations import StoredConfig, read_generation, require_possible_size
 from holdfast.vault.format.names import CONFIG, config_key
 from holdfast.vault.format.records import Config
 from holdfast.vault.format.series import series_of

@@ -6,7 +6,7 @@ from holdfast.errors import DamageError, UntrustedError
 from holdfast.ids import PartId
 from holdfast.stores.memory import MemoryStore
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.access.configuration import read_generation
+from holdfast.vault.access.generations import read_generation
 from holdfast.vault.format.keys import VaultKeys
 from holdfast.vault.format.names import CONFIG, INDEX, PACKS, PARTS, REFS, SNAPSHOTS, THINNED
 from holdfast.vault.format.scrubbing import scrub_object

@@ -13,7 +13,8 @@ from holdfast.errors import CredentialError, DamageError, FailedError, HoldfastE
 from holdfast.ids import ChunkId, PackId, PartId, SnapshotId
 from holdfast.stores.protocol import ObjectInfo
 from holdfast.trust.signing import fingerprint
-from holdfast.vault.access.configuration import load_config, read_generation
+from holdfast.vault.access.configuration import load_config
+from holdfast.vault.access.generations import read_generation
 from holdfast.vault.checking.proofs import Proofs, least_proven
 from holdfast.vault.checking.report import CheckReport, Damage
 from holdfast.vault.collecting.leases import COPYING, seen_leases

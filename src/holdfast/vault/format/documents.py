@@ -26,7 +26,16 @@ from holdfast.vault.format.header import FORMAT_VERSION, HEADER_BYTES, Header, K
 from holdfast.vault.format.keys import FOR_MEMBERS, MAY_SIGN, VaultKeys, plain_key
 from holdfast.vault.format.names import INDEX
 
-__all__ = ["Opened", "write_document", "read_document", "write_config", "read_config", "checked_header", "body_max"]
+__all__ = [
+    "Opened",
+    "body_max",
+    "checked_header",
+    "claimed_signer",
+    "read_config",
+    "read_document",
+    "write_config",
+    "write_document",
+]
 
 _CHECKSUM_BYTES = 32
 _MARK_BYTES = 16
@@ -106,6 +115,11 @@ def read_document(keys: VaultKeys, kind: Kind, name: str, data: bytes, *, shared
         _verify(signer.public, kind, name, data, frame)
     cipher = _document_cipher(keys, kind, name, frame, shared)
     return Opened(_open_body(cipher, kind, name, frame), frame.mark)
+
+
+def claimed_signer(kind: Kind, name: str, data: bytes) -> str:
+    """The fingerprint of who signed a document, as it says itself: nothing is verified. Raises as `read_document`."""
+    return _cut(kind, name, data).mark
 
 
 def read_config(name: str, data: bytes) -> tuple[Header, Opened, Callable[[bytes], None]]:

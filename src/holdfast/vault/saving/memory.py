@@ -16,6 +16,7 @@ from typing import Annotated
 import msgspec
 from blake3 import blake3
 
+from holdfast.durable import replace_file
 from holdfast.errors import DamageError
 from holdfast.homes import state_home
 from holdfast.ids import ChunkId
@@ -100,18 +101,11 @@ def remember(
         for content in contents
         if content.local_path
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    remembered = Remembered(snapshot, content, parts, files, dict(anchors or {}), history or History())
+    record = msgspec.msgpack.encode(remembered)
+    with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            remembered = Remembered(snapshot, content, parts, files, dict(anchors or {}), history or History())
-            record = msgspec.msgpack.encode(remembered)
-            file.write(blake3(record).digest() + record)
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+        replace_file(path, blake3(record).digest() + record, mode=0o600, synced=False)
 
 
 class LocalBases:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from holdfast.errors import CredentialError, DamageError, FailedError, NotFoundError, UntrustedError
+from holdfast.fanout.beside import for_each
 from holdfast.ids import SnapshotId, is_snapshot_id
 from holdfast.vault.format.names import REFS
 from holdfast.vault.format.records import Ref
@@ -69,12 +70,14 @@ def mark_of(handle: Handle, asset: str, snapshot: str) -> Mark | None:
 def marks_of(handle: Handle, asset: str) -> dict[str, Mark]:
     """Snapshot → mark, of all snapshots of the asset that are set aside. Reads the newest of every ref of the asset."""
     handle.keys.require_reader("looking for quarantined snapshots")
-    marks = {}
-    for folder in handle.store.folders(f"{REFS}{handle.keys.names.asset_key(asset)}/"):
-        mark = _mark_at(handle, folder, "")
-        if mark is not None and mark.snapshot:
-            marks[mark.snapshot] = mark
-    return marks
+    folders = handle.store.folders(f"{REFS}{handle.keys.names.asset_key(asset)}/")
+
+    def mark_at(folder: str) -> Mark | None:
+        return _mark_at(handle, folder, "")
+
+    # Over a line all answers are waited for together; of a folder one after the other is faster.
+    marks = for_each(mark_at, folders) if handle.store.capabilities.remote else map(mark_at, folders)
+    return {mark.snapshot: mark for mark in marks if mark is not None and mark.snapshot}
 
 
 def marks_in(refs: Mapping[str, Ref]) -> dict[str, Mark]:

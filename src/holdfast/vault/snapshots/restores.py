@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from holdfast.durable import replace_file
 from holdfast.errors import HoldfastError
 from holdfast.homes import state_home
 from holdfast.vault.format.keys import VaultKeys
@@ -185,10 +186,7 @@ def _append(path: Path | None, note: RestoreNote) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists() and path.stat().st_size > _FILE_MAX:
             lines = path.read_bytes().splitlines(keepends=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.touch(mode=0o600)
-            temporary.write_bytes(b"".join(lines[len(lines) // 2 :]))
-            temporary.replace(path)
+            replace_file(path, b"".join(lines[len(lines) // 2 :]), mode=0o600, synced=False)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             os.write(descriptor, msgspec.json.encode(note) + b"\n")

@@ -7,6 +7,8 @@ within some seconds is let go, and comes back with `Last-Event-ID`.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["event_routes"]
 
-_SLOW_S: Final = 20.0
+_LOG: Final = logging.getLogger("holdfast.web.events")
+_SLOW_S: Final = 10.0
+_PIECE: Final = 64 << 10  # bytes that are handed over before it is looked whether the last ones were taken
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -46,19 +50,22 @@ async def _send_all(scope: Scope, receive: Receive, send: Send) -> None:
     given = _last_id(scope)
     place = line.newest() if not given else line.place_after(given)
     async with _Viewer(scope, receive, send) as viewer:
+        if not given:  # whoever is cut off before anything happened comes back to here, too
+            assert place is not None
+            await viewer.put(f"id: {line.id_before(place)}\n\n".encode())
         if place is None:
             place = line.newest()
-            await viewer.put(_event("reset", b"{}", f"{line.process}-{place - 1}" if place else ""))
+            await viewer.put(_event("reset", b"{}", line.id_before(place)))
         while await viewer.is_there():
             found = line.since(place)
             if found is None:  # it was away for longer than the ring lasts
                 place = line.newest()
-                await viewer.put(_event("reset", b"{}", f"{line.process}-{place - 1}"))
+                await viewer.put(_event("reset", b"{}", line.id_before(place)))
                 continue
             events, place = found
-            if events:
-                await viewer.put(b"".join(_event(one.kind, one.data, one.id) for one in events))
-            else:
+            for piece in _pieces(_event(one.kind, one.data, one.id) for one in events):
+                await viewer.put(piece)
+            if not events:
                 await viewer.wait()
 
 
@@ -78,10 +85,10 @@ async def _send_run(run: str, there: int, scope: Scope, receive: Receive, send: 
     async with _Viewer(scope, receive, send, run) as viewer:
         while await viewer.is_there():
             events = line.of_run(run, number)
-            if events:
-                await viewer.put(b"".join(_event("run", one, str(number + at)) for at, one in enumerate(events)))
-                number += len(events)
-            else:
+            for piece in _pieces(_event("run", one, str(number + at)) for at, one in enumerate(events)):
+                await viewer.put(piece)
+            number += len(events)
+            if not events:
                 await viewer.wait()
 
 
@@ -94,6 +101,7 @@ class _Viewer:
         self._settings: ServerSettings = state.settings
         self._state, self._run = state, run
         self._receive, self._send = receive, send
+        self._request = str(scope.get("state", {}).get("request_id", ""))
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._left = False
@@ -116,6 +124,10 @@ class _Viewer:
         self._count(-1)
         if isinstance(error, TimeoutError):
             self._state.metrics.dropped()
+            why = f"it took nothing for {_SLOW_S:g} s: it comes back by the last event that it has"
+            _LOG.warning(
+                "a viewer was let go", extra={"facts": {"why": why, "run": self._run, "request": self._request}}
+            )
             raise ConnectionAbortedError("a viewer was too slow, and was let go") from error
         if error is None and not self._left:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -163,6 +175,20 @@ def _last_id(scope: Scope) -> str:
             return str(value.decode("ascii", "replace"))[:64]
     query = scope.get("query_string", b"").decode("ascii", "replace")
     return next((part.partition("=")[2][:64] for part in query.split("&") if part.startswith("last_event_id=")), "")
+
+
+def _pieces(events: Iterable[bytes]) -> Iterator[bytes]:
+    """Put together, so that each is little more than `_PIECE` bytes: a slow viewer holds one of them in memory."""
+    held: list[bytes] = []
+    size = 0
+    for one in events:
+        held.append(one)
+        size += len(one)
+        if size >= _PIECE:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def _event(kind: str, data: bytes, event_id: str) -> bytes:

@@ -1,14 +1,14 @@
 """Requests that happen once, however often they are sent: the header Idempotency-Key.
 
 The key belongs to the person and the address. What was answered is kept for a day and answered again; the same key with
-another body is refused (422). A request whose server died in the middle is done again, by what its verb had noted
-(`Memo`). An error is not kept: nothing was done, and the same key may be used again.
+another body is refused (422). While one server does it, it and all others that share its file say so (409). A request
+whose server died in the middle is done again, by what its verb had noted (`Memo`). An error is not kept: nothing was
+done, and the same key may be used again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,16 +17,15 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from holdfast.clock import NANOSECONDS
+from holdfast.control.service.kept import Answer
 from holdfast.control.service.operations import Memo
-from holdfast.errors import ConflictError, UsageError
+from holdfast.errors import UsageError
 from holdfast.web.security.callers import caller_of
 
 __all__ = ["once"]
 
 _HEADER: Final = "idempotency-key"
 _KEY_MAX: Final = 200
-_lock = threading.Lock()
-_running: set[tuple[str, bytes]] = set()
 
 
 def once(
@@ -42,30 +41,21 @@ def once(
     person = caller_of(request).principal.person
     name = "\0".join((person, request.method, request.scope["path"], given))
     key, body = hashlib.sha256(name.encode()).digest(), hashlib.sha256(asked).digest()
-    here = (str(kept.path), key)
-    with _lock:
-        if here in _running:
-            raise ConflictError("the same request is being done now", hint="wait a moment, and send it again")
-        _running.add(here)
-    try:
-        now = service.clock.now_ns()
-        before = kept.begin_answer(key, body, now, forget_before=now - int(settings.answers_s * NANOSECONDS))
-        if before is not None and before.body != body:
+    now = service.clock.now_ns()
+    begun = kept.begin_answer(key, body, now, forget_before=now - int(settings.answers_s * NANOSECONDS))
+    if isinstance(begun, Answer):
+        if begun.body != body:
             raise HTTPException(status_code=422, detail="this Idempotency-Key was used for another request")
-        if before is not None and before.status is not None:
-            return _answer(before.status, before.content or b"null", again=True)
-        memo = Memo(None if before is None else before.memo, lambda data: kept.note_memo(key, data))
-        try:
-            status, content = act(memo, key.hex()[:40])
-        except Exception:
-            if memo.kept is None:  # else it goes on by what was noted, when it is sent again
-                kept.forget_answer(key)
-            raise
-        kept.end_answer(key, status, msgspec.json.encode({}), content)
+        return _answer(begun.status or 200, begun.content or b"null", again=True)
+    memo = Memo(begun.memo, lambda data: kept.note_memo(begun, data))
+    done = False
+    try:
+        status, content = act(memo, key.hex()[:40])
+        done = True
+        kept.end_answer(begun, status, msgspec.json.encode({}), content)
         return _answer(status, content)
-    finally:
-        with _lock:
-            _running.discard(here)
+    finally:  # what was noted is gone on with when the request comes again; without a note nothing was done
+        kept.release(begun, forget=memo.kept is None and not done)
 
 
 def _answer(status: int, content: bytes, *, again: bool = False) -> Response[bytes]:

@@ -62,8 +62,11 @@ def openapi_text(app: Litestar) -> bytes:
     include_in_schema=False,
 )
 def openapi_page(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """The description of this API."""
-    return Response(openapi_text(request.app), media_type="application/json")
+    """The description of this API: made once, as anybody may ask for it."""
+    state = request.app.state
+    if "openapi" not in state:
+        state["openapi"] = openapi_text(request.app)
+    return Response(state["openapi"], media_type="application/json")
 
 
 openapi_routes = [openapi_page]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from litestar import Request
@@ -45,7 +45,8 @@ def next_page(request: Request[Any, Any, Any], cursor: str) -> str:
     if not cursor:
         return ""
     kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return f'<{request.scope.get("path", "")}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
+    path = quote(request.scope.get("path", ""))  # it was decoded, and may hold what ends an address, or a header
+    return f'<{path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
 
 
 def _begin(listed: list[Any], cursor: _Cursor) -> int:

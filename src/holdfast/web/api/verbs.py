@@ -18,9 +18,9 @@ from litestar.params import Body, HeaderParameter, PathParameter, QueryParameter
 
 from holdfast.control.service.operations import Asking, Memo, Operation
 from holdfast.errors import UsageError
-from holdfast.web.api.answers import not_modified, require_match, tag_of
+from holdfast.web.api.answers import require_match, tag_of
 from holdfast.web.api.once import once
-from holdfast.web.api.pages import cut, next_page
+from holdfast.web.api.reads import read
 from holdfast.web.problems import Problem
 from holdfast.web.security.callers import caller_of
 from holdfast.web.security.policies import needs
@@ -44,6 +44,9 @@ LIMIT = Annotated[int | None, QueryParameter(name="limit", ge=1, le=1000, descri
 CURSOR = Annotated[
     str | None, QueryParameter(name="cursor", max_length=500, description="From `next` in the header Link.")
 ]
+FRESH = Annotated[
+    bool | None, QueryParameter(name="fresh", description="Made for this request, and not up to some seconds ago.")
+]
 
 
 def verb_routes(operations: Sequence[Operation]) -> list[HTTPRouteHandler]:
@@ -66,7 +69,7 @@ def _route(operation: Operation, by_name: dict[str, Operation]) -> HTTPRouteHand
         tags=[operation.tag or operation.name.partition(".")[0]],
         operation_id=operation.name.replace(".", "_").replace("-", "_"),
         summary=operation.text.partition(". ")[0].rstrip("."),
-        description=operation.text,
+        description=_described(operation),
         responses={
             code: ResponseSpec(
                 Problem if code != 304 else None,
@@ -79,23 +82,22 @@ def _route(operation: Operation, by_name: dict[str, Operation]) -> HTTPRouteHand
     )(handler)
 
 
+def _described(operation: Operation) -> str:
+    if not operation.keeps:
+        return operation.text
+    return (
+        f"{operation.text} Kept for {operation.keeps:g} s, or ten times what making it took; `Age` says how old it is."
+    )
+
+
 def _get(operation: Operation) -> Any:
     fields = _fields(operation)
 
-    def handler(request: Request[Any, Any, Any], **given: Any) -> Response[Any]:
-        limit, cursor = given.pop("limit", None), given.pop("cursor", None)
+    async def handler(request: Request[Any, Any, Any], **given: Any) -> Response[Any]:
+        limit, cursor, fresh = given.pop("limit", None), given.pop("cursor", None), bool(given.pop("fresh", None))
         arguments = _converted({name: value for name, value in given.items() if value is not None}, operation)
-        record = operation.does(_asking(request, Memo()), arguments)
-        link = ""
-        if operation.pages:
-            record, going_on = cut(record, operation.pages, limit, cursor)
-            link = next_page(request, going_on)
-        content = msgspec.json.encode(record)
-        tag = tag_of(operation.version(record) if operation.version is not None else content)
-        headers = {"ETag": tag, "Cache-Control": "private, no-cache"} | ({"Link": link} if link else {})
-        if not_modified(request, tag):
-            return Response(None, status_code=304, headers=headers)
-        return Response(content, media_type="application/json", headers=headers)
+        asking = _asking(request, Memo())
+        return await read(request, operation, asking, arguments, limit=limit, cursor=cursor, fresh=fresh)
 
     parts = _parts(operation)
     parameters = [_parameter("request", Request[Any, Any, Any])]
@@ -108,6 +110,9 @@ def _get(operation: Operation) -> Any:
     if operation.pages:
         hints |= {"limit": LIMIT, "cursor": CURSOR}
         parameters += [_parameter("limit", LIMIT, None), _parameter("cursor", CURSOR, None)]
+    if operation.keeps:
+        hints["fresh"] = FRESH
+        parameters.append(_parameter("fresh", FRESH, None))
     return _shaped(handler, operation, parameters, hints)
 
 
@@ -150,14 +155,16 @@ def _post(operation: Operation, by_name: dict[str, Operation]) -> Any:
     ]
     hints["idempotency_key"] = key
     parameters.append(_parameter("idempotency_key", key, None))
-    return _shaped(_without_key(handler), operation, parameters, hints)
+    return _shaped(_by_thread(handler), operation, parameters, hints)
 
 
-def _without_key(handler: Any) -> Any:
-    def keyless(idempotency_key: str | None = None, **given: Any) -> Any:
-        return handler(**given)
+def _by_thread(handler: Any) -> Any:
+    """(Litestar's own `sync_to_thread` wraps a handler twice whose path another one has, too.)"""
 
-    return keyless
+    async def threaded(idempotency_key: str | None = None, **given: Any) -> Any:
+        return await sync_to_thread(partial(handler, **given))
+
+    return threaded
 
 
 def _require_version(request: Request[Any, Any, Any], shown: Operation, asking: Asking, parts: dict[str, Any]) -> None:
@@ -226,12 +233,10 @@ def _parameter(name: str, hint: Any, default: Any = inspect.Parameter.empty) -> 
 
 
 def _shaped(handler: Any, operation: Operation, parameters: list[inspect.Parameter], hints: dict[str, Any]) -> Any:
-    """The function as Litestar is to read it: done by a thread. (Litestar's own `sync_to_thread` wraps a handler twice
-    whose path another one has, too.)
-    """
+    """The function as Litestar is to read it."""
 
     async def shaped(**given: Any) -> Any:
-        return await sync_to_thread(partial(handler, **given))
+        return await handler(**given)
 
     gives = Response[operation.gives]  # type: ignore[name-defined]
     needed_first = sorted(parameters, key=lambda one: one.default is not inspect.Parameter.empty)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -19,13 +20,18 @@ from holdfast.web.security.callers import caller_of
 if TYPE_CHECKING:
     from litestar import Request
 
-__all__ = ["STATIC", "encoded", "environment", "page", "static_bytes", "static_tag"]
+__all__ = ["STATIC", "encoded", "environment", "page", "prepare_pages", "static_bytes", "static_tag"]
 
 STATIC: Final = {
     "holdfast.css": "text/css; charset=utf-8",
     "holdfast.js": "text/javascript; charset=utf-8",
     "favicon.svg": "image/svg+xml",
 }
+_UNSEEN: Final = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # controls, but for tabs and ends of lines
+    "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069"  # directions of writing (Unicode Standard Annex 9)
+    "\\u2028\\u2029\\ud800-\\udfff]"  # ends of lines and paragraphs; halves of characters, which no page can hold
+)
 _NAVIGATION: Final = (
     ("Now", (("/", "Assets"), ("/sites", "Sites"), ("/incidents", "Incidents"))),
     ("Recover", (("/runs", "Recoveries"), ("/drills", "Drills"), ("/catalogue", "Start one"))),
@@ -35,11 +41,14 @@ _NAVIGATION: Final = (
 
 @cache
 def environment() -> Environment:
-    """Jinja2 with autoescape for every template, whatever its name; a name that is not given is a defect."""
+    """Jinja2 with autoescape for every template, whatever its name; a name that is not given is a defect. What would
+    turn around, hide or break the words beside it is shown as `�`, wherever it comes from.
+    """
     made = Environment(
         loader=PackageLoader("holdfast.web", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
@@ -53,6 +62,16 @@ def environment() -> Environment:
         draw=drawing,
     )
     return made
+
+
+def _visible(value: Any) -> Any:
+    return _UNSEEN.sub("�", value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def prepare_pages() -> None:
+    """Compile all templates, which the first page of each kind would wait for."""
+    for name in environment().list_templates():
+        environment().get_template(name)
 
 
 @cache

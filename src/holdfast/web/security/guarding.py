@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
     from holdfast.control.service.context import Service
+    from holdfast.web.api.shared import Shared
 
 __all__ = ["Guarding", "address_of", "require_policies", "routes_of"]
 
@@ -40,7 +41,29 @@ class Guarding(ASGIMiddleware):
             require_own_pages(request)
             if not need.open:  # signing in anew is asked for without a session
                 await require_token(request, caller)
-        await next_app(scope, receive, _Standing(request, need, send).send if request.method == "GET" else send)
+        if request.method in SAFE or need.open:
+            await next_app(scope, receive, _Standing(request, need, send).send if request.method == "GET" else send)
+            return
+        changing = _Changing(request.app.state.shared, send)
+        try:
+            await next_app(scope, receive, changing.send)
+        finally:
+            changing.forget()  # also of what failed half-way
+
+
+class _Changing:
+    """Whoever has the answer to what they changed, and looks, gets what was made afterwards."""
+
+    def __init__(self, shared: Shared, send: Send) -> None:
+        self._shared, self._send = shared, send
+
+    def forget(self) -> None:
+        self._shared.forget()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.forget()
+        await self._send(message)
 
 
 class _Standing:

@@ -69,7 +69,8 @@ class Calling(_WithCommands):
 
     def _call(self, task: Task, seconds: float, *, check: bool) -> Facts:
         call, given = self._text(task, "call"), self._given(task)
-        return call_function(call, given, self._environment(task), seconds, self._services.folder, check=check)
+        folder, environment = self._services.folder, self._environment(task)
+        return call_function(call, given, environment, seconds, folder, check=check, over=task.over)
 
 
 class Playing(_WithCommands):
@@ -99,6 +100,7 @@ class Playing(_WithCommands):
             self._environment(task),
             seconds,
             check=check,
+            over=task.over,
         )
         return {"ok": played.ok, "changed": played.changed}
 
@@ -123,7 +125,7 @@ class Posting(_WithCommands):
         url, secret = self._text(task, "url"), self._secret(task)
         return {"status": post_signed(url, body, secret, task.key, task.seconds, expect=expect)}
 
-    def _secret(self, task: Task) -> bytes:
+    def _secret(self, task: Task) -> str:
         written = str(task.step.with_.get("secret", ""))
         if not written:
             raise RefusedError(
@@ -132,4 +134,4 @@ class Posting(_WithCommands):
                 object_name=task.step.id,
             )
         reference = SCALARS[Reference].read(written)
-        return resolve(reference, self._services.folder, self._services.environment).reveal().encode()
+        return resolve(reference, self._services.folder, self._services.environment).reveal()

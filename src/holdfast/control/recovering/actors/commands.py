@@ -53,7 +53,7 @@ class Commanding:
     def _run(self, command: tuple[str, ...], task: Task, seconds: float) -> Ran:
         given = {"HOLDFAST_RUN": task.run, "HOLDFAST_STEP": task.step.id, "HOLDFAST_TARGET": self._target}
         filled = tuple(one.replace("{run}", task.run) for one in command)
-        return run_command(filled, {**self._environment, **given}, seconds)
+        return run_command(filled, {**self._environment, **given}, seconds, over=task.over)
 
 
 def _command(task: Task, name: str) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ class HttpChecking:
             said = status_of(url, min(10.0, max(0.1, until - self._clock.monotonic())))
             if said == wanted:
                 return {"status": wanted}
-            if self._clock.monotonic() + 1.0 >= until:
+            if self._clock.monotonic() + 1.0 >= until or task.over():
                 raise AgainError(f"{url} says {said}, and not {wanted}", object_name=url)
             self._clock.sleep(1.0)
 

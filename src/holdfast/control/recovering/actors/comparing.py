@@ -13,8 +13,8 @@ from typing import NamedTuple
 from holdfast.clock import Clock
 from holdfast.control.recovering.places import Places
 from holdfast.control.sites.declared import DeclaredSites
-from holdfast.errors import DamageError
-from holdfast.recovery.running.actors import Facts, Task
+from holdfast.errors import ConflictError, DamageError
+from holdfast.recovery.running.actors import Facts, Task, never_over
 from holdfast.vault.format.records import Entry, Root
 from holdfast.vault.handle import Handle
 from holdfast.vault.restoring.restore import place_of, snapshot_entries
@@ -60,7 +60,7 @@ class Verifying:
         store, snapshot = self._restored(task.step.asset) or self._stores[task.step.asset]
         vault = self._sites.open_at(store)
         began = self._clock.monotonic()
-        found = compare_tree(vault.handle, vault.find(snapshot), self._places.of(task.step.asset))
+        found = compare_tree(vault.handle, vault.find(snapshot), self._places.of(task.step.asset), task.over)
         seconds = self._clock.monotonic() - began
         return {"files": found.files, "bytes": found.bytes, "seconds": round(seconds, 6), "snapshot": snapshot}
 
@@ -72,10 +72,10 @@ class Verifying:
         """Nothing was changed."""
 
 
-def compare_tree(handle: Handle, root: Root, target: Path) -> Compared:
+def compare_tree(handle: Handle, root: Root, target: Path, over: Callable[[], bool] = never_over) -> Compared:
     """Each file, link and folder of the snapshot is at the target as it was saved, and nothing else is.
 
-    Raises DamageError, FailedError.
+    Raises DamageError, FailedError; ConflictError once `over` says that nobody waits for it any more.
     """
     entries = snapshot_entries(handle, root)
     place = place_of(root, entries, target)
@@ -92,7 +92,7 @@ def compare_tree(handle: Handle, root: Root, target: Path) -> Compared:
 
     def one(entry: Entry) -> int:
         path = place / os.fsdecode(entry.path) if root.source != "file" else place
-        return _compare_content(handle, entry, path, root.id)
+        return _compare_content(handle, entry, path, root.id, over)
 
     with ThreadPoolExecutor(handle.workers, thread_name_prefix="compare") as pool:
         total = sum(pool.map(one, files))
@@ -129,13 +129,15 @@ def _compare_kind(entry: Entry, path: Path) -> None:
         raise DamageError(f"{path} leads elsewhere than it did", object_name=str(path))
 
 
-def _compare_content(handle: Handle, entry: Entry, path: Path, snapshot: str) -> int:
+def _compare_content(handle: Handle, entry: Entry, path: Path, snapshot: str, over: Callable[[], bool]) -> int:
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             if size != entry.size:
                 raise DamageError(f"{path} has {size} bytes, and had {entry.size}", object_name=str(path))
             for offset, length, chunk, _ in entry_chunks(entry):
+                if over():
+                    raise ConflictError("nobody waits any more for what is compared", object_name=str(path))
                 data = os.pread(file.fileno(), length, offset)
                 if len(data) != length or handle.keys.names.chunk_id(data) != chunk:
                     raise DamageError(

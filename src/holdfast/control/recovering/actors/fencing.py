@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 
 from holdfast.control.audit.audited_vault import recorded_on
-from holdfast.control.recovering.striped_copies import move_set_homes
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.states import Condition
 from holdfast.control.sites.telling import say, spread
@@ -78,7 +77,10 @@ class Fencing(_Said):
         """Nothing: the plan says why."""
 
     def _tell(self, task: Task) -> Facts:
-        move_set_homes(self._sites, task.step.site, self._mark(task))
+        if any(asset.set_name for asset in self._sites.assets.values()):
+            from holdfast.control.recovering.striped_copies import move_set_homes
+
+            move_set_homes(self._sites, task.step.site, self._mark(task))
         told = spread(self._sites)
         if not told.places:
             silent = "; ".join(f"{place}: {why}" for place, why in told.problems.items())

@@ -38,6 +38,8 @@ class Asking:
                 return {"said": one.text}
             if state.stopped:
                 raise FailedError("the run was stopped before anybody did it", object_name=task.step.id)
+            if task.over():
+                break
             self._clock.sleep(_POLL_SECONDS)
         raise FailedError(f"nobody said within {task.seconds:.0f} s that it is done", object_name=task.step.id)
 

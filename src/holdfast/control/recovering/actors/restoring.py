@@ -24,7 +24,8 @@ from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.vaults.repairing import known_replicas
 from holdfast.errors import ConflictError, FailedError, HoldfastError, RefusedError
 from holdfast.events import Progress
-from holdfast.recovery.running.actors import Facts, Task
+from holdfast.recovery.running.actors import Facts, Task, never_over
+from holdfast.stores.counting import CountingStore
 from holdfast.vault.restoring.restore import place_of, snapshot_entries
 from holdfast.vault.restoring.staged_files import remove_whole
 from holdfast.vault.restoring.staging import translate_os_error
@@ -81,8 +82,7 @@ class Restoring:
         target = self._target(task)
         began = self._clock.monotonic()
         store, snapshot = self._source(task)
-        vault = self._vault(store)
-        root = vault.find(snapshot)
+        vault = self._vault(store, task.over)
         claim = self._claim(task)
         if claim is None:
             standing = self._stands(task, snapshot)
@@ -93,9 +93,10 @@ class Restoring:
             return self._standing(target, snapshot)
         elif (found := self._in_effect(task, vault, snapshot)) is not None:
             return found
-        done = vault.restore(root.id, target, rehearsal=self._rehearsal)
+        done = vault.restore(snapshot, target, rehearsal=self._rehearsal)
         seconds = self._clock.monotonic() - began
-        return _told(target, done.bytes, seconds, done.resumed_bytes) | {"snapshot": root.id, "store": store}
+        told = _told(target, done.bytes, seconds, done.resumed_bytes) | {"snapshot": done.root.id, "store": store}
+        return told | _read(vault, sum(one.bytes for one in done.from_replicas.values()))
 
     def done(self, task: Task) -> Facts | None:
         """Whether the target is there, under a claim of this step."""
@@ -147,10 +148,11 @@ class Restoring:
         made = self.made(newer) if newer else None
         return made or (str(task.step.with_["store"]), str(task.step.with_["snapshot"]))
 
-    def _vault(self, store: str) -> Vault:
+    def _vault(self, store: str, over: Callable[[], bool] = never_over) -> Vault:
         """At that copy; others that are known stand in for what cannot be read soundly there."""
         opened = self._sites.open_at(store)
-        opened.handle.progress = _Halting(opened.handle.progress, self._gone)
+        opened.handle.progress = _Halting(opened.handle.progress, lambda: self._gone.is_set() or over())
+        opened.handle.store = CountingStore(opened.handle.store)
         return opened.with_replicas(known_replicas(opened, progress=self._sites.progress), finding=False)
 
     def _in_effect(self, task: Task, vault: Vault, snapshot: str) -> Facts | None:
@@ -227,17 +229,17 @@ class Restoring:
 
 
 class _Halting:
-    """Progress that ends what tells it, once the control plane is gone."""
+    """Progress that ends what tells it, once the control plane is gone, or has given up the attempt."""
 
-    def __init__(self, progress: Progress, gone: threading.Event) -> None:
-        self._progress, self._gone = progress, gone
+    def __init__(self, progress: Progress, over: Callable[[], bool]) -> None:
+        self._progress, self._over = progress, over
 
     def phase(self, name: str, total_bytes: int | None) -> None:
         self._progress.phase(name, total_bytes)
 
     def advance(self, done_bytes: int, stored_bytes: int = 0) -> None:
-        if self._gone.is_set():
-            raise ConflictError("this control plane has the run no longer")
+        if self._over():
+            raise ConflictError("this control plane goes on with it no longer")
         self._progress.advance(done_bytes, stored_bytes)
 
     def note(self, message: str) -> None:
@@ -280,6 +282,16 @@ def _told(target: Path, size: int, seconds: float, resumed: int) -> Facts:
         "seconds": round(seconds, 6),
         "resumed_bytes": resumed,
     }
+
+
+def _read(vault: Vault, elsewhere: int) -> Facts:
+    """What was read of the store, and how many bytes came from other copies instead. Nothing where a nearer store
+    stands before it: what came from which of the two is not counted apart.
+    """
+    store = vault.handle.own.store
+    if not isinstance(store, CountingStore) or store.counts_reads:
+        return {}
+    return {"read_bytes": store.bytes, "read_requests": store.requests, "read_elsewhere": elsewhere}
 
 
 def require_here(target: str, machine: str) -> None:

@@ -88,6 +88,6 @@ class Stopping:
         except HoldfastError:
             target = self._services.folder
         filled = tuple(self._services.fill(one, asset, site, task.run, target, 0) for one in command)
-        ran = run_command(filled, self._services.given, seconds, str(self._services.folder))
+        ran = run_command(filled, self._services.given, seconds, str(self._services.folder), over=task.over)
         if ran.code != 0:
             raise AgainError(f"{command[0]}: exit code {ran.code}: {ran.said}", object_name=asset)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from holdfast.control.service.reading.board import board_of
+from holdfast.control.service.reading.crediting import drills_of
 from holdfast.control.service.reading.keeping import kept
 from holdfast.control.service.reading.recoverable import reachable, steps_at
 from holdfast.control.service.reading.shapes import (
@@ -147,7 +148,7 @@ def asset_page(service: Service, name: str) -> AssetPage:
     board = board_of(service)
     now = service.clock.now_ns()
     with service.catalog() as connection:
-        known = asset_known(connection, name, now, _NEWEST)
+        known = asset_known(connection, name, now, _NEWEST, drills_of(service).joined)
         reach = reachable(connection, now, [name]).get(name)
         point = None if reach is None or reach.content is None else (name, reach.content)
         step = steps_at(connection, [point]).get(point, ("", None))[1] if point is not None else None

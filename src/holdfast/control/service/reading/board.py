@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from holdfast.clock import NANOSECONDS
+from holdfast.control.service.reading.crediting import drills_of
 from holdfast.control.service.reading.recoverable import Reachable, reachable, steps_at
 from holdfast.control.service.reading.samples import Sample, Samples, changed
 from holdfast.control.service.reading.shapes import Freshness, clipped, time_of
@@ -190,7 +191,7 @@ class Board:
         from holdfast.catalog.models import Asset, StoreRow
 
         at = service.clock.now_ns()
-        standings = stand_all(connection, at)
+        standings = stand_all(connection, at, None, drills_of(service).joined)
         reach = reachable(connection, at)
         known = {
             name: (home, kind, priority)

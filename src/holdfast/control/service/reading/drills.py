@@ -143,7 +143,8 @@ def drills_page(service: Service) -> DrillsPage:
         from holdfast.drills.lever import Lever
 
         sites = service.sites()
-        return list_drills(sites), kept_outcomes(sites.environment)[:_SHOWN], Lever(sites.environment).pulled()
+        stopped = Lever(sites.environment, sites.config.organisation).pulled()
+        return list_drills(sites), kept_outcomes(sites.environment)[:_SHOWN], stopped
 
     nothing: tuple[list[ListedDrill], list[DrillOutcome], str] = ([], [], "")
     told = kept(service, DRILLS, read, nothing, seconds=_FRESH_S)

@@ -117,6 +117,17 @@ class CheckShown(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class CostsShown(msgspec.Struct, frozen=True, kw_only=True):
+    """What the recovery cost, and what the fault did; null: not measured, `missing` says for want of what."""
+
+    currency: str
+    as_of: str
+    spent: float | None
+    gpu_hours_lost: float | None
+    money_lost: float | None
+    missing: list[str]
+
+
 class EvidenceOne(Page, frozen=True, kw_only=True):
     """The evidence of one run. `label`: the keeper whose key signed it; `signer`: its fingerprint."""
 
@@ -124,6 +135,7 @@ class EvidenceOne(Page, frozen=True, kw_only=True):
     row: EvidenceRow | None
     label: str
     checks: list[CheckShown]
+    costs: CostsShown | None
     deviations: list[str]
     files: list[EvidenceFile]
     freshness: list[Freshness]
@@ -131,7 +143,7 @@ class EvidenceOne(Page, frozen=True, kw_only=True):
 
 
 class FindingOpen(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to be put right. `due`: a day; `overdue`: it has passed."""
+    """Something to be put right. `due`: a day; `overdue`: it has passed. `credit`: what it costs until then."""
 
     id: str
     severity: str
@@ -140,6 +152,7 @@ class FindingOpen(msgspec.Struct, frozen=True, kw_only=True):
     due: str
     overdue: bool
     retest: str
+    credit: str
     recovery: str
     scenario: str
     opened: Time
@@ -205,6 +218,7 @@ def evidence_one(service: Service, run: str) -> EvidenceOne:
             CheckShown(name=clipped(one.name), result=one.result.value, detail=clipped(one.detail))
             for one in shown.verified.record.integrity.checks
         ],
+        costs=None if shown is None else _costs(shown.verified.record),
         deviations=[]
         if shown is None
         else [clipped(one if isinstance(one, str) else one.text) for one in shown.verified.record.deviations],
@@ -216,6 +230,23 @@ def evidence_one(service: Service, run: str) -> EvidenceOne:
         ],
         freshness=[fresh],
         problem=problem,
+    )
+
+
+def _costs(record: Evidence) -> CostsShown | None:
+    from holdfast.evidence.page_costs import notes_of
+
+    costs = record.costs
+    if costs is None:
+        return None
+    notes = dict.fromkeys(note for _, note in notes_of(costs) if ": NOT_MEASURED: " in note)
+    return CostsShown(
+        currency=clipped(costs.currency),
+        as_of=clipped(costs.as_of),
+        spent=figure(costs.spent),
+        gpu_hours_lost=figure(costs.gpu_hours),
+        money_lost=figure(costs.lost_amount),
+        missing=[clipped(one.replace(": NOT_MEASURED: ", ": ", 1)) for one in notes],
     )
 
 
@@ -368,6 +399,7 @@ def _finding(one: OpenFinding, now: str) -> FindingOpen:
         due=clipped(finding.due, 40),
         overdue=bool(finding.due) and finding.due < now[:10],
         retest=clipped(finding.retest),
+        credit=clipped(one.credit),
         recovery=clipped(one.recovery),
         scenario=clipped(one.scenario),
         opened=one.opened_utc,

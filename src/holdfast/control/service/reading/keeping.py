@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, cast
 
 from holdfast.clock import NANOSECONDS
 from holdfast.control.service.reading.shapes import Freshness, Problem, clipped, problem_of, time_of
@@ -65,9 +65,17 @@ _lock = threading.Lock()
 
 
 def kept(
-    service: Service, name: str, read: Callable[[], _T], instead: _T, *, seconds: float, wait: float = 4.0
+    service: Service,
+    name: str,
+    read: Callable[[], _T],
+    instead: _T,
+    *,
+    seconds: float,
+    wait: float = 4.0,
+    behind: bool = False,
 ) -> Told[_T]:
     """What `read` gave at most `seconds` ago; it is waited for at most `wait` seconds. `name`: of the question.
+    `behind`: a newer one is not waited for, where there is one.
 
     Only what `read` raises of `holdfast.errors` is a problem of the answer; anything else is a defect, and is raised by
     the thread that met it.
@@ -86,7 +94,7 @@ def kept(
             threading.Thread(
                 target=_ask, args=(answers, one, read, service), name="holdfast-reading", daemon=True
             ).start()
-    if due:
+    if due and not (behind and one.known):
         one.done.wait(wait)
     return _told(service, name, one, instead, seconds)
 
@@ -149,4 +157,4 @@ def _told(service: Service, name: str, one: _Value, instead: _T, seconds: float)
         stale=problem is not None or age > _STALE_TIMES * max(seconds, 2.0),
         problem="" if problem is None else clipped(problem.message),
     )
-    return Told(one.value, problem, fresh)  # type: ignore[arg-type]
+    return Told(cast(_T, one.value), problem, fresh)  # whoever asks under a name always asks for the same

@@ -77,13 +77,12 @@ def keys_page(service: Service) -> KeysPage:
     told = kept(service, "keys", lambda: _vault(service), _Vault(), seconds=_FRESH_S)
     empty: list[ApiKeyShown] = []
     keys, problem = attempt(lambda: _api_keys(service), empty)
-    serve = getattr(service.loaded.config, "serve", None)
     return KeysPage(
         organisation=service.organisation,
         at=time_of(service.clock.now_ns()) or "",
         vault=told.value.id,
         server=told.value.label,
-        vouches=list(getattr(serve, "vouches", ())),
+        vouches=list(service.loaded.config.serve.vouches),
         members=told.value.members,
         epochs=told.value.epochs,
         api_keys=keys,

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from holdfast.config.model import Site
     from holdfast.control.service.context import Service
 
-__all__ = ["Cell", "LinkShown", "MatrixRow", "Measured", "SiteShown", "SitesPage", "StoreShown", "sites_page"]
+__all__ = [
+    "Cell",
+    "LinkShown",
+    "MatrixRow",
+    "Measured",
+    "SiteShown",
+    "SitesPage",
+    "StoreShown",
+    "machines_of",
+    "sites_page",
+]
 
 _EACH: Final = 25
 _COST_FRESH_S: Final = 600.0
@@ -137,9 +147,11 @@ def sites_page(service: Service, find: str = "", page: int = 1) -> SitesPage:
     """What is declared is always shown; the rest as far as there is a catalog."""
     board = board_of(service)
     empty: dict[str, _Held] = {}
-    held = kept(service, "held at stores", lambda: _held(service), empty, seconds=_COST_FRESH_S, wait=_WAIT_S)
+    held = kept(
+        service, "held at stores", lambda: _held(service), empty, seconds=_COST_FRESH_S, wait=_WAIT_S, behind=True
+    )
     rates: dict[str, list[Measured]] = {}
-    measured = kept(service, "rates", lambda: _rates(service), rates, seconds=_RATES_FRESH_S, wait=_WAIT_S)
+    measured = kept(service, "rates", lambda: _rates(service), rates, seconds=_RATES_FRESH_S, wait=_WAIT_S, behind=True)
     try:
         judged = board.judged()
         rows = [(row.standing.asset, row.state.value) for row in judged.rows if find.strip().lower() in row.found]
@@ -178,7 +190,7 @@ def sites_page(service: Service, find: str = "", page: int = 1) -> SitesPage:
                 stores=_stores(name, site, stores, held.value if held.problem is None else None, measured.value),
                 homes=placed[name][0],
                 copies=placed[name][1],
-                compute="" if site.compute is None else clipped(str(getattr(site.compute, "kind", "")), 80),
+                compute=machines_of(site),
             )
         )
     return SitesPage(
@@ -192,6 +204,11 @@ def sites_page(service: Service, find: str = "", page: int = 1) -> SitesPage:
         problem=problem,
         cost_problem=None if held.problem is None or held.problem.code == "waiting" else held.problem,
     )
+
+
+def machines_of(site: Site) -> str:
+    """What machines are declared there, in a line; empty: none."""
+    return clipped(", ".join(f"{one.shape} ({one.kind})" for one in site.compute), 80)
 
 
 def _links(site: Site) -> list[LinkShown]:
