@@ -85,6 +85,8 @@ detect:
 work: {check: {every: 1d, at: "2:00"}, without: [drill.run], slots: 2}
 serve: {vouches: [k], hosts: [h.example], targets: [/r]}
 identity: {settings: authority.yaml}
+webhooks:
+  h: {url: "https://ops.acme.example/h", secret: ["${K}"], events: [run.*, "*.failed", incident.opened], trying: 1d}
 """
 _YAML = (
     b"&a ",
@@ -128,6 +130,8 @@ _YAML += (
     b"null",
     b"~",
     b"1e999d",
+    b"*.*",
+    b"*a" * 40,
 )
 
 

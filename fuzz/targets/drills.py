@@ -7,12 +7,15 @@ from pathlib import Path
 
 import msgspec
 
+from fuzz import world
 from fuzz.model import Broken, Target
 from holdfast.control.drilling.stop_notices import RELEASES, STOPS, Release, Stop, decode_release, decode_stop
+from holdfast.control.hooks.finding import drill_event
 from holdfast.drills.chaos.calling import as_json
 from holdfast.drills.chaos.model import Activity, Process, Tolerance
 from holdfast.drills.chaos.reading import read_experiment
 from holdfast.drills.chaos.tolerating import within
+from holdfast.drills.lever import Lever, drills_home
 from holdfast.drills.manifest import Manifest
 from holdfast.drills.outcomes import DrillOutcome, decode_outcome
 from holdfast.evidence.drill_facts import DrillFacts, Instant
@@ -89,6 +92,25 @@ def _report(data: bytes) -> None:
         raise Broken(f"exit code {found.exit_code}")
     if decode_outcome(msgspec.json.encode(found), "report") != found:
         raise Broken("a report that is written again is another one")
+    msgspec.json.decode(drill_event(found).body("acme"))
+
+
+def _lever(data: bytes) -> None:
+    """What was heard of stops: what cannot be read stops drills, and what is heard next replaces it."""
+    environment = {"XDG_STATE_HOME": str(world.scratch())}
+    home = drills_home(environment)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "STOP-acme").write_bytes(data)
+    lever = Lever(environment, "acme")
+    known, why = lever.heard("acme"), lever.pulled()
+    if bool(known) != bool(why) or bool(Lever(environment).pulled()) != bool(why):
+        raise Broken(f"{known!r} was heard, and drills stop because of {why!r}")
+    lever.hear("acme", known | {"x": "ada: r"})
+    if lever.heard("acme") != known | {"x": "ada: r"}:
+        raise Broken("what was heard is not what was written down")
+    lever.hear("acme", {})
+    if lever.pulled():
+        raise Broken("drills stop although nobody says so")
 
 
 def _manifest(data: bytes) -> None:
@@ -151,6 +173,13 @@ TARGETS = (
         (b'"id"', b'"at"', b"-1", b"\\u0000"),
     ),
     Target(
+        "lever-heard",
+        "`Lever.heard`, `Lever.pulled`, `Lever.hear`",
+        _lever,
+        lambda: [b'{"x":"2026-11-22T03:00:00.000Z ada: r","y":""}\n', b"{}"],
+        (b"{}", b"null", b'""', b"\\ud800", b"\xff", b"[" * 2000),
+    ),
+    Target(
         "drill-release",
         "`decode_release`",
         _release,
@@ -171,7 +200,13 @@ TARGETS = (
         lambda: [b'{"a": [{"b": 1}]}', b"abc", b"[1, true, null]"],
         (b"[" * 100, b"1e400", b"true"),
     ),
-    Target("drill-report", "`decode_outcome`", _report, lambda: [_outcome()], (b"NOT_MEASURED", b"PASSED", b"null")),
+    Target(
+        "drill-report",
+        "`decode_outcome`, `drill_event`",
+        _report,
+        lambda: [_outcome()],
+        (b"NOT_MEASURED", b"PASSED", b"null"),
+    ),
     Target(
         "drill-manifest", "`Manifest.decode`", _manifest, lambda: [_kept()], (b'"pid"', b"-1", b"99999999999999999999")
     ),

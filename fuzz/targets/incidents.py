@@ -11,6 +11,7 @@ import msgspec
 from fuzz.model import Broken, Target
 from holdfast.config.conditions import parse_condition, shown_condition
 from holdfast.config.notify_model import Deadline, Notify
+from holdfast.control.hooks.finding import incident_events
 from holdfast.control.incidents.claims import Claim, decode_claim
 from holdfast.control.incidents.model import Deed, Entry, decode_entry, encode_entry, incident_of
 from holdfast.control.incidents.preapproving import StandingApproval, decode_standing
@@ -46,6 +47,8 @@ def _entry(data: bytes) -> None:
         raise Broken("it is another entry when it is written again")
     made = incident_of(entry.incident, [("a", entry), ("b", entry)])
     if made is not None:
+        for event in incident_events(made):
+            event.body("acme")
         notice = notice_of(made)
         notify = Notify(deadlines={"d": Deadline(within=60.0, authority="a")})
         due(notice, notify, (), 10**18)
@@ -106,7 +109,7 @@ def _alert_seeds() -> list[bytes]:
 
 
 TARGETS = [
-    Target("incident-entry", "`decode_entry`, `incident_of`, `due`", _entry, _entries, _WORDS),
+    Target("incident-entry", "`decode_entry`, `incident_of`, `incident_events`, `due`", _entry, _entries, _WORDS),
     Target(
         "observation",
         "`decode_observation`, `judge`",

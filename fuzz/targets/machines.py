@@ -10,7 +10,7 @@ from holdfast.infra.compute.slots import decode_slots
 from holdfast.infra.compute.slurm import decode_kept
 from holdfast.infra.compute.slurm_texts import ended_of, jobs_of, nodes_of, start_of
 from holdfast.infra.traffic_file import decode_sent
-from holdfast.trust.webhook_signatures import signature_problem, signed_headers
+from holdfast.trust.webhook_signatures import message_id, signature_problem, signed_headers
 
 __all__ = ["TARGETS"]
 
@@ -64,16 +64,25 @@ def _signature(data: bytes) -> None:
     vouches = lines[:2] == named and len(lines) > 2 and signatures in lines[2].split(" ")
     if (problem is None) != vouches:
         raise Broken(f"{headers!r} vouches for a body that nobody signed, or not for one that was")
+    own = signed_headers([b"secret"], message_id(lines[0]), b"body", 1_700_000_000)
+    if signature_problem(own, [b"secret"], b"body", 1_700_000_000) is not None or not _is_header(own):
+        raise Broken(f"a message of {lines[0]!r} vouches for nothing")
+
+
+def _is_header(headers: dict[str, str]) -> bool:
+    return all(one.isascii() and one.isprintable() for one in headers.values())
 
 
 TARGETS = [
     Target(
         "slurm",
-        "`nodes_of`, `jobs_of`, `start_of`",
+        "`nodes_of`, `jobs_of`, `start_of`, `ended_of`",
         _slurm,
         lambda: [
             b"idle|3|gpu:h100:8(S:0-1)\nmix|1|(null)\n",
             b"7|RUNNING|2|holdfast-ab|None\n8|PENDING|1|x|Resources\n",
+            b"9 0\n",
+            b"9 137\n",
             b"sbatch: Job 9 to start at 2026-11-22T03:00:00 using 2 processors",
         ],
         (b"idle|", b"idle~", b"gpu:h100:8", b"|", b"9" * 12, b"-1", b"to start at 9999-12-31T23:59:59", b"(null)"),
@@ -94,7 +103,7 @@ TARGETS = [
     ),
     Target(
         "webhook-signature",
-        "`signature_problem`",
+        "`signature_problem`, `message_id`",
         _signature,
         lambda: ["\n".join(signed_headers([b"secret"], "run/1", b"body", 1_700_000_000).values()).encode()],
         (b"v1,", b"v1a,", b" ", b"0" * 44, b"A", b"\n", b"=", b"."),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import msgspec
 import zstandard
 
+from fuzz import world
 from fuzz.model import Broken, Target
 from holdfast.control.recovering.claims import Claim, decode_claim
 from holdfast.control.recovering.plan_files import decode_plan_file, encode_plan_file, plan_file
-from holdfast.control.recovering.seals import unpacked
+from holdfast.control.recovering.seals import VaultSeal, unpacked
 from holdfast.infra.calling.commands import scrubbed
 from holdfast.recovery.estimates import NOTHING
 from holdfast.recovery.intents import Intent, Strategy
+from holdfast.recovery.journal.entries import FIRST, Deed, Entry, encode_entry
 from holdfast.recovery.plans import Kind, Plan, Step
+from holdfast.vault.format.header import Kind as Document
 
 __all__ = ["TARGETS", "plan_seeds"]
 
@@ -72,6 +75,30 @@ def _packed(data: bytes) -> None:
         raise Broken("more came out than a journal's entry may have")
 
 
+_NAME = "runs/r/0000000000"
+
+
+def _sealed(data: bytes) -> None:
+    """What a keeper's key signed: whatever it says of itself, and in whose name."""
+    packed = zstandard.ZstdCompressor().compress(data)
+    if VaultSeal(world.keys(True)).open(_NAME, world.resealed(Document.LEASE, _NAME, packed, encrypted=True)) != data:
+        raise Broken("another entry came out than was sealed")
+
+
+def _stored(data: bytes) -> None:
+    """What lies at a store, as it is: an entry, or nothing."""
+    if VaultSeal(world.keys(False)).open(_NAME, data) != _entry():
+        raise Broken("an entry that no keeper signed")
+
+
+def _entry() -> bytes:
+    return encode_entry(Entry(run="r", number=0, before=FIRST, deed=Deed.PLANNED, by="keeper", at=1, plan="{}"))
+
+
+def _stored_seeds() -> list[bytes]:
+    return [world.resealed(Document.LEASE, _NAME, zstandard.ZstdCompressor().compress(_entry()))]
+
+
 def _said(data: bytes) -> None:
     """What a command said goes to a journal and a terminal: one short line, whatever it was."""
     said = scrubbed(data.decode(errors="replace"))
@@ -85,5 +112,13 @@ TARGETS = [
     Target(
         "packed-entry", "`unpacked`", _packed, lambda: [zstandard.ZstdCompressor().compress(b"{}" * 99)], (b"\x28",)
     ),
+    Target(
+        "sealed-entry",
+        "`VaultSeal.open`, sealed by a keeper",
+        _sealed,
+        lambda: [_entry()],
+        (b'"by":"', b"plane:", b"keeper/ann", b"-1", b"\\ud800", b"[[[["),
+    ),
+    Target("stored-entry", "`VaultSeal.open`, as stored", _stored, _stored_seeds, (b"\x28\xb5\x2f\xfd",)),
     Target("said-by-commands", "`scrubbed`", _said, lambda: [b"token=abcdef\n\x1b[31m"], (b"secret=", b"\x00")),
 ]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
+from fuzz import world
 from fuzz.model import Broken, Target
 from holdfast.cli.login import _decoded as decode_grant
 from holdfast.control.recovering.standby import decode_standing
 from holdfast.control.remote.client import Answer, _raised
+from holdfast.control.service.kept import Kept
 from holdfast.control.service.people import decode_known
 from holdfast.control.service.reading.samples import Sample
+from holdfast.control.working.processes import machine_of
 from holdfast.errors import HoldfastError, UsageError
 from holdfast.web.api.pages import _decoded as decode_cursor
 
@@ -66,6 +71,21 @@ def _sample(data: bytes) -> None:
         raise Broken("what was packed again is another sample")
 
 
+def _claim(data: bytes) -> None:
+    """Two numbers, and who is said to do a request: in a row of this machine, and of another one."""
+    text = data.decode(errors="replace")
+    lease, _, name = text.partition(" ")
+    at = int(lease) if lease.isascii() and lease.isdigit() and len(lease) < 19 else 0
+    _kept()._is_alive(name, at, at)
+    if _kept()._is_alive(f"{machine_of()}|{name}", at, at) and "/" not in name:
+        raise Broken("a process is alive that nobody named")
+
+
+@lru_cache
+def _kept() -> Kept:
+    return Kept(world.scratch() / "kept.sqlite")
+
+
 def _samples() -> list[bytes]:
     import zlib
 
@@ -79,5 +99,8 @@ TARGETS = [
     Target("session-person", "`decode_known`", _known, lambda: [_KNOWN], _HINTS),
     Target("standby-marker", "`decode_standing` of a standby", _standing, lambda: [_STANDING], _HINTS),
     Target("page-cursor", "`_decoded` of a cursor", _cursor, lambda: [_CURSOR], _HINTS),
+    Target(
+        "claimed-request", "`Kept._is_alive`", _claim, lambda: [b"7 1/5", b"7 other|1/5"], (b"9" * 5000, b"|", b"/")
+    ),
     Target("board-sample", "`Sample.unpacked`", _sample, _samples, _HINTS),
 ]

@@ -70,5 +70,9 @@ def from_rfc3339(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"no calendar has {text} in UTC") from error
     whole = moment.replace(microsecond=0)
     return int(whole.timestamp()) * NANOSECONDS + moment.microsecond * 1000

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -171,6 +172,11 @@ def test_no_page_takes_a_word_for_anything_else(planted: tuple[Asking, str]) -> 
     while "metric&lt;script&gt;" not in seen:  # what takes long to read is shown when it was read
         seen += asking.get("/assets/llama-pretrain", "mallory")[2]
     seen = seen.replace("metric&lt;script&gt;", "metric &lt;img src=x onerror=alert(1)&gt;")  # it has no spaces
+    for _ in range(100):  # a page says so where a store has not answered in time, and is loaded once more
+        if "resolved &lt;img" in seen:
+            break
+        time.sleep(0.2)
+        seen += asking.get("/incidents", "mallory")[2]
     missing = [name for name in PLANTED if f"{name} &lt;img src=x onerror=alert(1)&gt;" not in seen]
     assert not missing, f"not shown on any page, so that nothing is said of them: {missing}"
 

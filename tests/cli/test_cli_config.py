@@ -29,13 +29,13 @@ def file(terminal: Terminal) -> Path:
 def test_check_finds_the_file_and_says_what_it_declares(terminal: Terminal, file: Path) -> None:
     said = terminal.ok("config", "check")
     assert said.fact("file") == str(file)
-    assert said.fact("declares") == "6 sites, 5 assets, 1 group"
+    assert said.fact("declares") == "6 sites, 6 assets, 1 group"
     notes = [line for line in said.out.splitlines() if ": note: " in line]
-    assert [note.split("`")[1] for note in notes] == ["euw4-stripes", "fra-stripes"]
+    assert [note.split("`")[1] for note in notes] == ["euw4-stripes", "fra-stripes", "identity: {people: …}"]
     assert said.last.startswith(f"checked {file}: 0 problems, in ")
     found = terminal.json("config-check", "config", "check")
-    assert (found["sites"], found["assets"], found["groups"], found["problems"]) == (6, 5, 1, [])
-    places = [["sites", "euw4-stripes"], ["sites", "fra-stripes"]]
+    assert (found["sites"], found["assets"], found["groups"], found["problems"]) == (6, 6, 1, [])
+    places = [["sites", "euw4-stripes"], ["sites", "fra-stripes"], ["serve", "vouches"]]
     assert [one["place"][:2] for one in found["findings"]] == places
 
 
@@ -83,7 +83,7 @@ def test_show_lists_sites_and_assets(terminal: Terminal, file: Path) -> None:
     said = terminal.ok("config", "show")
     rows = {line.split()[0]: line.split() for line in said.out.splitlines() if line}
     assert rows["use1"][1:4] == ["aws", "us-east-1", "US"]
-    assert said.last.startswith(f"showed 5 assets of {file} in ")
+    assert said.last.startswith(f"showed 6 assets of {file} in ")
     found = terminal.json("config-show", "config", "show")
     assert [site["name"] for site in found["sites"]] == ["use1", "euw4", "fra", "eun", "euw4-stripes", "fra-stripes"]
     assert [store["paths"] for site in found["sites"] for store in site["stores"]] == [1, 1, 1, 1, 2, 1, 1, 1]

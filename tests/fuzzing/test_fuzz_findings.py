@@ -13,6 +13,8 @@ from fuzz.guard import judge
 from fuzz.model import Outcome
 from fuzz.targets import TARGETS
 
+from holdfast.clock import from_rfc3339
+from holdfast.config.webhooks_model import matches
 from holdfast.control.vaults.retaining import read_plan
 from holdfast.drills.trainer.checkpoint_files import TrainerState
 from holdfast.drills.trainer.files import read_json
@@ -20,6 +22,8 @@ from holdfast.drills.trainer.safetensors import read_tensors
 from holdfast.errors import DamageError, UsageError
 from holdfast.evidence.encoding import decode_record
 from holdfast.ids import ChunkId
+from holdfast.recovery.journal.entries import FIRST, Deed, decode_entry, encode_entry
+from holdfast.recovery.journal.entries import Entry as Said
 from holdfast.units import parse_duration, parse_rate, parse_size
 from holdfast.vault.format.names import Names
 from holdfast.vault.format.records import Entry, Part
@@ -131,3 +135,24 @@ def test_the_trainer_refuses_sizes_without_end_and_states_without_bottom(tmp_pat
 )
 def test_files_that_are_not_what_they_should_be(target: str, data: bytes) -> None:
     assert judge(TARGETS[target], data) in (Outcome.ACCEPTED, Outcome.REFUSED)
+
+
+def test_a_pattern_of_many_stars_is_answered_at_once() -> None:
+    assert not matches("*" * 20 + "x", "run.step." + "done" * 20)
+    assert matches("run.*", "run.step.done") and not matches("run.*", "drill.finished")
+
+
+@pytest.mark.parametrize("moment", [-1, 1 << 63, 1 << 90])
+def test_an_entry_of_a_time_that_no_calendar_has_is_refused(moment: int) -> None:
+    said = Said(run="r", number=1, before=FIRST, deed=Deed.TAKEN, by="plane:9", at=1)
+    assert decode_entry("1", encode_entry(said)) == said
+    for name in ("at", "until"):
+        forged = msgspec.json.encode(msgspec.to_builtins(said) | {name: moment}) if abs(moment) < 1 << 64 else b""
+        forged = forged or encode_entry(said).replace(b'"at":1', b'"at":%d' % moment)
+        with pytest.raises(DamageError):
+            decode_entry("1", forged)
+
+
+def test_a_time_before_the_first_year_is_refused() -> None:
+    with pytest.raises(ValueError, match="no calendar"):
+        from_rfc3339("0001-01-01T00:00:00+23:59")

@@ -58,7 +58,6 @@ DECODING = {
 EXEMPT = {
     "catalog/projecting.py:_said_by_pointers": "a row of the catalog's own, made of a pointer that was read",
     "control/cataloguing/meaning.py:incidents": "a row of the catalog's own, made of a notice that was read",
-    "control/recovering/seals.py:open": "`read_document`, `unpacked` and `decode_entry` are targets",
     "vault/access/site_notices.py:open_notice": "`read_document` and `decode_notice` are targets",
     "control/snapshots/snapshot_files.py:readinto": "a buffer of the caller's, to be filled",
     "cli/launcher.py:serve": "a pipe from the drill that started it",
@@ -82,6 +81,7 @@ EXEMPT = {
     "training/groups/guardian.py:listen": "a pipe from the process that started this one",
     "training/groups/hooks.py:_listen": "a pipe from our own guardian",
     "control/evidencing/sealing.py:open_kept": "`read_document` and `decode_kept` are targets",
+    "control/hooks/finding.py:_of_evidence": "`decode_kept`, `decode_record` and `evidence_events` are targets",
     "control/evidencing/writing.py:earlier_records": "`verify_files` and `decode_record` are targets",
     "control/incidents/documents.py:_time_in": "the end of a key, against one pattern; what does not match is old",
     "control/incidents/documents.py:open_signed": "`read_document` is a target, and so is what decodes its body",

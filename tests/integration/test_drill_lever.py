@@ -21,7 +21,7 @@ from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.following import SiteFollower
 from holdfast.control.vaults.opening import create, open_on
 from holdfast.drills.lever import Lever
-from holdfast.errors import CredentialError, PermissionDeniedError, RefusedError, StoreUnreachableError
+from holdfast.errors import CredentialError, FailedError, PermissionDeniedError, RefusedError, StoreUnreachableError
 from holdfast.stores.local import LocalStore
 from holdfast.vault.format.documents import write_document
 from holdfast.vault.format.header import Kind
@@ -215,3 +215,67 @@ def test_a_drill_under_way_hears_of_it(world: World, monkeypatch: pytest.MonkeyP
             assert time.monotonic() < until, "it was not heard of"
             time.sleep(0.01)
     assert lever.pulled().endswith("ann: stop")
+
+
+def test_rubbish_under_the_name_of_a_stop_is_carried_nowhere(world: World) -> None:
+    stop_all(world.machine("keeper"), "wait")
+    [stop] = _lying(world.folder / "second", STOPS)
+    for name in ("home", "third"):
+        (world.folder / name / STOPS / stop.name).unlink()
+    LocalStore(world.folder / "home").create(f"{STOPS}{stop.name}", b"rubbish")  # by whoever may only add
+    assert StoreLever(world.machine("ann")).look(spread=True).why.endswith("keeper: wait")
+    assert (world.folder / "third" / STOPS / stop.name).read_bytes() == stop.read_bytes()
+    [kept] = (path for path in (world.folder / "ann-STATE").rglob(stop.name))
+    assert kept.read_bytes() == stop.read_bytes()
+
+
+def test_releases_among_a_flood_are_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_all(world.machine("keeper"), "wait")
+    release_all(world.machine("keeper"))
+    home = LocalStore(world.folder / "home")
+    for number in range(5):
+        home.put(f"{RELEASES}{documents.new_name(number)}", b"rubbish" if number else bytes(1 << 18))
+    monkeypatch.setattr(documents, "_LISTED_MAX", 5)  # one of them larger than anything that is read: it counts, too
+    looked = StoreLever(world.machine("ann")).look()
+    assert not looked.why and "more objects under automatic/releases/" in looked.silent["home/warm"]
+
+
+def _full(path: Path, data: bytes) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_keeps_nobody_from_stopping_nor_from_hearing_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, ann = world.machine("keeper"), world.machine("ann")
+    with monkeypatch.context() as patch:
+        patch.setattr("holdfast.drills.lever.replace_file", _full)
+        assert len(stop_all(keeper, "now").places) == 3
+        lever = Lever(ann.environment, "acme")
+        assert not lever.pulled()
+        with pytest.raises(FailedError, match="No space left"):
+            StoreLever(ann).look()
+        assert lever.pulled().endswith("keeper: now") and Lever(ann.environment).pulled()
+    release_all(keeper)
+    assert not _stopped(ann) and not lever.pulled()
+
+
+def test_looking_goes_on_whatever_it_meets(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "_EVERY_S", 0.01)
+    sites, told = world.machine("ann"), list[str]()
+    store_lever, looks = StoreLever(sites), list[int]()
+    look = store_lever.look
+
+    def looked(*, spread: bool = False) -> stopping.Looked:
+        looks.append(1)
+        if len(looks) == 1:
+            raise RuntimeError("can't start new thread")
+        return look(spread=spread)
+
+    monkeypatch.setattr(store_lever, "look", looked)
+    with looking_at_stores(store_lever, told.append):
+        until = time.monotonic() + 60
+        while len(looks) < 3:
+            assert time.monotonic() < until, "nobody looks any more"
+            time.sleep(0.01)
+    assert any("can't start new thread" in one for one in told)

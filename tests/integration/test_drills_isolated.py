@@ -18,6 +18,7 @@ from holdfast.config.finding import load_config
 from holdfast.control.drilling.declared import plan_drill, run_drill
 from holdfast.control.drilling.leftovers import clear_leftovers, manifests
 from holdfast.control.drilling.stopping import release_all, stop_all
+from holdfast.control.evidencing.reading import Summary, list_evidence, show, trends
 from holdfast.control.recovering.actors.services import Services
 from holdfast.control.recovering.recovering import Recoveries
 from holdfast.control.sites.creating import apply_creation, plan_creation
@@ -26,7 +27,7 @@ from holdfast.control.sites.following import SiteFollower
 from holdfast.control.sites.saving import declared_save
 from holdfast.control.vaults.opening import create
 from holdfast.errors import RefusedError
-from holdfast.evidence.bundle import verify_files
+from holdfast.evidence.bundle import VerifiedEvidence, verify_files
 from holdfast.evidence.record_outcome import CheckResult, Outcome
 from holdfast.objectives import State
 from holdfast.trust.suites import Suite
@@ -223,10 +224,32 @@ def test_stripes_are_read_without_one_of_their_sites(tmp_path: Path, monkeypatch
     assert done.facts.fault_site == "use1" and done.verdict.rto.state is State.MET
     assert [one.result for one in done.facts.checks] == [CheckResult.PASSED]
     assert done.evidence and not done.evidence_problem
+    assert done.facts.clean_up.removed and not done.facts.clean_up.left
+    [shown] = _beside_whole_copies(world)
+    assert shown.record.identity.drill == done.id and shown.record.clean_up.later is False
     assert {site: _bytes(tmp_path / site) for site in before} == before
     assert len(stop_all(world.sites(), "wait").places) == 3  # at the single stores of the set
     assert _codes(world, "web") == ["STOPPED"]
     assert release_all(world.sites()).stops == 1 and _codes(world, "web") == []
+
+
+def _beside_whole_copies(world: World) -> list[VerifiedEvidence]:
+    """The evidence there is, as an organisation sees it that has whole copies of another asset, too."""
+    whole = World(world.folder)
+    both = json.loads(json.dumps(whole.file))
+    both["assets"]["web"] = world.file["assets"]["web"]
+    both["assets"]["tok"]["place"] = {"synchronous": ["own"], "asynchronous": ["other"]}
+    del both["assets"]["wei"], both["groups"], both["recoveries"], both["drills"]
+    both["sites"] |= {name: whole._site(name) for name in ("own", "other")}
+    (world.folder / "holdfast.yaml").write_text(json.dumps(both))
+    create(str(world.folder / "own"), environment=world.environment)
+    listed = list_evidence(world.sites(), 10)
+    assert all(isinstance(one, Summary) for one in listed), listed
+    runs = [one.listed.run for one in listed]
+    found = [show(world.sites(), run).verified for run in runs]
+    assert trends(world.sites()).records == len(found)
+    world.declare()
+    return found
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from holdfast.control.sites.declared import DeclaredSites
 from holdfast.control.sites.following import SiteFollower
 from holdfast.control.sites.saving import declared_save
 from holdfast.control.vaults.opening import create
-from holdfast.errors import CredentialError, DamageError, HoldfastError, RefusedError
+from holdfast.errors import CredentialError, DamageError, HoldfastError, RefusedError, StoreUnreachableError
 from holdfast.evidence.bundle import verify_files
 from holdfast.evidence.drill_facts import DrillFacts, Instant
 from holdfast.evidence.manifest import make_manifest, sign_manifest
@@ -36,6 +36,7 @@ from holdfast.evidence.record_outcome import Check, CheckLevel, CheckResult, Mom
 from holdfast.evidence.record_setting import Disruption, Environment, Exclusion, Exercise
 from holdfast.recovery.plans import Plan
 from holdfast.recovery.running.progress import Progress
+from holdfast.stores.local import LocalStore
 from holdfast.stores.protocol import Store
 
 _SITES = ("use1", "euw4", "aps1")
@@ -255,6 +256,35 @@ def test_drills_give_an_asset_credit_and_a_later_failure_takes_it(world: tuple[P
     assert passed[:12] in given.sources["drilled"] and "site-lost, functional" in given.sources["drilled"]
     shutil.rmtree(folder / "use1")  # the evidence is at other sites, too
     assert drills_at(opened(folder), opened(folder).open_at("euw4/warm")).attempts
+
+
+def test_a_run_whose_evidence_nobody_can_read_gives_no_credit(
+    world: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever damages the record of a failed drill gives back what it took."""
+    folder, run = copied(world, tmp_path)
+
+    def credited() -> tuple[float | None, str]:
+        [asset] = objective_status(opened(folder), ["run"]).assets
+        assert asset.standing is not None
+        return asset.standing.values["drilled"], asset.standing.sources["drilled"]
+
+    assert credited()[0] is not None
+    for site in _SITES:
+        place = folder / site / "evidence" / run
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{0:010d}").write_bytes(b"rubbish")
+    worth, why = credited()
+    assert worth is None and "cannot be read" in why
+    vault = opened(folder).open_at("euw4/warm")
+
+    def silent(*said: object, **named: object) -> None:
+        raise StoreUnreachableError("nobody there")
+
+    monkeypatch.setattr(LocalStore, "list", silent)
+    monkeypatch.setattr(LocalStore, "folders", silent)
+    drills = drills_at(opened(folder), vault)
+    assert drills.unknown and not drills.attempts
 
 
 def test_the_journal_in_the_evidence_is_held_against_the_stores(world: tuple[Path, str], tmp_path: Path) -> None:

@@ -350,7 +350,7 @@ def test_claims_of_two_that_watch_are_one_series_and_hold_with_a_site_away(world
     def claim(number: int) -> None:
         for attempt in range(3):
             try:
-                claims[number].claim("failover", "i", f"plan-{number}-{attempt}")
+                claims[number].claim("failover", f"i-{number}-{attempt}", f"plan-{number}-{attempt}")
                 won.append(f"{number}-{attempt}")
             except RefusedError as error:
                 lost.append(error.message)

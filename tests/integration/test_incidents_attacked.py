@@ -104,7 +104,7 @@ def test_a_plan_of_another_point_is_not_what_was_approved_beforehand(world: Worl
     refused = []
     for wanted in (Wanted("failover"), Wanted("failover", as_of=time.time_ns())):
         plan = recoveries.plan(wanted)
-        claims.claim("failover", "x", plan_hash(plan.plan))
+        claims.claim("failover", f"incident {len(refused)}", plan_hash(plan.plan))
         refused.append([one.code for one in recoveries.review(plan).refusals])
     assert refused == [[], ["NOT_APPROVED"]]
 

@@ -221,7 +221,8 @@ def test_nobody_approves_by_signing_in_what_they_asked_for_with_a_key(tmp_path: 
     for person in ("ann", "bela"):
         with as_login(person), pytest.raises(RefusedError, match="may be ann, who asked") as caught:
             world.as_().approve(file, 600)
-        assert "identity: {people:" in caught.value.hint
+        wanted = f'identity: {{people: {{PERSON-1: ["key:ann"], PERSON-2: ["user:idp#{person}"]}}}}'
+        assert f"`{wanted}`" in caught.value.hint, "what to write, to the letter"
     declare({"ann": ["key:ann", "user:idp#ann"], "bela": ["key:bela", "user:idp#bela"]})
     with as_login("ann"), pytest.raises(RefusedError, match="asked for this recovery"):
         world.as_().approve(file, 600)
@@ -229,7 +230,8 @@ def test_nobody_approves_by_signing_in_what_they_asked_for_with_a_key(tmp_path: 
         world.as_().approve(file, 600)
     assert not {one.code for one in world.as_("ann").review(file).refusals} & {"NOT_APPROVED"}
     declare({"ann": ["key:ann"]})  # what counted does so no more, once nobody knows who that login is
-    assert "APPROVER_MAY_BE_INITIATOR" in {one.code for one in world.as_("ann").review(file).refusals}
+    said = {one.code: one.change for one in world.as_("ann").review(file).refusals}
+    assert '`identity: {people: {PERSON-1: ["user:idp#bela"]}}`' in said["APPROVER_MAY_BE_INITIATOR"]
 
 
 def test_an_approval_of_a_key_that_was_revoked_since_does_not_count(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from holdfast.config.parsing import check_config
 from holdfast.control.service import backing_up
 from holdfast.control.service.backing_up import Backups, back_up
 from holdfast.control.service.context import Service, open_service
-from holdfast.control.service.databases import copy_sqlite
+from holdfast.control.service.databases import copy_databases, copy_sqlite
 from holdfast.control.service.health import Health
 from holdfast.control.service.kept import Answer, Claim, Kept, SessionRow, kept_place
 from holdfast.control.vaults.opening import create
@@ -68,7 +68,7 @@ def _restored_as_documented(folder: Path) -> None:
     lines = [line for line in lines if not line.startswith("systemctl")]
     holdfast = f"{sys.executable} -m holdfast.cli.main"
     script = "set -e\n" + "\n".join(re.sub(r"^holdfast ", f"{holdfast} ", line) for line in lines)
-    environment = {**os.environ, "STATE": str(folder / "state" / "holdfast"), "TMPDIR": str(folder)}
+    environment = {**os.environ, "STATE": str(folder / "state" / "holdfast")}
     done = subprocess.run(["bash", "-c", script], env=environment, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "holdfast restore control-plane" in block
@@ -190,6 +190,36 @@ def test_copies_that_cannot_be(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     (folder / "holdfast.yaml").write_text(json.dumps(file))
     with pytest.raises(NotFoundError):
         back_up(Service(open_service(folder / "holdfast.yaml", work=False).loaded))
+
+
+def test_half_a_copy_is_not_saved_and_no_password_is_an_argument(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(open_service(folder / "holdfast.yaml", work=False).loaded)
+    kept = kept_place("acme", service.environment)
+    Kept(kept).close()
+    queue = folder / "state/holdfast/work/acme.sqlite"
+    queue.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(queue)) as database:
+        database.executescript("CREATE TABLE many (x); INSERT INTO many VALUES (zeroblob(200000));").close()
+    data = bytearray(queue.read_bytes())
+    data[8192:20000] = b"\xff" * (20000 - 8192)
+    queue.write_bytes(data)
+    parts = copy_databases(service, kept, folder / "one")
+    assert [bool(one.file) for one in parts] == [True, False, False] and "damaged" in parts[1].left_out
+    assert [path.name for path in (folder / "one").rglob("*.*")] == ["acme.sqlite"], "of sessions"
+
+    program, said = folder / "bin" / "pg_dump", folder / "said"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" > {said}\necho "$PGPASSWORD" >> {said}\nexit 1\n')
+    program.chmod(0o755)
+    service.environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    address = "postgresql://ann@h/db?password=hunter2&sslmode=require"
+    service.environment["HOLDFAST_WORK_DB"] = f"file:{folder / 'address'}"
+    (folder / "address").write_text(address)
+    (folder / "address").chmod(0o600)
+    [left] = [one for one in copy_databases(service, kept, folder / "two") if one.name == "queue"]
+    assert "pg_dump failed" in left.left_out and "hunter2" not in left.left_out
+    arguments, password = said.read_text().splitlines()
+    assert password == "hunter2" and "hunter2" not in arguments and "sslmode=require" in arguments
 
 
 @pytest.mark.parametrize(

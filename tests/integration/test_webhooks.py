@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
@@ -11,20 +12,22 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from tests.integration.incident_world import World
 
 from holdfast.cli.main import main
 from holdfast.config.finding import load_config
-from holdfast.control.hooks import following, sending
+from holdfast.control.hooks import finding, following, sending
 from holdfast.control.hooks.events import Event
-from holdfast.control.hooks.following import HookFollower
+from holdfast.control.hooks.following import HookFollower, key_of_message
 from holdfast.control.hooks.states import note_since, takes_turn
 from holdfast.control.incidents.model import Deed
 from holdfast.control.incidents.reading import opened
 from holdfast.control.recovering.intending import Wanted
 from holdfast.control.recovering.recovering import Recoveries
+from holdfast.control.service import health as health_module
 from holdfast.control.service.context import Service
 from holdfast.control.service.health import Health
 from holdfast.control.service.kept import Kept
@@ -33,6 +36,9 @@ from holdfast.control.working.dbos_workflows import DbosWorkflows
 from holdfast.control.working.kinds import KINDS
 from holdfast.control.working.opening import open_queue
 from holdfast.control.working.worker import Worker
+from holdfast.recovery.journal.entries import Deed as RunDeed
+from holdfast.recovery.journal.entries import Entry
+from holdfast.recovery.journal.state import RunState
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 DOCS = Path(__file__).parents[2] / "docs" / "webhooks.md"
@@ -181,6 +187,23 @@ def _is_ill(world: World, queue: DbosWorkflows, path: Path) -> None:
     service.close()
 
 
+def test_receivers_that_hang_do_not_make_a_server_look_unready(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = {"secret": "${HOOK_SECRET}", "url": "http://127.0.0.1:1/", "events": "run.*"}
+    world.declare(webhooks={f"hook-{number}": hook for number in range(20)})
+    go = threading.Event()
+    monkeypatch.setattr(Health, "_ask_hook", lambda self, name: str(go.wait(60)))
+    monkeypatch.setattr(health_module, "_WAIT_S", 2.0)
+    service = Service(load_config(world.folder / "holdfast.yaml"), environment=world.environment("keeper"))
+    with closing(Kept(world.folder / "kept.sqlite")) as kept, closing(Health(service, kept)) as health:
+        try:
+            found = health.look()
+        finally:
+            go.set()
+    service.close()
+    assert [one.name for one in found if one.kind == "webhook" and one.well] == []
+    assert [one.well for one in found if one.kind in ("sessions", "policies")] == [True, True], found
+
+
 def test_what_is_given_up_and_what_never_was_a_message(world: World, receiver: Receiver) -> None:
     sites = world.machine("keeper")
     now, secrets = sites.clock.now_ns(), sites.environment
@@ -204,6 +227,10 @@ def test_what_is_given_up_and_what_never_was_a_message(world: World, receiver: R
             secrets["HOOK_SECRET"] = "short"
             submit(3)
             _until(lambda: queue.hooks(["all"])[0].problem.startswith("the secret of a webhook has"))
+            secrets["HOOK_SECRET"] = "whsec_no base64, but long enough for anybody"
+            _until(lambda: "no base64" in queue.hooks(["all"])[0].problem)
+            secrets["HOOK_SECRET"] = "whsec_" + "A" * 24  # 18 bytes
+            _until(lambda: queue.hooks(["all"])[0].problem.startswith("the secret of a webhook has"))
             secrets["HOOK_SECRET"] = SECRET  # it is there again, and so it is sent
             _until(lambda: queue.look("w/3").state is Phase.DONE)  # type: ignore[union-attr]
         finally:
@@ -213,6 +240,65 @@ def test_what_is_given_up_and_what_never_was_a_message(world: World, receiver: R
         assert nobody.error.code == "not-found"  # type: ignore[union-attr]
         assert [one.given_up for one in queue.hooks(["all", "dead"])] == [1, 1]
         assert [name for _, name, *_ in receiver.got] == ["e/0", "e/3"]
+
+
+def test_what_cannot_be_told_keeps_nobody_from_the_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time after the year 9999, an id that is none: somebody with a keeper's key wrote it."""
+    sites = world.machine("keeper")
+    with closing(open_queue(sites)) as queue:
+        follower = _follower(world, queue)
+        follower.look()
+        now = sites.clock.now_ns()
+        events = [
+            Event("run/x/1", "run.ended", 10**30, {}),
+            Event("run/\x1b/1", "run.ended", now, {}),
+            Event("run/y/1", "run.ended", now + 10**9, {}),
+        ]
+        monkeypatch.setattr(finding.Finder, "look", lambda self, since: list(events))
+        assert follower.look() == 2, "two receivers hear of what can be told"
+        assert {one.arguments["event"] for one in queue.list("webhook.send")} == {"run/y/1"}
+        assert "run/x/1: it cannot be told" in world.notes[-1]
+
+
+def test_names_that_are_no_runs_are_not_read_at_each_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = world.machine("keeper")
+    finder = finding.Finder(sites)
+    for number in range(5):
+        path = world.folder / "home" / "runs" / f"{number:020x}" / f"{0:010d}"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"nothing")
+    read: list[str] = []
+    real = finding.find_run
+
+    def find(sites: Any, keys: Any, run: str, *rest: Any) -> Any:
+        read.append(run)
+        return real(sites, keys, run, *rest)
+
+    monkeypatch.setattr(finding, "find_run", find)
+    for _ in range(3):
+        assert finder.look(0) == [] and len(finder.problems) == 5
+    finder = finding.Finder(sites, finder)  # it is renewed every few minutes
+    assert finder.look(0) == [] and len(read) == 5
+    path.write_bytes(b"another nothing")
+    os.utime(path, ns=(1, sites.clock.now_ns() + 10**9))
+    assert finder.look(0) == [] and len(read) == 6, "somebody wrote to it"
+
+
+def test_entries_of_a_run_keep_their_order_though_clocks_differ() -> None:
+    """The second plane's clock is behind; what is submitted within one second is sent in the order of keys."""
+    entries = [
+        Entry(run="r", number=number, before="", deed=RunDeed.PAUSED, by="ann", at=at)
+        for number, at in enumerate((100, 300, 200, 250))
+    ]
+    with (
+        mock.patch.object(finding, "_run_event", lambda run, entry, state: Event(f"{entry.number}", "", entry.at, {})),
+        mock.patch.object(finding, "run_state", lambda known: RunState()),
+    ):
+        events = finding.run_events("r", entries, 0, 0)
+        later = finding.run_events("r", entries, 2, 0)
+    keys = [key_of_message("all", one) for one in events]
+    assert keys == sorted(keys) and [one.at_ns for one in events] == [100, 300, 200, 250]
+    assert [key_of_message("all", one) for one in later] == keys[2:], "whoever finds it, and whenever"
 
 
 def test_of_several_workers_one_looks(world: World) -> None:
@@ -226,6 +312,9 @@ def test_of_several_workers_one_looks(world: World) -> None:
         assert note_since(database, ["old"], 5) == {"old": 5}
         assert note_since(database, ["new"], 6) == {"new": 6}, "who has read the file later"
         assert note_since(database, ["old", "new"], 7) == {"old": 5, "new": 6}
+        assert note_since(database, ["ahead"], 10**18) == {"ahead": 10**18}
+        assert note_since(database, ["ahead"], 7) == {"ahead": 7}, "the clock was wrong: it would be told nothing"
+        assert note_since(database, ["ahead"], 9) == {"ahead": 7}
 
 
 def test_a_test_message_is_taken_or_it_is_said_why(

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -22,11 +23,12 @@ from tests.web.conftest import ORIGIN, Client, Served
 from holdfast.cli.serving import operations
 from holdfast.clock import NANOSECONDS
 from holdfast.control.service import kept as keeping
+from holdfast.control.service import renewing
 from holdfast.control.service.context import open_service
 from holdfast.control.service.kept import Answer, Claim, Kept, SessionRow, TokenRow
 from holdfast.control.service.kept_tables import VERSION
 from holdfast.control.working.processes import machine_of
-from holdfast.errors import ConflictError, UnsupportedFormatError
+from holdfast.errors import ConflictError, HoldfastError, UnsupportedFormatError
 from holdfast.web.app import create_app
 from holdfast.web.settings import ServerSettings
 
@@ -221,6 +223,30 @@ def test_who_does_it_renews_its_lease(tmp_path: Path) -> None:
         kept.renew_claims(2000 * _S)
         with closing(sqlite3.connect(kept.path)) as database:
             assert database.execute("SELECT lease FROM answers").fetchone() == (2030 * _S,)
+
+
+def test_what_could_not_be_released_on_a_full_disk_is_released_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewing, "_RENEW_S", 0.02)
+    with closing(Kept(tmp_path / "kept.sqlite")) as kept:
+        claim = kept.begin_answer(b"k", b"body", 1, forget_before=0)
+        assert isinstance(claim, Claim)
+        kept.note_memo(claim, b"noted")
+        kept._database.execute("PRAGMA query_only = ON").close()  # nothing can be written
+        with pytest.raises(HoldfastError, match="cannot be written"):
+            kept.release(claim, forget=False)
+        kept._database.execute("PRAGMA query_only = OFF").close()
+        until = time.monotonic() + 30
+        while True:  # this server lives, so nobody else could ever take it over
+            try:
+                again = kept.begin_answer(b"k", b"body", 2, forget_before=0)
+                break
+            except ConflictError:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+        assert isinstance(again, Claim) and again.memo == b"noted"
+        kept.release(again, forget=True)
 
 
 def test_two_servers_of_one_file_make_one_plan(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

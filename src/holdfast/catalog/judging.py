@@ -70,7 +70,7 @@ def observe(
                 copying=copying,
                 verifying=verifying,
                 drilled=credit.drilled,
-                undrilled=credit.why if credit.against else "",
+                undrilled=credit.why if credit.drilled is None and attempts.get(name) else "",
                 planned=planned.get(name, NOT_MEASURED),
             )
         )

@@ -11,7 +11,7 @@ __all__ = ["Identity"]
 class Identity(Section, frozen=True, kw_only=True):
     """`people`: a person → all the names that they go by: `key:<label>` of a key of the vault,
     `user:<issuer>#<subject>`, `api-key:<id>`. Nobody approves under one name what they asked for under another; names
-    of two kinds (a key and a login) that are not listed are not taken for two people.
+    of two kinds (a key and a login), or of two identity providers, that are not listed are not taken for two people.
 
     `settings`, `policies`: files of the installation's own authority (docs/authority.md). Nothing acts on these yet.
     """

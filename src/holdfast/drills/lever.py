@@ -21,7 +21,9 @@ from holdfast.homes import state_home
 __all__ = ["Lever", "drills_home"]
 
 _HEARD: Final = "STOP-"
-_unwritten: dict[Path, dict[str, str]] = {}  # heard by this process, and it could not be written down: it counts as much
+_unwritten: dict[
+    Path, dict[str, str]
+] = {}  # heard by this process, and it could not be written down: it counts as much
 
 
 def drills_home(environment: Mapping[str, str]) -> Path:

@@ -68,9 +68,12 @@ class DrillOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 def decode_outcome(data: bytes, name: str) -> DrillOutcome:
     """Raises DamageError."""
     try:
-        return msgspec.json.decode(data, type=DrillOutcome)
+        outcome = msgspec.json.decode(data, type=DrillOutcome)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise DamageError(f"{name} is no report of a drill ({error})", object_name=name) from error
+    if not all(0 <= one.at_ns < 1 << 63 for one in (outcome.facts.started, outcome.facts.ended)):
+        raise DamageError(f"{name} is no report of a drill: it has a time that no calendar has", object_name=name)
+    return outcome
 
 
 def read_outcome(path: Path) -> DrillOutcome:

@@ -19,7 +19,7 @@ from holdfast.evidence.gathered import Reviewed, RunOfJournal
 from holdfast.evidence.record import SCHEMA_VERSION, Evidence
 from holdfast.evidence.record_outcome import Outcome
 from holdfast.evidence.run_timeline import step_rows
-from holdfast.recovery.journal.entries import FIRST, Deed, Entry
+from holdfast.recovery.journal.entries import FIRST, Deed, Entry, is_timed
 from holdfast.recovery.journal.state import run_state
 from holdfast.recovery.reviewing.warned import warned_of
 from holdfast.recovery.running.executor import plan_of
@@ -63,6 +63,8 @@ def decode_journal(content: bytes, name: str) -> JournalFile:
     found = decode_json(content, _JOURNAL, name)
     if not found.entries:
         raise DamageError(f"{name} holds no entry", hint=ASK_AGAIN, object_name=name)
+    if not all(is_timed(one.entry) for one in found.entries):
+        raise DamageError(f"{name} holds a time that no calendar has", hint=ASK_AGAIN, object_name=name)
     return found
 
 

@@ -247,6 +247,8 @@ def _note(what: str, told: Told) -> str:
 
 
 def _product(*factors: Figure, over: float, digits: int = _ROUND) -> Figure:
+    if over <= 0:
+        return NOT_MEASURED
     found = 1.0
     for factor in factors:
         if isinstance(factor, NotMeasured):

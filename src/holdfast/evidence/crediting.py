@@ -14,7 +14,7 @@ from holdfast.evidence.record_setting import Environment, Exercise, RunKind
 from holdfast.objectives import NOT_MEASURED, Judgement, NotMeasured
 from holdfast.objectives.credit import Attempt, Reach
 
-__all__ = ["attempts_in", "merged"]
+__all__ = ["attempts_in", "merged", "without_credit"]
 
 _REACH: Final = {
     Exercise.TABLETOP: Reach.TABLETOP,
@@ -69,16 +69,33 @@ def _measured(judged: Judgement) -> float | NotMeasured:
     return NOT_MEASURED if isinstance(value, NotMeasured) or value < 0 else value
 
 
-def merged(runs: Iterable[Attempt], drills: Iterable[Attempt], broken: Iterable[str] = ()) -> list[Attempt]:
+def merged(
+    runs: Iterable[Attempt], drills: Iterable[Attempt], broken: Iterable[str] = (), unread: Iterable[str] = ()
+) -> list[Attempt]:
     """Runs by their journals, and drills by their records: of a run that was a drill's the drill's verdict counts, with
-    the run's time where the drill has none. `broken`: runs of drills that ended as neither PASSED nor FAILED.
+    the run's time where the drill has none, and an asset that the drill left out gains nothing by the run. `broken`:
+    runs of drills that ended as neither PASSED nor FAILED. `unread`: runs whose evidence says what nobody could read:
+    that they passed gives no credit.
     """
-    by_run = {(one.run, one.asset): one for one in runs if one.run not in set(broken)}
+    said, says_nothing, in_doubt = list(drills), set(broken), set(unread)
+    told = {one.run for one in said}
+    by_run = {(one.run, one.asset): one for one in runs if one.run not in says_nothing}
     found = []
-    for one in drills:
+    for one in said:
         same = by_run.pop((one.run, one.asset), None)
         if same is not None and one.passed and same.passed and isinstance(one.rto, NotMeasured):
             found.append(msgspec.structs.replace(one, rto=same.rto))
         else:
             found.append(one)
-    return [*by_run.values(), *found]
+    rest = [one for one in by_run.values() if not (one.passed and one.run in told)]
+    return [
+        *(without_credit(one, "its evidence cannot be read") if one.run in in_doubt else one for one in rest),
+        *found,
+    ]
+
+
+def without_credit(one: Attempt, why: str) -> Attempt:
+    """What passed, and counts for nothing all the same: neither as an RTO, nor as what makes a failure good."""
+    if not one.passed:
+        return one
+    return msgspec.structs.replace(one, reach=Reach.TABLETOP, rto=NOT_MEASURED, what=f"{one.what} ({why})")

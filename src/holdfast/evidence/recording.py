@@ -226,9 +226,7 @@ def _people(run: RunOfJournal | None, drill: DrillFacts | None) -> tuple[Person,
         intent = run.plan.intent
         found.append(Person(role="asked for it", name=intent.by, utc=to_rfc3339(run.plan.facts_at)))
         for one in run.state.approvals:
-            detail = (
-                "approver is not the initiator" if one.by != intent.by else "approver is the initiator: does not count"
-            )
+            detail = "not the name of who asked" if one.by != intent.by else "approver is the initiator: does not count"
             found.append(Person(role="approved", name=one.by, utc=to_rfc3339(one.at), detail=detail))
         found += [
             Person(role=f"said: {one.deed.value}", name=one.by, utc=to_rfc3339(one.at), detail=one.text)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from holdfast.clock import SYSTEM_CLOCK
-from holdfast.control.drilling import conducting, levels
+from holdfast.control.drilling import conducting, levels, taking_back
 from holdfast.control.drilling.conducting import Order, conduct
 from holdfast.drills.outcomes import DrillOutcome
 from holdfast.drills.recovering import compare
@@ -62,6 +62,20 @@ def test_evidence_that_says_passed_goes_when_the_drill_could_not_clean_up(
     assert signed[0].state is Outcome.PASSED and ended.state is Outcome.ERROR
     assert ended.evidence == () and "thrown away" in ended.evidence_problem
     assert not list(Path(environment["XDG_STATE_HOME"]).rglob("evidence.json"))
+
+
+def test_what_is_kept_at_stores_is_signed_when_it_is_known_how_the_drill_ended(
+    environment: dict[str, str], signed: list[DrillOutcome]
+) -> None:
+    """Nobody can throw that away: it must not say PASSED of a drill that left something."""
+    stays = {"evidence_of": SimpleNamespace()}
+    order = _order(lambda stage: None, plant="clean-up-that-fails", **stays)
+    ended = conduct(order, environment, SYSTEM_CLOCK, lambda text: None)
+    assert [one.state for one in signed] == [Outcome.ERROR] and ended.state is Outcome.ERROR and ended.evidence
+    assert signed[0].facts.clean_up.left and not signed[0].facts.clean_up.later
+    ended = conduct(_order(lambda stage: None, **stays)._replace(id="1" * 20), environment, SYSTEM_CLOCK, print)
+    assert signed[1].state is ended.state is Outcome.PASSED and signed[1].facts.clean_up == ended.facts.clean_up
+    assert ended.facts.clean_up.removed and not ended.facts.clean_up.later
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -209,3 +223,19 @@ def test_content_that_differs_makes_it_fail(
     assert ended.state is Outcome.FAILED and "differs from the undamaged source" in ended.facts.why
     assert [one.result for one in ended.facts.checks] == [CheckResult.FAILED] and ended.facts.findings
     assert not ended.measured.verified and ended.exit_code == 1
+
+
+@pytest.mark.parametrize("verdict", ["FAILED", "PASSED", "STOPPED"])
+def test_machines_of_a_run_that_ended_are_given_back_though_its_drill_died_then(
+    verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that failed keeps what it began, until somebody puts it in order."""
+    given: list[str] = []
+    state = SimpleNamespace(verdict=verdict, owner="somebody")
+    status = SimpleNamespace(state=state, plan=SimpleNamespace(intent=SimpleNamespace(isolated=True)))
+    computing = "holdfast.control.recovering.actors.computing.give_back_all"
+    monkeypatch.setattr(computing, lambda services, plan, run, progress: given.append(run))
+    monkeypatch.setattr("holdfast.control.recovering.actors.services.Services", lambda sites: None)
+    monkeypatch.setattr(taking_back, "Recoveries", lambda sites: SimpleNamespace(status=lambda run: status))
+    assert taking_back.take_back(SimpleNamespace(progress=None), "r" * 20) == ""  # type: ignore[arg-type]
+    assert given == ["r" * 20]

@@ -50,6 +50,10 @@ def test_either_signer_is_trusted_and_nobody_else(
     with pytest.raises(UntrustedError, match="is by"):  # taken away: then the keeper vouches for nothing
         verify_files(signed, signer=fingerprint(KEEPER.public))
     assert verify_files(signed).countersigner == ""
+    for nothing in (" ", "\n"):  # of an empty file: nobody is named by it, and nobody trusted
+        for one in (files, signed):
+            with pytest.raises(UntrustedError, match="is by"):
+                verify_files(one, signer=nothing)
 
 
 def test_what_is_no_countersignature_of_it_is_refused(

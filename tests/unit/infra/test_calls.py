@@ -227,6 +227,16 @@ def test_what_a_webhook_answers_decides(receiver: Receiver, status: int, again: 
     assert post_signed(receiver.url, {}, "s", "k", 10, expect=status) == status
 
 
+def test_what_fails_does_not_say_the_path_that_lets_one_in(receiver: Receiver) -> None:
+    receiver.status = 503
+    base = receiver.url.partition("/hook")[0]
+    for url in (f"{base}/services/T0/B0/hunter2", f"{base}/hunter2 two", "http://127.0.0.1:1/hunter2"):
+        with pytest.raises(FailedError) as raised:
+            post_signed(url, {}, "s", "k", 10)
+        assert "hunter2" not in f"{raised.value} {raised.value.hint} {raised.value.object_name}"
+        assert "127.0.0.1" in str(raised.value)
+
+
 def test_nothing_is_sent_plainly_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any, **more: Any) -> Any:
         raise AssertionError("something was sent")

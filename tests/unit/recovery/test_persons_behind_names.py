@@ -77,6 +77,8 @@ def test_who_is_known_to_be_somebody_else_is(one: tuple[int, str], other: tuple[
         ("key-1", "key-1", (), "APPROVER_IS_INITIATOR"),
         ("server", "server/user:idp#1", (), ""),  # begun by itself: the key of a server is no person's login
         ("key-1", "other/user:idp#2", (1, 2), "APPROVER_NOT_VOUCHED_FOR"),
+        ("server/user:idp#1", "server/user:elsewhere#1", (), "APPROVER_MAY_BE_INITIATOR"),  # an account at each
+        ("key-1/user:idp#3", "server/user:idp#1", (3,), "APPROVER_MAY_BE_INITIATOR"),
     ],
 )
 def test_whose_approval_counts(asks: str, approves: str, listed: tuple[int, ...], code: str) -> None:
@@ -86,6 +88,24 @@ def test_whose_approval_counts(asks: str, approves: str, listed: tuple[int, ...]
     assert (found[0] if found else "") == code
     if code == "APPROVER_MAY_BE_INITIATOR":
         assert found and "nothing says whose" in found[1]
+
+
+def test_who_may_not_vouch_gains_nothing_by_a_name_that_is_listed() -> None:
+    """Whose login is listed and whose key is not, names somebody else in the plan, and approves by signing in."""
+    persons = Persons(vouchers=frozenset({"server"}), names={"user:idp#1": "one", "user:idp#2": "two"})
+    plan = plan_of("key-1/user:idp#2")
+    approval = Approval(plan=plan_hash(plan), by="server/user:idp#1", at=10, until=100)
+    found = approval_problem(approval, plan, 50, persons)
+    assert found is not None and found[0] == "APPROVER_MAY_BE_INITIATOR"
+    assert persons.to_list([plan.intent.by, approval.by]) == 'identity: {people: {PERSON-1: ["key:key-1"]}}'
+    assert persons.to_list(["server", 'server/user:idp#"x']) == 'identity: {people: {PERSON-1: ["user:idp#\\"x"]}}'
+
+
+def test_who_is_heard_twice_counts_by_either_name() -> None:
+    persons = knowing(1)
+    for said in (["key-1", "server/user:idp#1", "key-2"], ["server/user:idp#1", "key-1", "key-2"]):
+        assert persons.distinct(said) == {"key-1", "key-2"}
+        assert len(persons.distinct([*said, "server/user:idp#3", "server/user:idp#2"])) == 3
 
 
 def test_a_key_and_a_login_are_one_of_two_approvals() -> None:

@@ -188,6 +188,8 @@ class _Isolated:
             served = any(one.kind is Kind.START and one.asset == chosen.asset for one in file.plan.steps)
             copy = stage.trial.folder / "restored" / f"again-{chosen.snapshot[:12]}"
             if served:  # the service wrote where it was restored
+                said = f"the service of {chosen.asset} wrote in its folder: the same snapshot was restored once more"
+                stage.deviations.append(f"{said}, and that was compared")
                 view.open_at(chosen.store).restore(chosen.snapshot, copy, rehearsal=True)
             self._note_source(stage, chosen)
             whole = len(file.plan.chosen) == 1
@@ -211,6 +213,9 @@ class _Isolated:
         else:
             assert trouble is not None
             raise DrillBroken(f"the undamaged source of {chosen.asset} could not be read: {trouble.message}")
+        if trouble is not None:
+            said = f"{names[0]} could not give {chosen.snapshot} ({trouble.message}): what came back was compared with"
+            stage.deviations.append(f"{said} what {name} gives, where it came from")
         stage.sources[chosen.snapshot] = Source(chosen.snapshot, digest_tree(reference), chosen.content, chosen.step)
         remove_whole(reference)
 

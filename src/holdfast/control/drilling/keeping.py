@@ -37,7 +37,9 @@ def keep_at_stores(sites: DeclaredSites, vault: Vault, outcome: DrillOutcome) ->
         files = {Path(name).relative_to(folder).as_posix(): Path(name).read_bytes() for name in outcome.evidence}
         signer = vault.handle.keys.require_keeper("countersigning the evidence of a drill")
         files[COUNTERSIGNATURE] = countersign_manifest(files[MANIFEST], signer)
-        verify_files(files, signer=fingerprint(signer.public))
+        said = verify_files(files, signer=fingerprint(signer.public)).record
+        if (said.identity.drill, said.results.outcome) != (outcome.id, outcome.state):
+            return f"what lies in {folder} is not the evidence of this drill: it is not countersigned"
         LocalStore(folder).put(COUNTERSIGNATURE, files[COUNTERSIGNATURE])
         lost = {name for name, state in sites.states.items() if state.condition is Condition.FAILED}
         stores = choose_journal(landing_stores(sites), lost)

@@ -31,8 +31,7 @@ def take_back(sites: DeclaredSites, run: str) -> str:
         if not status.state.verdict:
             recoveries.say(run, Deed.STOPPED, reason="the drill that began it is gone")
             status = recoveries.adopt(run, "", lambda plan, progress: None)
-        elif status.state.verdict == "PASSED":  # the run itself has put it in order
-            return ""
+        # Also of a run that ended: who drove it may have died before its machines were given back.
         give_back_all(Services(sites), status.plan, run, sites.progress)
     except HoldfastError as error:
         return f"{error.message}; `holdfast recover status {run}`"

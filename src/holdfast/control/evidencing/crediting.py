@@ -8,33 +8,41 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
-from holdfast.control.evidencing.keeping import kept_of, newest_kept
+from holdfast.control.evidencing.keeping import Listed, kept_of, newest_kept
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.errors import HoldfastError
 from holdfast.evidence.bundle import verify_files
-from holdfast.evidence.crediting import attempts_in, merged
+from holdfast.evidence.crediting import attempts_in, merged, without_credit
 from holdfast.evidence.record_outcome import Outcome
 from holdfast.evidence.record_setting import RunKind
 from holdfast.objectives.credit import Attempt
 from holdfast.vault.vault import Vault
 
-__all__ = ["NO_DRILLS", "Drills", "drills_at"]
+__all__ = ["NO_DRILLS", "Drills", "drills_at", "read_drills"]
 
-_NEWEST: Final = 50
-_KEPT: Final = 500
+_NEWEST: Final = 500  # a failure stands until it is made good, however long ago it was
+_KEPT: Final = 2000
+_AT_ONCE: Final = 8
 
 
 class Drills(NamedTuple):
-    """`broken`: runs of drills that ended as neither PASSED nor FAILED, and so say nothing of their assets."""
+    """`broken`: runs of drills that say nothing of their assets: that ended as neither PASSED nor FAILED, or in which
+    something was made to go wrong. `unread`: runs whose evidence nobody could read or believe: that one of them passed
+    is not believed either. `unknown`: why nothing could be read at all: then no run is credited.
+    """
 
     attempts: tuple[Attempt, ...] = ()
     broken: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    unknown: str = ""
 
     def joined(self, runs: Iterable[Attempt]) -> list[Attempt]:
         """With runs, by their journals: each run once."""
-        return merged(runs, self.attempts, self.broken)
+        given = runs if not self.unknown else [without_credit(one, "drills cannot be read") for one in runs]
+        return merged(given, self.attempts, self.broken, self.unread)
 
 
 NO_DRILLS: Final = Drills()
@@ -43,35 +51,54 @@ _lock = threading.Lock()
 
 
 def drills_at(sites: DeclaredSites, vault: Vault) -> Drills:
-    """Of the newest evidence. What cannot be read or believed counts for nothing, and is noted. Never raises."""
-    attempts: list[Attempt] = []
-    broken: list[str] = []
+    """`read_drills`; what it raises is noted, and then no run is credited. Never raises."""
     try:
-        listed = newest_kept(sites, _NEWEST)
+        return read_drills(sites, vault)
     except HoldfastError as error:
         sites.progress.note(f"drills are not counted: {error.message}")
-        return NO_DRILLS
-    for one in listed:
+        return Drills(unknown=error.message)
+
+
+def read_drills(sites: DeclaredSites, vault: Vault) -> Drills:
+    """Of the newest evidence. What cannot be read or believed counts for nothing, and is noted.
+
+    Raises StoreUnreachableError where no store answers.
+    """
+    attempts: list[Attempt] = []
+    broken: list[str] = []
+    unread: list[str] = []
+    listed = newest_kept(sites, _NEWEST)
+
+    def read(one: Listed) -> Drills | HoldfastError:
         try:
-            found = _of(sites, vault, one.run)
+            return _of(sites, vault, one)
         except HoldfastError as error:
-            sites.progress.note(f"the evidence of {one.run} is not counted: {error.message}")
+            return error
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="holdfast-evidence") as pool:
+        answers = list(pool.map(read, listed))
+    for one, found in zip(listed, answers, strict=True):
+        if isinstance(found, HoldfastError):
+            sites.progress.note(f"the evidence of {one.run} is not counted: {found.message}")
+            unread.append(one.run)
             continue
         attempts += found.attempts
         broken += found.broken
-    return Drills(tuple(attempts), tuple(broken))
+    return Drills(tuple(attempts), tuple(broken), tuple(unread))
 
 
-def _of(sites: DeclaredSites, vault: Vault, run: str) -> Drills:
+def _of(sites: DeclaredSites, vault: Vault, listed: Listed) -> Drills:
+    run = listed.run
     with _lock:
         known = _known.get((vault.id, run))
     if known is not None:
         return known
-    kept, _ = kept_of(sites, vault.handle.keys, run)
+    kept, _ = kept_of(sites, vault.handle.keys, run, listed.stores)
     record = verify_files(kept.files).record
     ended = record.results.outcome
-    is_broken = record.identity.kind is RunKind.DRILL and ended not in (Outcome.PASSED, Outcome.FAILED)
-    found = Drills(tuple(attempts_in([record])), (run,) if is_broken else ())
+    is_drill = record.identity.kind is RunKind.DRILL
+    is_broken = is_drill and (ended not in (Outcome.PASSED, Outcome.FAILED) or bool(record.scenario.planted))
+    found = Drills(tuple(attempts_in([record])), tuple({run, record.identity.run}) if is_broken else ())
     with _lock:
         _known[vault.id, run] = found
         while len(_known) > _KEPT:

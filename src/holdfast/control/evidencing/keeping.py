@@ -11,7 +11,7 @@ from holdfast.control.recovering.listing import FIRSTS, RunsAt
 from holdfast.control.recovering.plan_files import is_run_id
 from holdfast.control.recovering.trying import each_at_once
 from holdfast.control.sites.declared import DeclaredSites
-from holdfast.errors import HoldfastError, NotFoundError, ObjectNotFoundError, UsageError
+from holdfast.errors import HoldfastError, NotFoundError, ObjectNotFoundError, StoreUnreachableError, UsageError
 from holdfast.recovery.journal.slots import Slots
 from holdfast.vault.format.keys import VaultKeys
 
@@ -40,10 +40,11 @@ def keep(sites: DeclaredSites, keys: VaultKeys, stores: Sequence[str], kept: Kep
     return open_kept(keys, name_of(kept.run), filled)
 
 
-def kept_of(sites: DeclaredSites, keys: VaultKeys, run: str) -> tuple[Kept, tuple[str, ...]]:
+def kept_of(sites: DeclaredSites, keys: VaultKeys, run: str, among: Sequence[str] = ()) -> tuple[Kept, tuple[str, ...]]:
     """The evidence of a run, and the stores that have it: the copy of a majority of those that answer, else the first.
 
-    Raises NotFoundError, UsageError, and what opening it raises where no copy can be opened.
+    `among`: the stores to ask, which were seen to have it: so a store that is silent is not waited for again for each
+    run. Raises NotFoundError, UsageError, and what opening it raises where no copy can be opened.
     """
     if not is_run_id(run):
         raise UsageError(f"{run!r} is no id of a run", hint="20 hex digits, as `evidence list` and `recover run` say")
@@ -55,7 +56,7 @@ def kept_of(sites: DeclaredSites, keys: VaultKeys, run: str) -> tuple[Kept, tupl
         except ObjectNotFoundError:
             return None
 
-    answers, problems = each_at_once({store: store for store in landing_stores(sites)}, get)
+    answers, problems = each_at_once({store: store for store in among or landing_stores(sites)}, get)
     copies: dict[bytes, list[str]] = {}
     for store, data in answers.items():
         if data is not None:
@@ -77,7 +78,7 @@ def kept_of(sites: DeclaredSites, keys: VaultKeys, run: str) -> tuple[Kept, tupl
 
 
 def newest_kept(sites: DeclaredSites, limit: int) -> list[Listed]:
-    """What the stores that answer have, the newest first."""
+    """What the stores that answer have, the newest first. Raises StoreUnreachableError where none of them does."""
 
     def listed(store: str) -> dict[str, int]:
         at = RunsAt(sites.store(store).store, EVIDENCE, FIRSTS)
@@ -89,6 +90,11 @@ def newest_kept(sites: DeclaredSites, limit: int) -> list[Listed]:
     answers, problems = each_at_once({store: store for store in landing_stores(sites)}, listed)
     for store, error in problems.items():
         sites.progress.note(f"{store}: {error.message}")
+    if problems and not answers:
+        raise StoreUnreachableError(
+            f"no store answers that may have evidence ({', '.join(problems)})",
+            hint="`holdfast site status` shows what is the matter with them",
+        )
     where: dict[str, list[str]] = {}
     when: dict[str, int] = {}
     for store, found in answers.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -9,13 +10,14 @@ from holdfast.control.authority.guarding import guard
 from holdfast.control.evidencing.comparing import AtStores, compare_journal
 from holdfast.control.evidencing.gathering import log_of_vault, proofs_of
 from holdfast.control.evidencing.keeping import Listed, kept_of, newest_kept
-from holdfast.control.evidencing.writing import earlier_records
+from holdfast.control.evidencing.sealing import Kept
 from holdfast.control.recovering.opening import assets_by_vault, open_anywhere
 from holdfast.control.sites.declared import DeclaredSites
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, NotFoundError, UsageError
 from holdfast.evidence.bundle import VerifiedEvidence, verify_files, write_files
 from holdfast.evidence.log_proofs import PROOFS
 from holdfast.evidence.manifest import MANIFEST
+from holdfast.evidence.record import Evidence
 from holdfast.evidence.trends import Declared, Trends, trends_of
 from holdfast.vault.vault import Vault
 
@@ -62,11 +64,11 @@ class Exported(NamedTuple):
 
 def list_evidence(sites: DeclaredSites, limit: int) -> list[Summary | Unreadable]:
     """The newest, by the times of the stores. Raises what opening the vault raises, PermissionDeniedError."""
-    vault = _opened(sites)
+    vaults = list(_opened(sites))
     found: list[Summary | Unreadable] = []
     for one in newest_kept(sites, limit):
         try:
-            kept, _ = kept_of(sites, vault.handle.keys, one.run)
+            _, kept, _ = _kept(sites, vaults, one.run)
             found.append(Summary(one, verify_files(kept.files)))
         except HoldfastError as error:
             found.append(Unreadable(one, error.message))
@@ -75,8 +77,7 @@ def list_evidence(sites: DeclaredSites, limit: int) -> list[Summary | Unreadable
 
 def show(sites: DeclaredSites, run: str) -> Shown:
     """Raises NotFoundError, DamageError (also where the stores have another journal), UntrustedError."""
-    vault = _opened(sites)
-    found = _shown(sites, vault, run)
+    vault, found = _shown(sites, run)
     return found._replace(journal=_journal(sites, vault, found))
 
 
@@ -87,15 +88,29 @@ def _journal(sites: DeclaredSites, vault: Vault, found: Shown) -> AtStores | Non
     return None if gone else compared
 
 
-def _shown(sites: DeclaredSites, vault: Vault, run: str) -> Shown:
+def _shown(sites: DeclaredSites, run: str) -> tuple[Vault, Shown]:
     from holdfast.trust.signing import fingerprint
 
-    kept, stores = kept_of(sites, vault.handle.keys, run)
+    vault, kept, stores = _kept(sites, _opened(sites), run)
     verified = verify_files(kept.files)
     signers = vault.handle.keys.config.signers
     by = (verified.signer, verified.countersigner)
     label = next((one.label for one in signers if fingerprint(one.public) in by), "")
-    return Shown(verified, stores, label, kept.files)
+    return vault, Shown(verified, stores, label, kept.files)
+
+
+def _kept(sites: DeclaredSites, vaults: Iterable[Vault], run: str) -> tuple[Vault, Kept, tuple[str, ...]]:
+    """The evidence of a run, by the first of these vaults whose keys open it. Raises what the first of them raised."""
+    trouble: HoldfastError | None = None
+    for vault in vaults:
+        try:
+            return vault, *kept_of(sites, vault.handle.keys, run)
+        except (NotFoundError, UsageError):  # by whichever keys
+            raise
+        except HoldfastError as error:
+            trouble = trouble or error
+    assert trouble is not None
+    raise trouble
 
 
 def export(sites: DeclaredSites, run: str, folder: Path) -> Exported:
@@ -103,8 +118,7 @@ def export(sites: DeclaredSites, run: str, folder: Path) -> Exported:
 
     Raises as `show`, and as `write_files`.
     """
-    vault = _opened(sites)
-    found = _shown(sites, vault, run)
+    vault, found = _shown(sites, run)
     record, files = found.verified.record, dict(found.files)
     words, added = "", {}
     if record.trust.log is not None:
@@ -126,8 +140,12 @@ def trends(sites: DeclaredSites) -> Trends:
     """Over all evidence that can be read, and the drills that are declared."""
     from holdfast.drills.judging import LEVELS
 
-    vault = _opened(sites)
-    records = earlier_records(sites, vault, _TRENDS_MAX)
+    records: list[Evidence] = []
+    for read in list_evidence(sites, _TRENDS_MAX):
+        if isinstance(read, Summary):
+            records.append(read.verified.record)
+        else:
+            sites.progress.note(f"the evidence of {read.listed.run} is not counted: {read.why}")
     declared = [
         Declared(name=name, recovery=drill.recovery, every_seconds=drill.every, exercise=LEVELS[drill.level])
         for name, drill in sites.config.drills.items()
@@ -135,8 +153,21 @@ def trends(sites: DeclaredSites) -> Trends:
     return trends_of(records, declared, sites.clock.now_ns())
 
 
-def _opened(sites: DeclaredSites) -> Vault:
-    members = assets_by_vault(sites)
-    vault = open_anywhere(sites, members[0] if members else [])
-    guard(vault, "drill.report", environment=sites.environment)
-    return vault
+def _opened(sites: DeclaredSites) -> Iterator[Vault]:
+    """The vault of whole copies, then that of each set of stripes, as they are asked for. One that does not open is
+    noted; raises what the first raised, where none does, and PermissionDeniedError likewise.
+    """
+    opened, trouble = 0, list[HoldfastError]()
+    for members in assets_by_vault(sites) or [[]]:
+        try:
+            vault = open_anywhere(sites, members)
+            guard(vault, "drill.report", environment=sites.environment)
+        except HoldfastError as error:
+            trouble.append(error)
+            continue
+        opened += 1
+        yield vault
+    if not opened:
+        raise trouble[0]
+    for one in trouble:
+        sites.progress.note(f"the evidence of a vault is not looked at: {one.message}")

@@ -112,7 +112,7 @@ def _kept_files(sites: DeclaredSites, vault: Vault, run: str) -> dict[str, bytes
 
 
 def _is_of(files: dict[str, bytes], drill: DrillFacts) -> bool:
-    return decode_record(files["evidence.json"], "evidence.json").identity.drill == drill.drill_id
+    return decode_record(files.get("evidence.json", b""), "evidence.json").identity.drill == drill.drill_id
 
 
 def _run_of(sites: DeclaredSites, vault: Vault, run: str, drill: DrillFacts | None) -> RunOfJournal | None:
@@ -159,7 +159,7 @@ def earlier_records(sites: DeclaredSites, vault: Vault, limit: int) -> list[Evid
     found = []
     for one in newest_kept(sites, limit):
         try:
-            kept, _ = kept_of(sites, vault.handle.keys, one.run)
+            kept, _ = kept_of(sites, vault.handle.keys, one.run, one.stores)
             verify_files(kept.files)
             found.append(decode_record(kept.files["evidence.json"], "evidence.json"))
         except HoldfastError as error:

@@ -54,7 +54,7 @@ class Finder:
         self._keys = open_for_incidents(sites).handle.keys
         self._log = IncidentLog(sites, self._keys, sites.clock)
         self._journals: dict[str, _Read] = {}
-        self._unreadable = _Unreadable(sites.clock) if before is None else before._unreadable
+        self._unreadable: _Unreadable = _Unreadable(sites.clock) if before is None else before._unreadable
         self._evidence: set[str] = set()
         self._reports: dict[str, int] = {}
         self.problems: dict[str, str] = {}
@@ -96,7 +96,8 @@ class Finder:
                 found = run_events(run, known.journal.entries, known.told, since_ns)
             except (HoldfastError, LookupError, ValueError) as error:
                 self.problems[f"run {run}"] = str(error)
-                self._unreadable.add(f"run {run}", written, str(error))
+                if not (isinstance(error, HoldfastError) and error.retry):
+                    self._unreadable.add(f"run {run}", written, str(error))
                 self._journals.pop(run, None)
                 continue
             self._unreadable.discard(f"run {run}")
@@ -133,7 +134,12 @@ class Finder:
 
     def _of_evidence(self, since_ns: int) -> Iterable[Event]:
         early = since_ns - int(_CLOCKS_S * NANOSECONDS)
-        for one in reversed(newest_kept(self._sites, _EVIDENCE_MAX)):
+        try:
+            listed = newest_kept(self._sites, _EVIDENCE_MAX)
+        except HoldfastError as error:
+            self.problems["evidence"] = str(error)
+            return
+        for one in reversed(listed):
             if one.at < early or one.run in self._evidence:
                 continue
             if (why := self._unreadable.still(f"evidence {one.run}", one.at)) is not None:
@@ -144,7 +150,8 @@ class Finder:
                 record = decode_record(kept.files["evidence.json"], "evidence.json")
             except (HoldfastError, KeyError) as error:
                 self.problems[f"evidence of {one.run}"] = str(error)
-                self._unreadable.add(f"evidence {one.run}", one.at, str(error))
+                if not (isinstance(error, HoldfastError) and error.retry):
+                    self._unreadable.add(f"evidence {one.run}", one.at, str(error))
                 continue
             self._unreadable.discard(f"evidence {one.run}")
             self._evidence.add(one.run)
@@ -284,7 +291,7 @@ def evidence_events(record: Evidence, run: str, at_ns: int, stores: Iterable[str
         found.append(
             _drill_finished(
                 identity.drill,
-                from_rfc3339(identity.ended_utc) if identity.ended_utc else at_ns,
+                _moment(identity.ended_utc, at_ns),
                 name=identity.drill_name,
                 recovery=identity.recovery,
                 scenario=record.scenario.name,
@@ -297,6 +304,14 @@ def evidence_events(record: Evidence, run: str, at_ns: int, stores: Iterable[str
         Event(f"evidence/{run}", "evidence.sealed", at_ns, {**data, "outcome": outcome, "stores": sorted(stores)})
     )
     return found
+
+
+def _moment(text: str, otherwise_ns: int) -> int:
+    """Its signer may have written anything."""
+    try:
+        return from_rfc3339(text)
+    except ValueError:
+        return otherwise_ns
 
 
 def _drill_finished(drill: str, at_ns: int, **data: str) -> Event:

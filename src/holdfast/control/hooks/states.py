@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from holdfast.clock import NANOSECONDS
-from holdfast.control.workflows import HookState, WorkState
+from holdfast.control.workflows import HookState
 from holdfast.control.working.database import WorkDatabase
 from holdfast.control.working.tables import HOOKS, LOOKS
 from holdfast.errors import ConflictError
@@ -20,13 +20,8 @@ _PROBLEM_MAX: Final = 400
 _CLOCKS_NS: Final = 600 * NANOSECONDS  # clocks of workers may differ by so much
 
 
-def known_hooks(database: WorkDatabase, names: Sequence[str], open_work: Sequence[WorkState]) -> list[HookState]:
-    """In the order of `names`. `open_work`: what has not ended, of any kind."""
-    waiting: dict[str, int] = {}
-    for one in open_work:
-        if one.kind == KIND:
-            hook = str(one.arguments.get("hook", ""))
-            waiting[hook] = waiting.get(hook, 0) + 1
+def known_hooks(database: WorkDatabase, names: Sequence[str], waiting: Mapping[str, int]) -> list[HookState]:
+    """In the order of `names`. `waiting`: how many messages to each have not ended."""
     with database.transaction() as connection:
         rows = {str(row["name"]): dict(row) for row in connection.execute(select(HOOKS)).mappings()}
     return [_state(name, waiting.get(name, 0), rows.get(name)) for name in names]

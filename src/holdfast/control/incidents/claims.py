@@ -3,8 +3,11 @@
 The claims of an organisation are one series, `automatic/runs/<number>`, of places that are filled once
 (`recovery.journal.slots`): at the first three sites of the file, one store each. Two that watch cannot both have the
 next place, and each reads all earlier ones first, so the limits hold over both. With one of three sites away nothing
-changes; with fewer than three sites all have to answer, or nothing begins by itself. What no keeper signed in its own
-name is void.
+changes; with fewer than three sites all have to answer, or nothing begins by itself.
+
+Who may only add objects can put anything into a place first. What is no document of a keeper, or is of one who was
+revoked before, is nothing, and is gone past as in the journal of a run (`recovery.journal.deciding`). Where it cannot
+be told whether a keeper signed, and where a keeper's claim cannot be read, nothing begins by itself.
 """
 
 from __future__ import annotations
@@ -15,11 +18,14 @@ import msgspec
 
 from holdfast.clock import Clock
 from holdfast.config.model import Recovery
-from holdfast.control.incidents.documents import open_signed, seal_signed
-from holdfast.control.recovering.journals import landing_stores
+from holdfast.control.incidents.documents import seal_signed
+from holdfast.control.recovering.journals import landing_stores, signers_at
+from holdfast.control.recovering.seals import VaultSeal
 from holdfast.control.sites.declared import DeclaredSites
 from holdfast.detection.limits import Begun, Limit, limit_problem
-from holdfast.errors import ConflictError, DamageError, HoldfastError, RefusedError
+from holdfast.errors import ConflictError, DamageError, RefusedError, StoreUnreachableError
+from holdfast.recovery.journal.deciding import NOTHING
+from holdfast.recovery.journal.entries import VoidError
 from holdfast.recovery.journal.slots import STORES_MAX, Slots
 from holdfast.vault.format.keys import VaultKeys
 
@@ -29,6 +35,8 @@ CLAIMS: Final = "automatic/runs/"
 _RACES_MAX: Final = 20
 _CLAIMS_MAX: Final = 100_000
 _TEXT_MAX: Final = 1024
+_BYTES_MAX: Final = 1 << 16  # of an object: a claim with four texts of that size is half of it
+_VOIDS_IN_A_ROW: Final = 4  # then more of them are expected
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,40 +71,70 @@ class Claims:
 
     def __init__(self, sites: DeclaredSites, keys: VaultKeys, clock: Clock) -> None:
         self._sites, self._keys, self._clock = sites, keys, clock
-        self._slots = Slots([sites.store(name).store for name in claim_stores(sites)], CLAIMS)
+        stores = {name: sites.store(name).store for name in claim_stores(sites)}
+        self._signers = signers_at(sites, stores)
+        self._seal = VaultSeal(keys, self._signers)
+        self._slots = Slots(list(stores.values()), CLAIMS, _BYTES_MAX)
         self._read: list[Claim | None] = []
+        self._in_a_row = 0  # places up to the last that was read, which hold what is nothing
+        self._judged_last: tuple[int, bytes, Claim | VoidError | None] | None = None
 
     def read(self) -> list[Claim]:
-        """All that count, in their order. Raises StoreUnreachableError, ConflictError where that is not to be known."""
-        while (stored := self._slots.look(len(self._read))) is not None:
-            self._read.append(self._opened(len(self._read), stored))
-            if len(self._read) >= _CLAIMS_MAX:
-                raise DamageError("there are more claims than runs that ever began", object_name=CLAIMS)
+        """All that count, in their order. Raises StoreUnreachableError, ConflictError, DamageError where that is not
+        to be known.
+        """
+        voids = 0
+        try:
+            while (stored := self._slots.look(len(self._read), void=self._is_void)) is not None:
+                if len(self._read) >= _CLAIMS_MAX:
+                    raise DamageError("there are more claims than runs that ever began", object_name=CLAIMS)
+                voids += stored == NOTHING
+                self._take(stored)
+        except (StoreUnreachableError, ConflictError) as error:
+            unknown = ConflictError if isinstance(error, ConflictError) else StoreUnreachableError
+            raise unknown(f"what began by itself before cannot be known: {error.message}", hint=error.hint) from error
+        if voids:
+            self._sites.progress.note(f"{voids} places of {CLAIMS} hold what no keeper signed, and count for nothing")
         return [claim for claim in self._read if claim is not None]
 
     def problem(self, name: str) -> str:
         """Why no further run of this recovery may begin now; empty: it may. Raises as `read`."""
+        return self._problem(name, self.read())
+
+    def _problem(self, name: str, claims: list[Claim]) -> str:
         own, of_all = limits_of(self._sites, self._sites.config.recoveries[name])
-        begun = [Begun(recovery=claim.recovery, at=claim.at) for claim in self.read()]
+        begun = [Begun(recovery=claim.recovery, at=claim.at) for claim in claims]
         return limit_problem(begun, name, own, of_all, self._clock.now_ns())
 
     def claim(self, name: str, incident: str, plan: str) -> Claim:
-        """From now on this run is the one. Raises RefusedError for the limits, and as `read`."""
-        for _ in range(_RACES_MAX):
-            why = self.problem(name)
+        """From now on this run is the one. Raises RefusedError for the limits, or where the incident has its run, and
+        as `read`.
+        """
+        races = 0
+        while races < _RACES_MAX:
+            before = self.read()  # once: both answers are about the places before the one that is filled next
+            why = self._problem(name, before)
             if why:
                 raise RefusedError(f"no further run of {name} begins by itself: {why}")
+            if (other := _of(before, name, incident)) is not None:
+                raise RefusedError(f"{other.by} claimed the run of {name} for {incident}: one incident, one run")
             claim = Claim(recovery=name, incident=incident, plan=plan, by=self._keys.label, at=self._clock.now_ns())
-            number = len(self._read)
-            sealed = seal_signed(self._keys, f"{CLAIMS}{number:010d}", msgspec.json.encode(claim, order="sorted"))
-            if self._slots.fill(number, sealed) == sealed:
+            number, body = len(self._read), msgspec.json.encode(claim, order="sorted")
+            key = f"{CLAIMS}{number:010d}"
+            decode_claim(key, body)  # what nobody can read must not be there for ever
+            sealed = seal_signed(self._keys, key, body)
+            self._signers.make_known(self._keys)
+            filled = self._slots.fill(number, sealed, void=self._is_void)
+            if filled == sealed:
                 self._read.append(claim)
+                self._in_a_row = 0
                 return claim
+            races += filled != NOTHING  # places that hold nothing are gone past, however many there are
         raise ConflictError("others claimed runs again and again meanwhile")
 
     def of(self, name: str, incident: str) -> Claim | None:
         """The one for this incident: its run may not have begun. Raises as `read`."""
-        return next((one for one in self.read() if (one.recovery, one.incident) == (name, incident)), None)
+        return _of(self.read(), name, incident)
 
     def within_limits(self, plan: str) -> Claim | None:
         """The claim of this plan, if those before it allowed it: when it was made as it says, or now, if that is to
@@ -112,15 +150,55 @@ class Claims:
             begun.append(Begun(recovery=claim.recovery, at=claim.at))
         return None
 
-    def _opened(self, number: int, stored: bytes) -> Claim | None:
-        key = f"{CLAIMS}{number:010d}"
+    def _take(self, stored: bytes) -> None:
+        """What the next place is filled with."""
+        number, claim = len(self._read), None
+        if stored != NOTHING:
+            judged = self._judged(stored)
+            claim = judged if isinstance(judged, Claim) else None
+        self._in_a_row = self._in_a_row + 1 if stored == NOTHING else 0
+        self._read.append(claim)
+        if self._in_a_row >= _VOIDS_IN_A_ROW and not self._slots.has_read(number + 1):
+            self._slots.read_ahead(number + 1)
+
+    def _is_void(self, data: bytes) -> bool:
+        """Whether these bytes are nothing at the next place, as every reader judges."""
+        return data == NOTHING or isinstance(self._judged(data), VoidError)
+
+    def _judged(self, data: bytes) -> Claim | VoidError | None:
+        """What these bytes are at the next place; None: a keeper's that counts for nothing. The last one is kept:
+        stores have the same. Raises DamageError, StoreUnreachableError where that cannot be told.
+        """
+        number, last = len(self._read), self._judged_last
+        if last is None or (last[0], last[1]) != (number, data):
+            last = self._judged_last = (number, data, self._opened(f"{CLAIMS}{number:010d}", data))
+        return last[2]
+
+    def _opened(self, key: str, data: bytes) -> Claim | VoidError | None:
         try:
-            body, label, revoked = open_signed(self._keys, key, stored)
-            claim = decode_claim(key, body)
-        except HoldfastError as error:
-            self._sites.progress.note(f"{key} counts for nothing: {error.message}")
+            opened, signer = self._seal.opened(key, data)
+        except VoidError as error:
+            return error
+        try:
+            claim = decode_claim(key, opened.body)
+        except DamageError as error:
+            if signer.revoked is not None:
+                return VoidError(error.message, object_name=key)
+            raise DamageError(
+                f"{key} cannot be read, and a keeper signed it ({signer.label!r}): {error.message}",
+                hint="a later version of Holdfast may have written it: install that, or else revoke that keeper",
+                object_name=key,
+            ) from error
+        if signer.revoked is not None and claim.at >= signer.revoked:
+            return VoidError(f"{key} was signed by {signer.label!r} after that keeper was revoked", object_name=key)
+        if claim.by != signer.label:
+            self._sites.progress.note(f"{key} counts for nothing: {signer.label!r} signed it, for {claim.by!r}")
             return None
-        return claim if claim.by == label and (revoked is None or claim.at < revoked) else None
+        return claim
+
+
+def _of(claims: list[Claim], name: str, incident: str) -> Claim | None:
+    return next((one for one in claims if (one.recovery, one.incident) == (name, incident)), None)
 
 
 def decode_claim(key: str, body: bytes) -> Claim:

@@ -22,7 +22,9 @@ from holdfast.recovery.reviewing.review import Review
 
 __all__ = ["Planned", "RecoveryStarter", "Started", "Starter"]
 
-_APPROVALS: Final = frozenset({"NOT_APPROVED", "APPROVAL_EXPIRED", "APPROVER_REVOKED"})
+_APPROVALS: Final = frozenset(
+    {"NOT_APPROVED", "APPROVAL_EXPIRED", "APPROVER_REVOKED", "APPROVER_IS_INITIATOR", "APPROVER_MAY_BE_INITIATOR"}
+)
 
 
 class Planned(NamedTuple):
@@ -105,7 +107,10 @@ class RecoveryStarter:
         return Started(True, f"run {plan.run} was begun here")
 
     def _not(self, recoveries: Recoveries, plan: Planned, review: Review) -> Started:
-        reasons = "; ".join(f"{one.code}: {one.reason}" for one in review.refusals)
+        reasons = "; ".join(
+            f"{one.code}: {one.reason}" + (f" ({one.change})" if one.code == "APPROVER_MAY_BE_INITIATOR" else "")
+            for one in review.refusals
+        )
         if all(one.code in _APPROVALS for one in review.refusals):
             recoveries.propose(plan.file)  # others see the run from now on
             path = self._path(plan.run)

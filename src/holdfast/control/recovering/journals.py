@@ -42,6 +42,7 @@ __all__ = [
     "placed_at",
     "require_own_plan",
     "runs_written",
+    "signers_at",
 ]
 
 _STORES_FACT: Final = "journal"
@@ -84,15 +85,16 @@ def journal_at(
                 hint="use the holdfast.yaml of the organisation",
             )
     opened = {name: sites.store(name).store for name in stores}
-    return Journal(run, list(opened.values()), VaultSeal(keys, _signers(sites, opened)), by, clock, stores)
+    return Journal(run, list(opened.values()), VaultSeal(keys, signers_at(sites, opened)), by, clock, stores)
 
 
 def newest_configuration(sites: DeclaredSites, keys: VaultKeys) -> Config:
     """Of the stores that answer: who is a member now, wherever that was said. At least what is known here."""
-    return _signers(sites, {}).latest(keys)
+    return signers_at(sites, {}).latest(keys)
 
 
-def _signers(sites: DeclaredSites, stores: Mapping[str, Store]) -> Signers:
+def signers_at(sites: DeclaredSites, stores: Mapping[str, Store]) -> Signers:
+    """Whose signatures count in what lies at these stores; the other landing stores may know of more keepers."""
     others: dict[str, Store] = {}
     for name in landing_stores(sites):
         with suppress(HoldfastError):  # what cannot be declared was noted elsewhere

@@ -34,6 +34,7 @@ from holdfast.recovery.journal.leaving import (
     decode_leaving_out,
     encode_leaving_out,
 )
+from holdfast.recovery.reviewing.approvals import whose
 from holdfast.recovery.reviewing.persons import signing_label
 from holdfast.recovery.running.executor import plan_of
 from holdfast.vault.format.series import create_once
@@ -87,10 +88,14 @@ def leave_out(session: Session, vault: Vault, run: str, site: str) -> Journal:
         if session.persons.are_two(one.by, by) and signing_label(one.by) != signing_label(by)
     ]
     if not others:
-        mine = " (your own does not count)" if found else ""
+        unsure = [one.by for one, _ in found if not session.persons.are_one(one.by, by)]
+        mine = (
+            f" (nothing says that {unsure[0]} is not {by})" if unsure else " (your own does not count)" if found else ""
+        )
+        helps = f"; or {whose([by, *unsure], session.persons)}" if unsure else ""
         raise RefusedError(
             f"nobody else has approved that {run} goes on without {store}{mine}",
-            hint=f"another keeper: `holdfast recover approve {run} --without {site} --for 1h`",
+            hint=f"another keeper: `holdfast recover approve {run} --without {site} --for 1h`{helps}",
             object_name=run,
         )
     session.ask(

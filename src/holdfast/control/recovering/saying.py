@@ -17,6 +17,7 @@ from holdfast.errors import NotFoundError, PermissionDeniedError, RefusedError, 
 from holdfast.recovery.journal.entries import Deed, Entry
 from holdfast.recovery.journal.journal import Journal
 from holdfast.recovery.plans import Kind, Plan, plan_hash
+from holdfast.recovery.reviewing.approvals import whose
 from holdfast.recovery.running.executor import plan_of
 from holdfast.vault.vault import Vault
 
@@ -75,7 +76,7 @@ def approve_plan(session: Session, file: PlanFile, seconds: float) -> Entry:
     if not session.persons.are_two(label, intent.by):
         raise RefusedError(
             f"{label} may be {intent.by}, who asked for this recovery: nothing says whose that key and that login are",
-            hint="list both under `identity: {people: …}` in holdfast.yaml (docs/server.md); or somebody else approves",
+            hint=f"{whose([intent.by, label], session.persons)} (docs/server.md); or somebody else approves it",
             object_name=file.run,
         )
     session.ask(vault, "approve", file.run, by=intent.by, to=file.plan.site, drill=intent.isolated)

@@ -62,11 +62,7 @@ class VaultSeal:
         """Raises VoidError (no document, or no keeper's, or one's that was revoked before), DamageError; UntrustedError
         where a keeper spoke in another's name; StoreUnreachableError where nobody can tell whether a keeper signed it.
         """
-        try:
-            opened, signer = self._opened(name, data)
-        except DamageError as error:
-            # Its frame is broken, or it is of another vault, or sealed by no key of this one: so it is for everybody.
-            raise VoidError(error.message, hint=error.hint, object_name=name) from error
+        opened, signer = self.opened(name, data)
         body = unpacked(name, opened.body)
         entry: Entry | LeavingOut = decode_leaving_out(name, body) if _WITHOUT in name else decode_entry(name, body)
         if signer.revoked is not None and entry.at >= signer.revoked:
@@ -80,8 +76,19 @@ class VaultSeal:
             )
         return body
 
+    def opened(self, name: str, data: bytes) -> tuple[Opened, Signer]:
+        """A document, whatever it says, and the keeper who signed it, who may have been revoked since.
+
+        Raises VoidError (no document, or no keeper's), StoreUnreachableError where nobody can tell whether one signed.
+        """
+        try:
+            return self._opened(name, data)
+        except DamageError as error:
+            # Its frame is broken, or it is of another vault, or sealed by no key of this one: so it is for everybody.
+            raise VoidError(error.message, hint=error.hint, object_name=name) from error
+
     def _opened(self, name: str, data: bytes) -> tuple[Opened, Signer]:
-        """Raises as `open`."""
+        """Raises as `opened`; DamageError too."""
         try:
             return _by_keeper(self._keys, name, data)
         except UntrustedError as error:

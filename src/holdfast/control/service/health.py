@@ -88,10 +88,13 @@ class Health:
         asked["policies", "who may do what", True] = self._ask_policies
         asked["declarations", str(service.config_path), False] = lambda: service.problem
         asked["clock", "this machine's clock", False] = self._ask_clock
-        futures = {self._pool.submit(_told, ask): about for about, ask in asked.items()}
-        wait(futures, timeout=_WAIT_S)
+        # Those that are needed go first: nothing that hangs before them makes this server look as if it could not work.
+        first = sorted(asked, key=lambda about: not about[2])
+        futures = {about: self._pool.submit(_told, asked[about]) for about in first}
+        wait(futures.values(), timeout=_WAIT_S)
         found = []
-        for future, (kind, name, needed) in futures.items():
+        for kind, name, needed in asked:
+            future = futures[kind, name, needed]
             problem = future.result() if future.done() else f"no answer within {_WAIT_S:g} s"
             future.cancel()
             found.append(Dependency(kind=kind, name=name, well=not problem, needed=needed, problem=problem))

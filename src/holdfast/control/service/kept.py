@@ -233,7 +233,8 @@ class Kept:
     def _is_alive(self, process: str, lease: int, at: int) -> bool:
         machine, _, name = process.rpartition("|")
         if machine and machine == machine_of():
-            return process_of(int(name.partition("/")[0])) == name
+            pid = name.partition("/")[0]
+            return pid.isascii() and pid.isdigit() and len(pid) < 12 and process_of(int(pid)) == name
         return at < lease <= at + 2 * _LEASE_NS  # else it is of a wrong clock
 
     def note_memo(self, claim: Claim, memo: bytes) -> None:

@@ -170,9 +170,23 @@ class DbosWorkflows:
         return known_workers(self.database, running)
 
     def hooks(self, names: Sequence[str]) -> Hooks:
-        from holdfast.control.hooks.states import known_hooks
+        from holdfast.control.hooks.states import KIND, known_hooks
 
-        return known_hooks(self.database, names, self.open_work())
+        kind = kind_called(KIND)
+        lanes = {kind.lane_of({kind.lane: name}, ""): name for name in names}
+        waiting = self._said(lambda: self._count_open(kind.queue))
+        return known_hooks(self.database, names, {lanes[one]: n for one, n in waiting.items() if one in lanes})
+
+    def _count_open(self, queue: str) -> dict[str, int]:
+        """Lane → how many wait or are being done: thousands may, and health asks for it."""
+        from sqlalchemy import func, select
+
+        database = self._client._sys_db  # its engine knows which schema its tables are in
+        at = database.tables.workflow_status.c
+        mine = (at.queue_name == queue_name(queue)) & at.status.in_(("ENQUEUED", "DELAYED", "PENDING"))
+        with database.engine.begin() as connection:
+            query = select(at.queue_partition_key, func.count()).where(mine).group_by(at.queue_partition_key)
+            return {str(lane): int(count) for lane, count in connection.execute(query)}
 
     def close(self) -> None:
         self._client.destroy()

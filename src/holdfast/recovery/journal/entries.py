@@ -10,11 +10,12 @@ import msgspec
 
 from holdfast.errors import DamageError
 
-__all__ = ["Deed", "Entry", "Seal", "VoidError", "FIRST", "chained", "decode_entry", "encode_entry"]
+__all__ = ["Deed", "Entry", "Seal", "VoidError", "FIRST", "chained", "decode_entry", "encode_entry", "is_timed"]
 
 FIRST: Final = "0" * 64  # what the first entry has in place of the hash before it
 _TEXT_MAX: Final = 4096
 _PLAN_MAX: Final = 4 << 20
+_MOMENTS: Final = range(1 << 63)  # ns since the epoch: until the year 2262
 
 
 class Deed(StrEnum):
@@ -93,9 +94,22 @@ def decode_entry(name: str, body: bytes) -> Entry:
     values = [value for value in entry.facts.values() if isinstance(value, str)]
     sound = all(len(text) <= _TEXT_MAX for text in (*texts, *values)) and len(entry.plan) <= _PLAN_MAX
     hexadecimal = len(entry.before) == len(FIRST) and not entry.before.strip("0123456789abcdef")
-    if not sound or not hexadecimal or entry.number < 0 or entry.attempt < 0 or not entry.by or not entry.run:
+    if (
+        not sound
+        or not hexadecimal
+        or not is_timed(entry)
+        or entry.number < 0
+        or entry.attempt < 0
+        or not entry.by
+        or not entry.run
+    ):
         raise DamageError(f"{name} is no entry of a run's journal: it says what cannot be", object_name=name)
     return entry
+
+
+def is_timed(entry: Entry) -> bool:
+    """Whether its times can be told."""
+    return entry.at in _MOMENTS and entry.until in _MOMENTS
 
 
 def chained(stored: bytes) -> str:

@@ -10,7 +10,7 @@ from holdfast.clock import to_rfc3339
 from holdfast.recovery.plans import Plan, plan_hash
 from holdfast.recovery.reviewing.persons import NOBODY_VOUCHES, Persons
 
-__all__ = ["Approval", "approval_problem", "approved_until", "approvers_of"]
+__all__ = ["Approval", "approval_problem", "approved_until", "approvers_of", "whose"]
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +53,11 @@ def approval_problem(
     if approval.at > now_ns or approval.at < plan.facts_at:
         return "APPROVAL_OUT_OF_TIME", f"{who}'s approval is of {to_rfc3339(approval.at)}, which cannot be"
     return None
+
+
+def whose(said: Iterable[str], persons: Persons) -> str:
+    """What to do where nobody can tell whether these are different people: the very words for the file."""
+    return f"say in holdfast.yaml, where it is approved and where it is run, whose these are: `{persons.to_list(said)}`"
 
 
 def approvers_of(approvals: Iterable[Approval], plan: Plan, now_ns: int, persons: Persons = NOBODY_VOUCHES) -> set[str]:

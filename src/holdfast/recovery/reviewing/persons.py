@@ -4,12 +4,14 @@ Entries are `by` a label of a key, or by `<label>/<person>` where whoever holds 
 identified: a server does. A vouched person counts only where that label is one of those that may vouch; a person goes
 by several names (a user at an identity provider, labels of keys), which `names` brings together.
 
-Where nothing says whose a name is, two names of one kind (two keys, two users of an identity provider) are two people:
-each is given to one. A key and a login may be one person's, and so they are not taken for two.
+Where nothing says whose a name is, two names of one kind (two keys, two users of one identity provider) are two people:
+each is given to one. A key and a login may be one person's, and so may users of two identity providers: they are not
+taken for two.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -25,7 +27,8 @@ PLANE = "plane:"
 """How names of control planes begin. Any keeper's key may sign for one: a control plane is no person."""
 
 
-_KINDS: Final = ("user:", "api-key:", "machine:")
+_USER: Final = "user:"
+_KINDS: Final = (_USER, "api-key:", "machine:")
 _SERVER: Final = "server"
 _NAME: Final = "name"
 
@@ -66,23 +69,33 @@ class Persons(msgspec.Struct, frozen=True, kw_only=True):
 
     def distinct(self, said: Iterable[str]) -> set[str]:
         """The most of these, one for each, who are known to be different people: each two of them by `are_two`."""
-        people = {self.behind(by): by for by in said}
-        anyway = {who for who, by in people.items() if self._kind(by) == _SERVER}
-        groups = [{who for who, by in people.items() if self._is_listed(by)}]
-        groups += [
-            {who for who, by in people.items() if self._kind(by) == kind} for kind in map(self._kind, people.values())
-        ]
-        return {people[who] for who in max((anyway | group for group in groups), key=len)}
+        given = sorted(set(said))
+        groups = [[by for by in given if self._is_listed(by)]]
+        groups += [[by for by in given if self._kind(by) == kind] for kind in {self._kind(by) for by in given}]
+        anyway = {self.behind(by): by for by in given if self._kind(by) == _SERVER}
+        found = [anyway | {self.behind(by): by for by in group} for group in groups]
+        return set(max(found, key=len).values())
+
+    def to_list(self, said: Iterable[str]) -> str:
+        """What to write into holdfast.yaml so that these are known to be different people, but for names to fill in."""
+        missing = dict.fromkeys(self._name(by) for by in said if not self._is_listed(by) and self._kind(by) != _SERVER)
+        people = (f"PERSON-{number}: [{json.dumps(name)}]" for number, name in enumerate(missing, 1))
+        return f"identity: {{people: {{{', '.join(people)}}}}}"
 
     def _kind(self, by: str) -> str:
         label, slash, person = by.partition("/")
         if not slash or not self.may_say(by):
             return _SERVER if not slash and label in self.vouchers else KEY
-        return next((kind for kind in _KINDS if person.startswith(kind)), _NAME)
+        kind = next((kind for kind in _KINDS if person.startswith(kind)), _NAME)
+        return person.partition("#")[0] if kind == _USER else kind
+
+    def _name(self, by: str) -> str:
+        """Which name it was said under: that of the key where its holder may not speak for others."""
+        label, slash, person = by.partition("/")
+        return person if slash and self.may_say(by) else KEY + label
 
     def _is_listed(self, by: str) -> bool:
-        label, slash, person = by.partition("/")
-        return (person if slash else KEY + label) in self.names
+        return self._name(by) in self.names
 
     def may_say(self, by: str) -> bool:
         """Whether what is said by `by` counts as said by that person: the key's own holder, or vouched for."""

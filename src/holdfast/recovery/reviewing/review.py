@@ -15,18 +15,13 @@ from holdfast.recovery.planning.graph import writers_of
 from holdfast.recovery.planning.planner import FRESH_SECONDS
 from holdfast.recovery.planning.points import proof_problem
 from holdfast.recovery.plans import Chosen, Machines, Plan, plan_hash, require_rules
-from holdfast.recovery.reviewing.approvals import Approval, approval_problem, approved_until, approvers_of
+from holdfast.recovery.reviewing.approvals import Approval, approval_problem, approved_until, approvers_of, whose
 from holdfast.recovery.reviewing.persons import NOBODY_VOUCHES, Persons
 from holdfast.units import format_duration
 
 __all__ = ["Finding", "Review", "STALE_INTERVALS", "review_plan"]
 
 STALE_INTERVALS = 3
-_WHOSE = "list whose key and whose login they are under `identity: {people: …}` in holdfast.yaml"
-_HELPS = {
-    "INITIATOR_UNKNOWN": "who asked runs it, or puts it to the stores",
-    "APPROVER_MAY_BE_INITIATOR": _WHOSE,
-}
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,16 +210,27 @@ def _approved(plan: Plan, wanted: int, now_ns: int, approvals: list[Approval], p
     counted = len(approvers_of(approvals, plan, now_ns, persons))
     if wanted <= counted:
         return
-    problems = [problem for one in approvals if (problem := approval_problem(one, plan, now_ns, persons)) is not None]
-    for code, reason in problems:
-        change = _HELPS.get(code, "")
-        yield Finding(code=code, about="the approval", reason=reason, change=change)
+    problems = False
+    for one in approvals:
+        problem = approval_problem(one, plan, now_ns, persons)
+        if problem is not None:
+            problems = True
+            code, reason = problem
+            yield Finding(code=code, about="the approval", reason=reason, change=_help(code, one, plan, persons))
     if not problems:
         reason = f"{counted} of {wanted} approvals by others than {plan.intent.by or 'who asked'}"
         unknown = counted < len({persons.behind(one.by) for one in approvals})
         reason += ", as a key and a login may be one person's" if unknown else ""
-        helps = f"have it approved; or {_WHOSE}" if unknown else "have it approved"
+        helps = (
+            f"have it approved; or {whose([one.by for one in approvals], persons)}" if unknown else "have it approved"
+        )
         yield Finding(code="NOT_APPROVED", about="the approval", reason=reason, change=helps)
+
+
+def _help(code: str, approval: Approval, plan: Plan, persons: Persons) -> str:
+    if code == "APPROVER_MAY_BE_INITIATOR":
+        return whose([plan.intent.by, approval.by], persons)
+    return "who asked runs it, or puts it to the stores" if code == "INITIATOR_UNKNOWN" else ""
 
 
 def _doubts(plan: Plan, facts: Facts) -> Iterator[Finding]:

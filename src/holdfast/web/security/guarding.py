@@ -10,6 +10,7 @@ from litestar.concurrency import sync_to_thread
 from litestar.middleware import ASGIMiddleware
 
 from holdfast.authority.deciding import Circumstances, decide
+from holdfast.control.service.reading.keeping import ACTED_ON, forget
 from holdfast.errors import FailedError, HoldfastError
 from holdfast.web.problems import TooManyError, UnidentifiedError
 from holdfast.web.security.authenticating import identify
@@ -44,7 +45,7 @@ class Guarding(ASGIMiddleware):
         if request.method in SAFE or need.open:
             await next_app(scope, receive, _Standing(request, need, send).send if request.method == "GET" else send)
             return
-        changing = _Changing(request.app.state.shared, send)
+        changing = _Changing(request.app.state.shared, request.app.state.service, send)
         try:
             await next_app(scope, receive, changing.send)
         finally:
@@ -54,11 +55,12 @@ class Guarding(ASGIMiddleware):
 class _Changing:
     """Whoever has the answer to what they changed, and looks, gets what was made afterwards."""
 
-    def __init__(self, shared: Shared, send: Send) -> None:
-        self._shared, self._send = shared, send
+    def __init__(self, shared: Shared, service: Service, send: Send) -> None:
+        self._shared, self._service, self._send = shared, service, send
 
     def forget(self) -> None:
         self._shared.forget()
+        forget(self._service, *ACTED_ON)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

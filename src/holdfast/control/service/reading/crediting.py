@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from holdfast.control.evidencing.crediting import NO_DRILLS, Drills, drills_at
+from holdfast.control.evidencing.crediting import NO_DRILLS, Drills, read_drills
 from holdfast.control.service.reading.keeping import kept
 
 if TYPE_CHECKING:
@@ -19,11 +19,16 @@ _waited: weakref.WeakSet[Service] = weakref.WeakSet()  # a request waits for the
 
 
 def drills_of(service: Service) -> Drills:
-    """By the evidence at the stores, which are asked beside the request; none while nobody could read it."""
+    """By the evidence at the stores, which are asked beside the request. What was read last stands while no store
+    answers; where none ever did, no run is credited.
+    """
 
     def read() -> Drills:
-        return drills_at(service.sites(), service.vault())
+        return read_drills(service.sites(), service.vault())
 
     wait = 0.0 if service in _waited else _WAIT_S
     _waited.add(service)
-    return kept(service, "drills that count", read, NO_DRILLS, seconds=_FRESH_S, wait=wait).value
+    told = kept(service, "credit of drills", read, NO_DRILLS, seconds=_FRESH_S, wait=wait)
+    if told.problem is not None and told.problem.code != "waiting" and told.value is NO_DRILLS:
+        return Drills(unknown=told.problem.message)
+    return told.value

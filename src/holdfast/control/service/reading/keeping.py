@@ -18,7 +18,10 @@ from holdfast.errors import HoldfastError
 if TYPE_CHECKING:
     from holdfast.control.service.context import Service
 
-__all__ = ["Told", "forget", "kept"]
+__all__ = ["ACTED_ON", "Told", "forget", "kept"]
+
+ACTED_ON: Final = ("run", "review", "drill", "incident")
+"""What people and programs change through the server: beginnings of names of questions."""
 
 _T = TypeVar("_T")
 _VALUES: Final = 512
