@@ -29,13 +29,13 @@ unit: ## the tests
 	@tools/setup dev
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal --durations=60
 
-long: ## the tests that are too long for `make test`: Ray, a kept demo, servers and workers without their database
+long: ## the tests that are too long for `make test`: Ray, a kept demo, more frameworks, servers without their database
 	@tools/setup dev
 	HOLDFAST_LONG=1 $(BIN)/pytest -q -n $(JOBS) --dist worksteal -m slow
 
 examples: ## every training framework's example: trains, is killed, resumes from the vault, ends equal; some minutes
 	@tools/setup examples
-	.examples-venv/bin/pytest -q examples/tests tests/integration/test_framework_*.py $(EXAMPLES)
+	HOLDFAST_LONG=1 .examples-venv/bin/pytest -q examples/tests tests/integration/test_framework_*.py $(EXAMPLES)
 
 bench: ## Holdfast beside restic, borg, zstd and others, in one run: an hour or more; writes docs/benchmarks.md
 	@tools/setup dev

@@ -26,6 +26,8 @@ def opened(server: Server) -> Store:
         return open_store(server.url, options=server.options)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_a_killed_seaweed_comes_back_with_its_data(tmp_path: Path) -> None:
     with SeaweedServer(tmp_path / "data") as server:
         store = opened(server)

@@ -55,6 +55,8 @@ def steps_of(vault: Vault, asset: str) -> list[int | None]:
     return [one.root.step for one in vault.snapshots(asset) if one.root is not None]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_a_rank_is_killed_in_mid_save_and_the_run_goes_on_elsewhere(place: Path) -> None:
     vault = holdfast.create(str(place / "vault"))
     code, said, first = ranks(4, place, "first")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
 import torch
 from framework_runs import check_story, run_story
 
@@ -13,5 +15,7 @@ def same_weights(one: Path, other: Path) -> bool:
     return before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_a_killed_training_that_resumes_from_the_vault_ends_equal(tmp_path: Path) -> None:
     check_story(run_story("lightning_fit", tmp_path), tmp_path, same_weights)

@@ -4,6 +4,7 @@ what would lose something is found. The long form is `make soak`.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ def test_nothing_is_lost_without_delays(name: str) -> None:
     assert play(SOUND[name].members, scenes=3, steps=25, number=5).scenes == 3
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_bug_is_found(name: str) -> None:
     planted = PLANTED[name]

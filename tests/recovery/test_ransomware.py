@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,8 @@ def test_on_seaweedfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         judge(on_server(server, tmp_path / "without", None, monkeypatch), locked=False)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_on_moto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with MotoLockServer() as server:
         judge(on_server(server, tmp_path / "with", MONTH, monkeypatch), locked=True)

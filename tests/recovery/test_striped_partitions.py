@@ -128,6 +128,8 @@ def test_one_cut_leaves_reading_two_leave_nothing_and_no_save_is_acknowledged(st
     assert stripes.is_exact([first, second])
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_a_set_without_spares_goes_on_with_one_cut_and_owes_it_what_it_missed(stripes: Set) -> None:
     stripes.create(spares=0)
     first = stripes.save(1)

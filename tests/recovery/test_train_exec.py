@@ -77,6 +77,8 @@ def test_where_nothing_that_was_saved_can_be_restored_the_command_does_not_run(w
     assert not (world.runs / "starts").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_a_loop_falls_back_once_and_is_given_up_with_evidence_on_any_node(world: World) -> None:
     assert world.run([], world.command("--steps", "20")).code == 0
     failing = world.command("--steps", "30", "--fault=WORKLOAD_EXC@11", "--fault=WORKLOAD_EXC@21", "--always")

@@ -98,6 +98,8 @@ def benchmarks(tmp_path: Path) -> list[str]:
     return [sys.executable, "-m", "benchmarks", "--plan", "tiny", "--results", str(tmp_path / "results.json"), *places]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_a_whole_run_without_peers(tmp_path: Path, environment: dict[str, str]) -> None:
     command = [*benchmarks(tmp_path), "--only", "lora", "--only", "durable", "--workload", str(tmp_path / "workload")]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +29,8 @@ def test_no_interleaving_loses_anything(model: ModuleType) -> None:
         assert states > 5000 and way == [], actors
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("HOLDFAST_LONG" not in os.environ, reason="make long: it takes long")
 def test_every_rule_is_needed(model: ModuleType) -> None:
     for rule in model.RULES:
         assert any(model.explore(model.Model(rule, actors))[1] for actors in model.SMALL), rule
